@@ -1,0 +1,289 @@
+import { decodeTrace, type Trace } from './buildkit.ts'
+import type { CallOptions } from './deadline.ts'
+import type { Engine, Query } from './engine.ts'
+import { BadRequestError, BuildError, ProtocolError, ServerError } from './errors.ts'
+import { jsonLines } from './json-lines.ts'
+import { type AuthConfig, encodeAuth } from './registry-auth.ts'
+
+export type BuildEvent =
+  | { type: 'step'; id: string; name: string; status: 'started' | 'cached' | 'done' | 'failed'; error?: string }
+  /** Whole lines, each with its line end (the last one of a step may have none). */
+  | { type: 'log'; id: string; stream: 'stdout' | 'stderr'; text: string }
+  /** Bytes of something that is transferred, e.g. a layer; `total` is 0 when it is not known. */
+  | { type: 'progress'; id: string; name: string; current: number; total: number }
+  | { type: 'warning'; text: string }
+  /** The last event of a build. */
+  | { type: 'image'; imageId: string }
+
+export type BuildOptions = {
+  tags?: readonly string[] | undefined
+  /** Path in the context. Default `Dockerfile`. */
+  dockerfile?: string | undefined
+  target?: string | undefined
+  /** E.g. `linux/arm64`. */
+  platform?: string | undefined
+  labels?: Readonly<Record<string, string>> | undefined
+  /** Values of six or more characters never show in events and errors, unless `shownArgs` has their name. */
+  buildArgs?: Readonly<Record<string, string>> | undefined
+  /** Names of build arguments that are no secrets. */
+  shownArgs?: readonly string[] | undefined
+  /** Look for newer base images. */
+  pull?: boolean | undefined
+  noCache?: boolean | undefined
+  cacheFrom?: readonly string[] | undefined
+  networkMode?: string | undefined
+  extraHosts?: readonly string[] | undefined
+  /** Bytes. */
+  shmSize?: number | undefined
+  /** Default: BuildKit where the engine has it. */
+  builder?: 'buildkit' | 'classic' | undefined
+  /** Credentials by registry host. */
+  registryAuth?: Readonly<Record<string, AuthConfig>> | undefined
+} & CallOptions
+
+/**
+ * Builds an image. Reading the events drives the build; to stop reading, or the signal, stops it on the engine too.
+ * @param context a tar archive; each buffer is used up before the next is pulled
+ * @throws {BuildError} when a step fails or the Dockerfile can't be built
+ */
+export async function* build(
+  engine: Engine,
+  context: AsyncIterable<Uint8Array>,
+  options: BuildOptions,
+): AsyncGenerator<BuildEvent, void> {
+  const reader = new ProgressReader(options)
+  const { body } = await openBuild(engine, context, options, reader)
+  for await (const line of jsonLines<BuildLine>(body, 'Build')) yield* reader.read(line)
+  yield* reader.end()
+}
+
+type BuildLine = {
+  id?: string
+  aux?: string | { ID?: string }
+  stream?: string
+  status?: string
+  progressDetail?: { current?: number; total?: number }
+  error?: string
+  errorDetail?: { code?: number; message?: string }
+}
+
+async function openBuild(
+  engine: Engine,
+  context: AsyncIterable<Uint8Array>,
+  options: BuildOptions,
+  reader: ProgressReader,
+) {
+  const { tags, dockerfile, target, platform, labels, buildArgs, pull, noCache, cacheFrom, registryAuth } = options
+  const query: Query = {
+    t: tags,
+    dockerfile,
+    target,
+    platform,
+    labels: json(labels),
+    buildargs: json(buildArgs),
+    pull: pull || undefined,
+    nocache: noCache || undefined,
+    cachefrom: json(cacheFrom),
+    networkmode: options.networkMode,
+    extrahosts: options.extraHosts?.join(','),
+    shmsize: options.shmSize,
+    rm: true,
+    forcerm: true,
+    version: options.builder === 'classic' ? '1' : '2',
+  }
+  try {
+    return await engine.open({
+      method: 'POST',
+      path: '/build',
+      query,
+      headers: {
+        'Content-Type': 'application/x-tar',
+        'X-Registry-Config': registryAuth === undefined ? undefined : encodeAuth(registryAuth),
+      },
+      body: context,
+      // Engine 29.5 breaks a build on a connection that it keeps.
+      close: true,
+      options,
+    })
+  } catch (error) {
+    if (error instanceof BadRequestError || error instanceof ServerError)
+      throw reader.failure(error.message, { cause: error })
+    throw error
+  }
+}
+
+function json(value: object | undefined): string | undefined {
+  return value === undefined ? undefined : JSON.stringify(value)
+}
+
+type Step = { id: string; name: string; status: string; tail: string[]; open: { stdout: string; stderr: string } }
+
+/** Turns what either builder sends into events. */
+class ProgressReader {
+  readonly #mask: (text: string) => string
+  readonly #steps = new Map<string, Step>()
+  readonly #decoders = new Map<string, TextDecoder>()
+  #current: Step | undefined
+  #imageId: string | undefined
+
+  constructor(options: BuildOptions) {
+    this.#mask = masker(options)
+  }
+
+  *read(line: BuildLine): Generator<BuildEvent, void> {
+    if (line.error !== undefined || line.errorDetail) {
+      for (const step of this.#steps.values()) yield* this.#flush(step)
+      if (this.#current?.status === 'started') yield this.#status(this.#current, 'failed', line.error)
+      throw this.failure(line.errorDetail?.message ?? line.error ?? '', { code: line.errorDetail?.code })
+    }
+    if (line.id === 'moby.buildkit.trace' && typeof line.aux === 'string') {
+      yield* this.#readTrace(this.#decode(line.aux))
+    } else if (typeof line.aux === 'object' && line.aux?.ID) this.#imageId = line.aux.ID
+    else if (line.stream !== undefined) yield* this.#readClassic(line.stream)
+    else if (line.status !== undefined && line.progressDetail?.current !== undefined) {
+      const { current, total = 0 } = line.progressDetail
+      yield {
+        type: 'progress',
+        id: this.#current?.id ?? '',
+        name: `${line.status} ${line.id ?? ''}`.trim(),
+        current,
+        total,
+      }
+    }
+  }
+
+  *end(): Generator<BuildEvent, void> {
+    for (const step of this.#steps.values()) yield* this.#flush(step)
+    if (this.#imageId === undefined) {
+      throw new ProtocolError('The build broke off: the engine named neither an image nor an error.', {
+        hint: 'Look at the log of the engine (journalctl -u docker), then build again.',
+      })
+    }
+    if (this.#current?.status === 'started') yield this.#status(this.#current, 'done')
+    yield { type: 'image', imageId: this.#imageId }
+  }
+
+  failure(message: string, options: { code?: number | undefined; cause?: unknown }): BuildError {
+    const steps = [...this.#steps.values()]
+    const step = steps.findLast((one) => one.status === 'failed') ?? this.#current
+    const exitCode = options.code || Number(/(?:exit code|non-zero code):? (\d+)/.exec(message)?.[1] ?? Number.NaN)
+    const instruction = step?.name.replace(/^(?:\[[^\]]*\]|Step \d+\/\d+ :) */, '')
+    return new BuildError(this.#mask(message.trim()), {
+      step: step?.name,
+      instruction,
+      exitCode: Number.isNaN(exitCode) ? undefined : exitCode,
+      lastLines: step?.tail ?? [],
+      hint: hintFor(message),
+      cause: options.cause,
+    })
+  }
+
+  #decode(aux: string): Trace {
+    try {
+      return decodeTrace(Buffer.from(aux, 'base64'))
+    } catch (cause) {
+      throw new ProtocolError('The build sent progress that can not be read.', { cause })
+    }
+  }
+
+  *#readTrace(trace: Trace): Generator<BuildEvent, void> {
+    for (const vertex of trace.vertexes) {
+      const step = this.#step(vertex.digest, vertex.name)
+      const status = vertex.error ? 'failed' : vertex.cached ? 'cached' : vertex.completed ? 'done' : 'started'
+      if (!vertex.started && status === 'started') continue
+      if (step.status === status || (step.status !== '' && status === 'started')) continue
+      if (status !== 'started') yield* this.#flush(step)
+      yield this.#status(step, status, vertex.error || undefined)
+    }
+    for (const { vertex, id, name, current, total } of trace.statuses) {
+      yield { type: 'progress', id: vertex, name: this.#mask(name || id), current, total }
+    }
+    for (const { vertex, stream, message } of trace.logs) {
+      yield* this.#log(this.#step(vertex, ''), stream === 2 ? 'stderr' : 'stdout', message)
+    }
+    for (const { text } of trace.warnings) yield { type: 'warning', text: this.#mask(text) }
+  }
+
+  *#readClassic(text: string): Generator<BuildEvent, void> {
+    const header = /^Step (\d+)\/\d+ : .*/.exec(text)
+    const before = this.#current
+    if (header) {
+      if (before) {
+        yield* this.#flush(before)
+        if (before.status === 'started') yield this.#status(before, 'done')
+      }
+      this.#current = this.#step(header[1] ?? '', header[0])
+      yield this.#status(this.#current, 'started')
+    } else if (/^ ---> Using cache\s*$/.test(text) && before) yield this.#status(before, 'cached')
+    else if (/^\[Warning\] /i.test(text)) yield { type: 'warning', text: this.#mask(text.slice(10).trim()) }
+    else if (before && !/^ ---> |^Removing intermediate container |^\s*$|^Successfully (?:built|tagged) /.test(text)) {
+      const isRed = text.startsWith(red) && text.endsWith(plain)
+      const message = Buffer.from(isRed ? text.slice(red.length, -plain.length) : text)
+      yield* this.#log(before, isRed ? 'stderr' : 'stdout', message)
+    }
+  }
+
+  *#log(step: Step, stream: 'stdout' | 'stderr', bytes: Buffer): Generator<BuildEvent, void> {
+    const key = `${step.id} ${stream}`
+    const decoder = this.#decoders.get(key) ?? new TextDecoder()
+    this.#decoders.set(key, decoder)
+    const text = step.open[stream] + decoder.decode(bytes, { stream: true })
+    // Whole lines only: a secret may be cut in two by the builder.
+    const end = text.length > maxOpenLine ? text.length : Math.max(text.lastIndexOf('\n'), text.lastIndexOf('\r')) + 1
+    step.open[stream] = text.slice(end)
+    if (end > 0) yield this.#lines(step, stream, text.slice(0, end))
+  }
+
+  *#flush(step: Step): Generator<BuildEvent, void> {
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const rest = step.open[stream]
+      step.open[stream] = ''
+      if (rest !== '') yield this.#lines(step, stream, rest)
+    }
+  }
+
+  #lines(step: Step, stream: 'stdout' | 'stderr', text: string): BuildEvent {
+    const masked = this.#mask(text)
+    step.tail.push(...masked.split(/\r?\n|\r/).filter((line) => line !== ''))
+    step.tail.splice(0, step.tail.length - tailLines)
+    return { type: 'log', id: step.id, stream, text: masked }
+  }
+
+  #status(step: Step, status: 'started' | 'cached' | 'done' | 'failed', error?: string): BuildEvent {
+    step.status = status
+    const { id, name } = step
+    return { type: 'step', id, name, status, ...(error === undefined ? {} : { error: this.#mask(error) }) }
+  }
+
+  #step(id: string, name: string): Step {
+    let step = this.#steps.get(id)
+    if (!step) {
+      step = { id, name: '', status: '', tail: [], open: { stdout: '', stderr: '' } }
+      this.#steps.set(id, step)
+    }
+    if (name !== '') step.name = this.#mask(name)
+    return step
+  }
+}
+
+/** The classic builder colours what a command writes to stderr. */
+const red = '\u001b[91m'
+const plain = '\u001b[0m'
+const tailLines = 20
+const maxOpenLine = 64 * 1024
+
+function masker({ buildArgs = {}, shownArgs = [] }: BuildOptions): (text: string) => string {
+  const secrets = Object.entries(buildArgs)
+    .filter(([name]) => !shownArgs.includes(name))
+    .flatMap(([, value]) => [value, ...value.split('\n')])
+    .filter((value) => value.length >= 6)
+    .sort((a, b) => b.length - a.length)
+  return (text) => secrets.reduce((masked, secret) => masked.replaceAll(secret, '•••'), text)
+}
+
+function hintFor(message: string): string | undefined {
+  if (/no active sessions|session .*not found/i.test(message)) {
+    return 'RUN --mount=type=secret and type=ssh need a build session, which this client does not open. Use a build argument, or docker buildx.'
+  }
+  return undefined
+}

@@ -1,0 +1,78 @@
+import { spawn } from 'node:child_process'
+import { Duplex } from 'node:stream'
+import { type Endpoint, formatEndpoint } from './address.ts'
+import { DockerUnavailableError } from './errors.ts'
+import type { Wire } from './pool.ts'
+
+/**
+ * Joins the pipes of `ssh HOST docker system dial-stdio` to a stream. The user's own ssh, so agent, jump hosts and known
+ * hosts work as they do in a shell. Done when the process has started; what ssh says against it ends the stream with an error.
+ */
+export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>): Promise<Wire> {
+  const { user, host, port, path } = endpoint
+  const args = [
+    ...(user === undefined ? [] : ['-l', user]),
+    ...(port === undefined ? [] : ['-p', String(port)]),
+    '-o',
+    'ConnectTimeout=30',
+    '-T',
+    '--',
+    host,
+    'docker',
+    ...(path === undefined ? [] : ['--host', `unix://${path}`]),
+    'system',
+    'dial-stdio',
+  ]
+  const child = spawn('ssh', args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const { stdin, stdout, stderr } = child
+  let said = ''
+  stderr.setEncoding('utf8').on('data', (text: string) => {
+    said = (said + text).slice(-2000)
+  })
+  const failure = (cause?: Error): DockerUnavailableError => {
+    const missing = (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT'
+    const why = missing ? 'there is no ssh program' : said.trim().split('\n').at(-1) || cause?.message || 'ssh ended'
+    return new DockerUnavailableError(`The connection to ${formatEndpoint(endpoint)} failed: ${why}.`, {
+      hint: missing
+        ? 'Install an OpenSSH client.'
+        : `Try it by hand: ssh ${user ? `${user}@` : ''}${host} docker version`,
+      cause,
+    })
+  }
+
+  const wire: Wire = new Duplex({
+    allowHalfOpen: true,
+    read: () => stdout.resume(),
+    write: (chunk, encoding, done) => void stdin.write(chunk, encoding, (error) => done(error ?? null)),
+    final: (done) => void stdin.end(() => done()),
+    destroy: (error, done) => {
+      stdin.destroy()
+      stdout.destroy()
+      stderr.destroy()
+      child.kill()
+      done(error)
+    },
+  })
+  stdin.on('error', () => {})
+  stdout.on('data', (chunk: Buffer) => wire.push(chunk) || stdout.pause())
+  stdout.on('end', () => {
+    if (child.exitCode === null && child.signalCode === null) child.once('close', ended)
+    else ended()
+  })
+  const ended = () => {
+    if (child.exitCode === 0) wire.push(null)
+    else wire.destroy(failure())
+  }
+  const parts = [child, stdin, stdout, stderr] as unknown as { ref?(): void; unref?(): void }[]
+  Object.assign(wire, {
+    ref: () => parts.forEach((part) => void part.ref?.()),
+    unref: () => parts.forEach((part) => void part.unref?.()),
+  })
+  return new Promise((resolve, reject) => {
+    child.once('spawn', () => {
+      child.on('error', () => {})
+      resolve(wire)
+    })
+    child.once('error', (error) => reject(failure(error)))
+  })
+}
