@@ -1,47 +1,34 @@
 import { execFile } from 'node:child_process'
-import { mkdir, open, readdir } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { unpackPackage } from './apt.ts'
+import { cache } from './cache.ts'
 import type { RootfsEntry } from './rootfs.ts'
 
 const run = promisify(execFile)
 
-/**
- * A static busybox as entries of an image: `/bin/busybox`, and each of its applets as a link in `/bin`.
- *
- * @param options.cache A folder that keeps the program when Debian's package has to be fetched for it.
- */
-export async function busyboxEntries(options: { cache: string; except?: readonly string[] }): Promise<RootfsEntry[]> {
-  const binary = await staticBusybox(options.cache)
+/** A static busybox as entries of an image: `/bin/busybox`, and each of its applets as a link in `/bin`. */
+export async function busyboxEntries(): Promise<RootfsEntry[]> {
+  const binary = await staticBusybox()
   const { stdout } = await run(binary, ['--list'])
-  const applets = stdout.split('\n').filter((name) => name && name !== 'busybox' && !options.except?.includes(name))
+  const applets = stdout.split('\n').filter((name) => name && name !== 'busybox')
   return [
     { kind: 'file', path: '/bin/busybox', from: binary, mode: 0o755 },
     ...applets.map((name): RootfsEntry => ({ kind: 'symlink', path: `/bin/${name}`, target: 'busybox' })),
   ]
 }
 
-/** The path of a static busybox: this machine's, else the one of Debian's package, fetched into `cache` but not installed. */
-async function staticBusybox(cache: string): Promise<string> {
+/** The path of a static busybox: this machine's, else the one of Debian's package, fetched but not installed. */
+async function staticBusybox(): Promise<string> {
   const fetched = join(cache, 'busybox-static', 'bin', 'busybox')
   for (const path of ['/bin/busybox', '/usr/bin/busybox', fetched]) if (await isStatic(path)) return path
-  await mkdir(cache, { recursive: true })
   try {
-    await fetchPackage('busybox-static', cache).catch(async () => {
-      await run('apt-get', ['update', '-qq'])
-      await fetchPackage('busybox-static', cache)
-    })
+    await unpackPackage('busybox-static', cache)
   } catch (cause) {
     throw new Error('No static busybox here. Install it (Debian, Ubuntu: apt-get install busybox-static)', { cause })
   }
   return fetched
-}
-
-async function fetchPackage(name: string, cache: string): Promise<void> {
-  await run('apt-get', ['download', '-qq', '-o', 'APT::Sandbox::User=root', name], { cwd: cache })
-  const archive = (await readdir(cache)).find((file) => file.startsWith(`${name}_`) && file.endsWith('.deb'))
-  if (!archive) throw new Error(`apt-get download ${name} left no package in ${cache}`)
-  await run('dpkg-deb', ['-x', join(cache, archive), join(cache, name)])
 }
 
 /** Whether `path` is an ELF program that needs no interpreter (no program header of type PT_INTERP, 64 bit, little-endian). */

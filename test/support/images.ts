@@ -1,0 +1,74 @@
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { realpath, stat } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { busyboxEntries } from '../../scripts/busybox.ts'
+import { baseEntries, type RootfsEntry, rootfs } from '../../scripts/rootfs.ts'
+import { type Docker, NotFoundError } from '../../src/docker/index.ts'
+
+/**
+ * The base image of test services: this machine's Node, a shell, the CA certificates. Made once per engine and kept,
+ * made anew when Node changed. Its working directory is `/app`.
+ *
+ * @returns the name for `FROM`
+ */
+export async function nodeImage(docker: Docker): Promise<string> {
+  return ensure(docker, 'mypaas-test/node', await nodeEntries(), [
+    'ENV PATH=/usr/local/bin:/usr/bin:/bin',
+    'WORKDIR /app',
+    'CMD ["node"]',
+  ])
+}
+
+/** A shell and its tools, nothing else. @returns the name for `FROM` */
+export async function busyboxImage(docker: Docker): Promise<string> {
+  const entries = [...baseEntries(), ...(await busyboxEntries())]
+  return ensure(docker, 'mypaas-test/busybox', entries, ['ENV PATH=/bin', 'CMD ["sh"]'])
+}
+
+/** One static program and no shell: a web server on port 80 that answers `scratch`. @returns the name for `FROM` */
+export async function scratchImage(docker: Docker): Promise<string> {
+  const [busybox] = await busyboxEntries()
+  if (busybox?.kind !== 'file') throw new Error('busyboxEntries() starts with the program itself')
+  const entries: RootfsEntry[] = [
+    { ...busybox, path: '/httpd' },
+    { kind: 'text', path: '/www/index.html', text: 'scratch\n' },
+  ]
+  return ensure(docker, 'mypaas-test/scratch', entries, ['CMD ["/httpd", "-f", "-p", "80", "-h", "/www"]'])
+}
+
+async function nodeEntries(): Promise<RootfsEntry[]> {
+  const node = await realpath(process.execPath)
+  const { stdout } = await promisify(execFile)('ldd', [node])
+  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] as string)
+  return [
+    ...baseEntries(),
+    ...(await busyboxEntries()),
+    { kind: 'file', path: '/usr/local/bin/node', from: node, mode: 0o755 },
+    ...libraries.map((path): RootfsEntry => ({ kind: 'file', path, from: path, mode: 0o755 })),
+  ]
+}
+
+/** Imports the image unless the engine has one that was made of the same files. */
+async function ensure(docker: Docker, repo: string, entries: RootfsEntry[], changes: string[]): Promise<string> {
+  const recipe = await fingerprint(entries, changes)
+  const present = await docker.images.inspect(`${repo}:latest`).catch((error: unknown) => {
+    if (error instanceof NotFoundError) return undefined
+    throw error
+  })
+  if (present?.Config?.Labels?.['io.mypaas.recipe'] === recipe) return repo
+  // Not `mypaas.…`: containers and images inherit labels from their base, and a service's image may not bring those.
+  const labels = ['LABEL io.mypaas.test=1', `LABEL io.mypaas.recipe=${recipe}`]
+  await docker.images.import(rootfs(entries), { repo, tag: 'latest', changes: [...changes, ...labels] })
+  return repo
+}
+
+async function fingerprint(entries: RootfsEntry[], changes: string[]): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([entries, changes]))
+  for (const entry of entries) {
+    if (entry.kind !== 'file') continue
+    const { size, mtimeMs } = await stat(entry.from)
+    hash.update(`\n${size} ${mtimeMs}`)
+  }
+  return hash.digest('hex').slice(0, 16)
+}
