@@ -285,8 +285,13 @@ async function removeFromEngine(docker: Docker, instance: string, id: string | u
     if (ours(volume.Name, volume.Labels)) await attempt(docker.volumes.remove(volume.Name, { force: true }))
   for (const image of await docker.images.list()) {
     const tags = image.RepoTags ?? []
-    if (tags.some((tag) => ours(tag, image.Labels)) || ours('', image.Labels))
-      await attempt(docker.images.remove(image.Id, { force: true }))
+    // By its id an image would go with all its tags, so one of another owner too.
+    const names = ours('', image.Labels)
+      ? tags.length > 0
+        ? tags
+        : [image.Id]
+      : tags.filter((tag) => ours(tag, undefined))
+    for (const name of names) await attempt(docker.images.remove(name, { force: true }))
   }
   return problems
 }
