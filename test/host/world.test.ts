@@ -57,7 +57,7 @@ test('nothing of a world is left after its test, and nothing else is touched', a
   assert.equal((await docker.containers.inspect(foreign.Id)).Id, foreign.Id)
 })
 
-test('the directory of a service builds to an image that serves, told by its environment how', async (t) => {
+test('the image for test apps runs the app of a written service, told by its environment how', async (t) => {
   const one = await worldWithId(t, 'test-service-id')
   const directory = await one.service('site', { app: { READY_PATH: '/ready', STATUS: 418 } })
   const { docker } = one
