@@ -17,10 +17,14 @@ export type Mount = Readonly<
 /** One environment variable. Without `value` it is a secret: the server samples it from its config at deploy. */
 export type EnvVariable = Readonly<{ key: string; value?: string }>
 
-/** One published port, ranges already spread. `hostIp` is absent for all addresses, `hostPort` for one of the engine's choice. */
+/**
+ * One published port, ranges already spread. `hostIp` is absent for all addresses, `hostPort` for one of the engine's
+ * choice. With `hostPortEnd` the engine takes one that is free from `hostPort` to `hostPortEnd` (`8000-8010:80`).
+ */
 export type PublishedPort = Readonly<{
   hostIp?: string
   hostPort?: number
+  hostPortEnd?: number
   containerPort: number
   protocol: 'tcp' | 'udp' | 'sctp'
 }>

@@ -1,0 +1,28 @@
+import { MypaasError } from '../errors.ts'
+import type { ServiceSpec } from './spec.ts'
+
+/**
+ * The service's own variables as the Engine takes them, `KEY=value`, in the order of the Dockerfile. Those without a
+ * value are sampled from the secrets; the result is for the container alone, never for a message, a plan or a label.
+ * @param secrets What the server has for this service: key → value.
+ * @param options.config What the message calls the file to add a missing one to; `~/_mypaas/config.toml` unless given.
+ * @throws {MypaasError} `directives`, with every key that the server does not have and the lines to add
+ */
+export function sampleEnvironment(
+  spec: Pick<ServiceSpec, 'service' | 'env'>,
+  secrets: Readonly<Record<string, string>>,
+  options: { config?: string } = {},
+): string[] {
+  const missing: string[] = []
+  const environment = spec.env.map(({ key, value = Object.hasOwn(secrets, key) ? secrets[key] : undefined }) => {
+    if (value === undefined) missing.push(key)
+    return `${key}=${value}`
+  })
+  if (missing.length === 0) return environment
+  const config = options.config ?? '~/_mypaas/config.toml'
+  const lines = missing.map((key) => `  ${/^[A-Za-z0-9_-]+$/.test(key) ? key : `"${key}"`} = "…"`)
+  throw new MypaasError(
+    `The server has no value for ${missing.join(', ')}, which ${spec.service} wants (mypaas.env without a value).`,
+    { code: 'directives', hint: `Add to ${config} on the server:\n  [env]\n${lines.join('\n')}` },
+  )
+}

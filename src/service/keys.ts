@@ -1,0 +1,61 @@
+/** The directives that there are, in the order of the documentation. */
+export const directiveKeys: readonly string[] = [
+  'service',
+  'url',
+  'volume',
+  'env',
+  'port',
+  'publish',
+  'scale',
+  'healthcheck',
+  'maxcpu',
+  'maxmem',
+]
+
+/** The directive that an unknown one was most likely meant to be. */
+export function nearestKey(unknown: string): string {
+  const written = unknown
+    .slice(0, 40)
+    .toLowerCase()
+    .replace(/[^a-z]/g, '')
+  const meant = otherWords.get(written)
+  if (meant !== undefined) return meant
+  const ranked = directiveKeys.map((key) => ({ key, distance: distance(written, key) }))
+  return ranked.reduce((best, next) => (next.distance < best.distance ? next : best)).key
+}
+
+/** Words that other tools use for the same thing. */
+const otherWords: ReadonlyMap<string, string> = new Map([
+  ...['name', 'app', 'appname', 'servicename'].map((word) => [word, 'service'] as const),
+  ...['host', 'hostname', 'domain', 'domains', 'route'].map((word) => [word, 'url'] as const),
+  ...['mount', 'mounts', 'storage', 'bind'].map((word) => [word, 'volume'] as const),
+  ...['environment', 'secret', 'secrets', 'variable'].map((word) => [word, 'env'] as const),
+  ...['expose', 'listen'].map((word) => [word, 'port'] as const),
+  ...['ports', 'portmapping'].map((word) => [word, 'publish'] as const),
+  ...['replicas', 'instances', 'rollout', 'safe', 'roll'].map((word) => [word, 'scale'] as const),
+  ...['health', 'check', 'ready', 'readiness'].map((word) => [word, 'healthcheck'] as const),
+  ...['cpu', 'cpus', 'cpulimit'].map((word) => [word, 'maxcpu'] as const),
+  ...['memory', 'mem', 'maxmemory', 'memorylimit', 'memlimit'].map((word) => [word, 'maxmem'] as const),
+])
+
+/** How many letters to add, drop, change or swap with their neighbour to get from one word to the other. */
+function distance(from: string, to: string): number {
+  const rows = [Array.from({ length: to.length + 1 }, (_, column) => column)]
+  for (let row = 1; row <= from.length; row += 1) {
+    const current = [row]
+    for (let column = 1; column <= to.length; column += 1) {
+      const same = from[row - 1] === to[column - 1]
+      const swapped = row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
+      current.push(
+        Math.min(
+          (current[column - 1] ?? 0) + 1,
+          (rows[row - 1]?.[column] ?? 0) + 1,
+          (rows[row - 1]?.[column - 1] ?? 0) + (same ? 0 : 1),
+          swapped ? (rows[row - 2]?.[column - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
+        ),
+      )
+    }
+    rows.push(current)
+  }
+  return rows.at(-1)?.at(-1) ?? 0
+}

@@ -1,0 +1,180 @@
+import { formatDuration } from '../units.ts'
+import { type Directive, type DirectiveReading, readDirectives, reporter } from './directives.ts'
+import { directiveKeys, nearestKey } from './keys.ts'
+import { parseServiceName } from './names.ts'
+import { DirectiveError, type Problem, type Report } from './problems.ts'
+import { formatPublish, maxPublishedPorts, parsePublish, portsClash } from './publish.ts'
+import { parseEnv, parseHealthcheck, parseMaxCpu, parseMaxMemory, parsePort, parseScale } from './settings.ts'
+import type { PublishedPort, ServiceSpec } from './spec.ts'
+import { formatUrl, parseUrl } from './url.ts'
+import { formatVolume, parseVolume } from './volume.ts'
+
+/**
+ * The settings of a service, from the text of its Dockerfile.
+ * @param options.file What error messages call the file; `Dockerfile` unless given.
+ * @throws {DirectiveError} with every problem of the file
+ */
+export function parseSpec(dockerfile: string, options: { file?: string } = {}): ServiceSpec {
+  const reading = readDirectives(dockerfile)
+  const { spec, problems } = specFromDirectives(reading)
+  const all = [...reading.problems, ...problems]
+  if (spec === undefined || all.length > 0) throw new DirectiveError(all, options)
+  return spec
+}
+
+/** A spec, if it has a name, and everything that is wrong with the directives' keys and values. */
+export function specFromDirectives({ directives, unread }: Pick<DirectiveReading, 'directives' | 'unread'>): Readonly<{
+  spec: ServiceSpec | undefined
+  problems: readonly Problem[]
+}> {
+  const problems: Problem[] = []
+  const report = ({ line, key }: Directive): Report => reporter(problems, line, key)
+
+  /** The value of a directive that may stand once. */
+  function one<T>(key: string, parse: (text: string, report: Report) => T | undefined): T | undefined {
+    const [first, ...again] = directives.filter((directive) => directive.key === key)
+    if (!first) return undefined
+    for (const directive of again) report(directive)(`line ${first.line} has it already`, 'Keep one of them')
+    return parse(first.value, report(first))
+  }
+
+  /** The values of a directive that may stand often, each with its line; the same thing twice is a problem. */
+  function many<T>(
+    key: string,
+    parse: (text: string, report: Report, quoted: boolean) => T | undefined,
+    identity: (value: T) => string,
+  ): T[] {
+    const lineOf = new Map<string, number>()
+    return directives.flatMap((directive) => {
+      if (directive.key !== key) return []
+      const value = parse(directive.value, report(directive), directive.quoted)
+      if (value === undefined) return []
+      const first = lineOf.get(identity(value))
+      if (first === undefined) lineOf.set(identity(value), directive.line)
+      else report(directive)(`${identity(value)} is in line ${first} already`, 'Keep one of them')
+      return [value]
+    })
+  }
+
+  const service = one('service', parseServiceName)
+  const urls = many('url', parseUrl, formatUrl)
+  const volumes = many('volume', parseVolume, ({ target }) => target)
+  const env = many('env', parseEnv, ({ key }) => key)
+  const port = one('port', parsePort)
+  const scale = one('scale', parseScale)
+  const publish = readPublished(directives, scale?.scale ?? 0, report)
+  const healthcheck = one('healthcheck', parseHealthcheck)
+  const maxCpu = one('maxcpu', parseMaxCpu)
+  const maxMemoryBytes = one('maxmem', parseMaxMemory)
+
+  const guessed = new Set<string>()
+  for (const directive of directives) {
+    if (directiveKeys.includes(directive.key)) continue
+    const key = nearestKey(directive.key)
+    guessed.add(key)
+    report(directive)(
+      'there is no such directive',
+      `Did you mean mypaas.${key}? There are ${directiveKeys.slice(0, -1).join(', ')} and ${directiveKeys.at(-1)}`,
+    )
+  }
+  const named = directives.some(({ key }) => key === 'service') || unread.has('service') || guessed.has('service')
+  if (!named) {
+    problems.push({
+      line: 1,
+      message: `No line says what the service is called`,
+      hint: 'Add one at the top: # mypaas.service = NAME',
+    })
+  }
+  if (service === undefined) return { spec: undefined, problems }
+  return {
+    spec: {
+      service,
+      urls,
+      volumes,
+      env,
+      port: port ?? 80,
+      publish,
+      scale: scale?.scale,
+      rollout: scale?.rollout ?? 'stop-first',
+      healthcheck,
+      maxCpu,
+      maxMemoryBytes,
+    },
+    problems,
+  }
+}
+
+/** The published ports. No two may want the same port of the server, and neither may two replicas. */
+function readPublished(
+  directives: readonly Directive[],
+  scale: number,
+  report: (directive: Directive) => Report,
+): readonly PublishedPort[] {
+  const all: { port: PublishedPort; line: number }[] = []
+  for (const directive of directives) {
+    if (directive.key !== 'publish') continue
+    const ports = parsePublish(directive.value, report(directive))
+    if (ports === undefined) continue
+    if (all.length + ports.length > maxPublishedPorts) {
+      report(directive)(`with this line there are more than ${maxPublishedPorts} ports`, 'Publish fewer')
+      break
+    }
+    const clash = firstClash(ports, all)
+    if (clash)
+      report(directive)(`${formatPublish(clash.port)} is taken by line ${clash.line} already`, 'Keep one of them')
+    const fixed = ports.find(({ hostPort, hostPortEnd = hostPort }) => {
+      return hostPort !== undefined && hostPortEnd !== undefined && hostPortEnd - hostPort + 1 < scale
+    })
+    if (fixed) {
+      report(directive)(
+        `${scale} containers (mypaas.scale) can't all have port ${formatPublish(fixed)} of the server`,
+        `Set mypaas.scale = 1, or leave the port to the engine: mypaas.publish = ${formatPublish(onAnyPort(fixed))}`,
+      )
+    }
+    all.push(...ports.map((port) => ({ port, line: directive.line })))
+  }
+  return all.map(({ port }) => port)
+}
+
+/** The first of the new ports that another one has already, and the line of that. */
+function firstClash(
+  ports: readonly PublishedPort[],
+  taken: readonly { port: PublishedPort; line: number }[],
+): { port: PublishedPort; line: number } | undefined {
+  for (const port of ports) {
+    const other = taken.find((other) => portsClash(port, other.port))
+    if (other) return { port, line: other.line }
+  }
+  return undefined
+}
+
+function onAnyPort({ hostIp, containerPort, protocol }: PublishedPort): PublishedPort {
+  return { ...(hostIp === undefined ? {} : { hostIp }), containerPort, protocol }
+}
+
+/** The directives that a spec could have been read from: `specFromDirectives` gives the same spec for them. */
+export function directivesFromSpec(spec: ServiceSpec): readonly Directive[] {
+  const { healthcheck, scale, rollout } = spec
+  const texts: readonly (readonly [key: string, values: readonly string[]])[] = [
+    ['service', [spec.service]],
+    ['url', spec.urls.map(formatUrl)],
+    ['volume', spec.volumes.map(formatVolume)],
+    ['env', spec.env.map(({ key, value }) => (value === undefined ? key : `${key}=${value}`))],
+    ['port', [`${spec.port}`]],
+    ['publish', spec.publish.map(formatPublish)],
+    ['scale', scale === undefined ? [] : [scale === 0 ? '0' : `${scale} ${rollout}`]],
+    ['healthcheck', healthcheck ? [formatHealthcheck(healthcheck)] : []],
+    ['maxcpu', spec.maxCpu === undefined ? [] : [`${spec.maxCpu}`]],
+    ['maxmem', spec.maxMemoryBytes === undefined ? [] : [`${spec.maxMemoryBytes}`]],
+  ]
+  // As if in quotes: what stands here is the value itself
+  return texts.flatMap(([key, values]) => values.map((value) => ({ key, value, quoted: true }))).map(numbered)
+}
+
+function formatHealthcheck({ path, intervalMs, timeoutMs }: NonNullable<ServiceSpec['healthcheck']>): string {
+  return `${path} ${formatDuration(intervalMs)} ${formatDuration(timeoutMs)}`
+}
+
+function numbered(directive: Omit<Directive, 'line'>, index: number): Directive {
+  return { ...directive, line: index + 1 }
+}

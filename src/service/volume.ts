@@ -1,0 +1,134 @@
+import { quote, type Report } from './problems.ts'
+import type { Mount } from './spec.ts'
+
+/**
+ * `~/data/pg:/var/lib/postgresql/data`, `pg-data:/data:ro`, `/srv/media:/media` → what is mounted where. All paths come
+ * out clean: no `.`, no `..`, no empty part, no slash at the end.
+ */
+export function parseVolume(text: string, report: Report): Mount | undefined {
+  const [source = '', target, options, ...more] = text.split(':')
+  if (target === undefined) {
+    const example = source.startsWith('/') ? `~/NAME:${source}` : '~/NAME:/data'
+    report(
+      `${quote(text)} does not say what to mount where`,
+      `Write SOURCE:TARGET, for example mypaas.volume = ${example} (what is not in a named place is lost with the next release)`,
+    )
+    return undefined
+  }
+  if (more.length > 0) {
+    report(`${quote(text)} has more than SOURCE:TARGET:ro`, 'A path with a colon in it can not be mounted')
+    return undefined
+  }
+  const from = parseSource(source, report)
+  const to = parseTarget(target, report)
+  const readOnly = options === undefined ? false : parseOptions(options, report)
+  if (from === undefined || to === undefined || readOnly === undefined) return undefined
+  return { ...from, target: to, readOnly }
+}
+
+/** As it is written in a Dockerfile. The inverse of `parseVolume`. */
+export function formatVolume(mount: Mount): string {
+  const source = mount.kind === 'home' ? `~/${mount.path}` : mount.kind === 'host' ? mount.path : mount.name
+  return `${source}:${mount.target}${mount.readOnly ? ':ro' : ''}`
+}
+
+type Source = { kind: 'home' | 'host'; path: string } | { kind: 'named'; name: string }
+
+function parseSource(source: string, report: Report): Source | undefined {
+  if (source === '~' || source === '~/') {
+    report(
+      'the home directory as a whole is not mounted: it has keys and secrets in it',
+      'Give a directory below it: ~/data',
+    )
+    return undefined
+  }
+  if (source.startsWith('~/')) {
+    const path = cleanPath(source.slice(1), report)?.slice(1)
+    const [first = ''] = path?.split('/') ?? []
+    const why = privateInHome.get(first)
+    if (why) report(`~/${first} is not mounted: ${why}`, 'Give another directory below the home: ~/data')
+    return path === undefined || why ? undefined : { kind: 'home', path }
+  }
+  if (source.startsWith('/')) {
+    const path = cleanPath(source, report)
+    if (path === '/') report('the root of the file system is not mounted', 'Give a directory below the home: ~/data')
+    return path === undefined || path === '/' ? undefined : { kind: 'host', path }
+  }
+  if (/^[A-Za-z0-9][A-Za-z0-9_.-]{1,254}$/.test(source)) return { kind: 'named', name: source }
+
+  const rest = /^(?:\$HOME|\$\{HOME\}|~[^/]*|\.+)?\/+(.+)$/s.exec(source)?.[1] ?? source
+  const isName = /^[A-Za-z0-9]$/.test(source)
+  report(
+    isName
+      ? `${quote(source)} is too short for the name of a volume: Docker wants two characters or more`
+      : `${quote(source)} is neither a path that begins with ~/ or / nor the name of a volume`,
+    isPlainPath(rest) ? `For a directory below the server's home: ~/${rest}` : 'For example: ~/data or shop-data',
+  )
+  return undefined
+}
+
+function parseTarget(target: string, report: Report): string | undefined {
+  if (!target.startsWith('/')) {
+    report(
+      `${quote(target)}, where to mount it in the container, is not an absolute path`,
+      isPlainPath(target) ? `Write /${target}` : 'For example: /data',
+    )
+    return undefined
+  }
+  const path = cleanPath(target, report)
+  if (path === undefined) return undefined
+  if (path === '/' || path === '/proc' || path.startsWith('/proc/')) {
+    report(`${path === '/' ? 'the whole container' : path} can not be mounted over`, 'Give another directory: /data')
+    return undefined
+  }
+  return path
+}
+
+function parseOptions(text: string, report: Report): boolean | undefined {
+  if (text === 'ro' || text === 'rw') return text === 'ro'
+  const why = text
+    .split(',')
+    .map((option) => refusedOptions.get(option))
+    .find(Boolean)
+  report(`${quote(text)} is no option for a volume here${why ? `: ${why}` : ''}`, 'Write :ro for read-only, or nothing')
+  return undefined
+}
+
+/** An absolute path without the slash at its end; `undefined`, and a report, if it is not clean otherwise. */
+function cleanPath(path: string, report: Report): string | undefined {
+  const parts = path.split('/').slice(1)
+  if (parts.at(-1) === '') parts.pop()
+  if (path.length > 1000) report(`the path ${quote(path)} is longer than 1000 characters`)
+  else if (parts.some((part) => part === '.' || part === '..')) {
+    report(`the path ${quote(path)} has a part . or ..`, 'Write it without')
+  } else if (parts.includes('')) report(`the path ${quote(path)} has two slashes in a row`, 'Write it with one')
+  else if (parts.some((part) => part !== part.trim())) {
+    report(`a part of the path ${quote(path)} begins or ends with a blank`, 'Write it without')
+  } else return `/${parts.join('/')}`
+  return undefined
+}
+
+function isPlainPath(text: string): boolean {
+  return /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*\/?$/.test(text)
+}
+
+/** What a service could use to become the server's user: their keys, and what their shell and tools run. */
+const privateInHome: ReadonlyMap<string, string> = new Map([
+  ['.ssh', "the server's SSH keys are there"],
+  ['_mypaas', 'the secrets and keys of mypaas are there'],
+  ...['.docker', '.gnupg', '.config', '.local', '.netrc', '.npmrc', '.aws', '.kube'].map(
+    (name) => [name, "credentials and programs of the server's user are there"] as const,
+  ),
+  ...['.profile', '.bashrc', '.bash_profile', '.bash_login', '.bash_logout', '.zshrc', '.zshenv', '.zprofile'].map(
+    (name) => [name, "the server's user runs it at each login"] as const,
+  ),
+])
+
+const refusedOptions: ReadonlyMap<string, string> = new Map([
+  ...['z', 'Z'].map((name) => [name, 'mypaas changes no SELinux labels on the server'] as const),
+  ...['shared', 'slave', 'private', 'rshared', 'rslave', 'rprivate'].map(
+    (name) => [name, 'mounts do not travel between a container and the server'] as const,
+  ),
+  ...['cached', 'delegated', 'consistent'].map((name) => [name, 'it has a meaning on a Mac only'] as const),
+  ['nocopy', 'a new named volume always begins with what the image has there'],
+])
