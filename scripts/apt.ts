@@ -1,13 +1,16 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
 
-/** Installs packages of Debian or Ubuntu. Needs root. */
-export async function installPackages(names: readonly string[]): Promise<void> {
-  await run(join(import.meta.dirname, 'apt-install'), [...names])
+/** Installs packages of Debian or Ubuntu, which needs root. Says on stderr what it does and what went wrong. @returns whether it is done */
+export async function installPackages(names: readonly string[]): Promise<boolean> {
+  const child = spawn(join(import.meta.dirname, 'apt-install'), names, { stdio: ['ignore', 'inherit', 'inherit'] })
+  const [code] = await once(child, 'close')
+  return code === 0
 }
 
 /** Fetches a package and unpacks it to `folder`/NAME without installing it. Needs root only where apt has no lists yet. */

@@ -166,8 +166,7 @@ async function pythonWithPip(): Promise<string> {
   }
   const found = await find()
   if (found) return found
-  await installPackages(['python3-pip']).catch(() => {})
-  const installed = await find()
+  const installed = (await installPackages(['python3-pip'])) ? await find() : undefined
   if (!installed) throw new Error('Python 3 with pip is needed (Debian, Ubuntu: apt-get install python3-pip)')
   return installed
 }
