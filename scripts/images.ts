@@ -66,8 +66,10 @@ async function main(): Promise<void> {
   const results = await Promise.allSettled(recipes.map((recipe) => provide(docker, recipe)))
   docker.close()
   const errors = results.filter((result) => result.status === 'rejected').map((result) => result.reason as unknown)
-  for (const text of new Set(errors.map(describe))) say(text)
-  if (errors.length > 0) process.exitCode = errors.some(engineIsMissing) ? 3 : 1
+  const missing = errors.find(engineIsMissing)
+  if (missing) say(missing.message)
+  else for (const text of new Set(errors.map(describe))) say(text)
+  if (errors.length > 0) process.exitCode = missing ? 3 : 1
 }
 
 async function provide(docker: Docker, recipe: Recipe): Promise<void> {
@@ -183,7 +185,7 @@ async function sha256(path: string): Promise<string | undefined> {
 }
 
 /** No socket, or nobody behind it, where this machine's own engine would be. */
-function engineIsMissing(error: unknown): boolean {
+function engineIsMissing(error: unknown): error is DockerUnavailableError {
   if (!(error instanceof DockerUnavailableError) || process.env['DOCKER_HOST']) return false
   const { code } = (error.cause ?? {}) as NodeJS.ErrnoException
   return code === 'ENOENT' || code === 'ECONNREFUSED'
