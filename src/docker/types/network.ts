@@ -6,7 +6,7 @@ export type Network = {
   Created: string
   Scope: string
   Driver: string
-  /** Since API 1.47. */
+  /** Since API 1.48. */
   EnableIPv4?: boolean
   EnableIPv6: boolean
   Internal: boolean
@@ -22,7 +22,14 @@ export type Network = {
 export type NetworkInspect = Network & {
   /** By container id. */
   Containers: Record<string, NetworkContainer>
+  /** Only with `verbose`, for swarm networks. */
+  Services?: Record<string, { VIP: string; Ports: string[]; LocalLBIndex: number; Tasks: NetworkTask[] }>
+  /** Since API 1.52. */
+  Status?: { IPAM?: { Subnets?: Record<string, { IPsInUse: number; DynamicIPsAvailable: number }> } }
+  Peers?: { Name: string; IP: string }[]
 }
+
+export type NetworkTask = { Name: string; EndpointID: string; EndpointIP: string; Info: Record<string, string> }
 
 export type NetworkContainer = {
   Name: string
@@ -44,6 +51,8 @@ export type NetworkConfig = { Name: string } & Some<{
   /** Default `bridge`. */
   Driver: string
   Scope: string
+  /** Refuses a second network of that name; engines from API 1.44 on always do. */
+  CheckDuplicate: boolean
   /** No way out of it. */
   Internal: boolean
   Attachable: boolean
@@ -51,7 +60,7 @@ export type NetworkConfig = { Name: string } & Some<{
   ConfigOnly: boolean
   ConfigFrom: { Network: string }
   IPAM: Ipam
-  /** Since API 1.47. */
+  /** Since API 1.48. */
   EnableIPv4: boolean
   EnableIPv6: boolean
   Options: Record<string, string>

@@ -1,0 +1,21 @@
+import { progress } from './render.ts'
+
+/**
+ * Runs work that Ctrl-C (or SIGTERM) asks to end. The work sees the signal and tidies up; pressing again says that it is
+ * at it, for ending it there would leave the rest to the next command.
+ */
+export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const controller = new AbortController()
+  const interrupt = (): void => {
+    progress(controller.signal.aborted ? '\nStill tidying up; what runs keeps running.' : '\nStopping; tidying up …')
+    controller.abort()
+  }
+  process.on('SIGINT', interrupt)
+  process.on('SIGTERM', interrupt)
+  try {
+    return await work(controller.signal)
+  } finally {
+    process.off('SIGINT', interrupt)
+    process.off('SIGTERM', interrupt)
+  }
+}

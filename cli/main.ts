@@ -1,0 +1,129 @@
+#!/usr/bin/env node
+import { type CommandDef, renderUsage, runCommand } from 'citty'
+import { type ErrorCode, MypaasError } from '../src/errors.ts'
+import { nearest } from '../src/nearest.ts'
+import { renderError } from './render.ts'
+
+/** A command is imported when it is called: what it does not need is not loaded. */
+type Leaf = { about: string; load: () => Promise<CommandDef> }
+type Group = { about: string; commands: Record<string, Leaf | Group> }
+
+const root: Group = {
+  about: 'Deploy a directory as a service: one Dockerfile, behind HTTPS.',
+  commands: {
+    server: {
+      about: 'What runs on the server itself',
+      commands: {
+        init: {
+          about: 'Make this machine a server, or bring one up to its config',
+          load: async () => (await import('./commands/server/init.ts')).init,
+        },
+        deploy: {
+          about: 'Build a directory and make it the current release of its service',
+          load: async () => (await import('./commands/server/deploy.ts')).deploy,
+        },
+        down: {
+          about: 'Remove all services and the router of this server; volumes stay',
+          load: async () => (await import('./commands/server/down.ts')).down,
+        },
+      },
+    },
+    version: { about: 'Show the version', load: async () => (await import('./commands/version.ts')).version },
+  },
+}
+
+const exitCodes: Readonly<Record<ErrorCode, number>> = {
+  usage: 2,
+  directives: 2,
+  context: 2,
+  unauthorised: 3,
+  locked: 4,
+  failed: 1,
+  engine: 1,
+  unreachable: 1,
+  'rolled-back': 5,
+  degraded: 6,
+  aborted: 130,
+}
+
+process.exitCode = await main(process.argv.slice(2))
+
+/** Runs the command that the words name. @returns the exit code */
+async function main(words: readonly string[]): Promise<number> {
+  try {
+    if (words[0] === '--version' || words[0] === '-v') return await main(['version'])
+    const { path, entry, rest } = resolve(words)
+    if ('commands' in entry) return help(path, entry, rest)
+    const found = await entry.load()
+    const named = { ...found, meta: { name: ['mypaas', ...path].join(' '), description: entry.about } }
+    const flags = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
+    if (flags.includes('--help') || flags.includes('-h')) {
+      process.stdout.write(`${await renderUsage(named)}\n`)
+      return 0
+    }
+    const { result } = await runCommand(named, { rawArgs: [...rest] })
+    return typeof result === 'number' ? result : 0
+  } catch (error) {
+    const known = asMypaasError(error)
+    renderError(known)
+    return known instanceof MypaasError ? exitCodes[known.code] : 1
+  }
+}
+
+/** Names may be written with dashes or underscores, as in earlier versions: `schedule_reboot`. */
+function resolve(words: readonly string[]): { path: string[]; entry: Leaf | Group; rest: readonly string[] } {
+  let entry: Leaf | Group = root
+  const path: string[] = []
+  let rest = words
+  while ('commands' in entry && rest[0] !== undefined && !rest[0].startsWith('-')) {
+    const word: string = rest[0].replaceAll('_', '-')
+    const next: Leaf | Group | undefined = word === 'help' ? undefined : entry.commands[word]
+    if (word === 'help') return { path, entry, rest: ['--help', ...rest.slice(1)] }
+    if (!next) {
+      const guess = nearest(word, Object.keys(entry.commands))
+      throw new MypaasError(`There is no command ${['mypaas', ...path, word].join(' ')}.`, {
+        code: 'usage',
+        hint: guess
+          ? `Did you mean ${['mypaas', ...path, guess].join(' ')}?`
+          : `See ${['mypaas', ...path, '--help'].join(' ')}`,
+      })
+    }
+    path.push(word)
+    entry = next
+    rest = rest.slice(1)
+  }
+  return { path, entry, rest }
+}
+
+function help(path: readonly string[], group: Group, rest: readonly string[]): number {
+  const asked = rest.length === 0 || rest.includes('--help') || rest.includes('-h')
+  if (!asked) throw new MypaasError(`There is no flag ${rest[0]}.`, { code: 'usage', hint: 'See mypaas --help' })
+  const lines: [string, string][] = []
+  const list = (prefix: readonly string[], commands: Group['commands']): void => {
+    for (const [name, entry] of Object.entries(commands)) {
+      if ('commands' in entry) list([...prefix, name], entry.commands)
+      else lines.push([[...prefix, name].join(' '), entry.about])
+    }
+  }
+  list(path, group.commands)
+  const width = Math.max(...lines.map(([name]) => name.length))
+  process.stdout.write(
+    [
+      group.about,
+      '',
+      `Usage: ${['mypaas', ...path].join(' ')} COMMAND [--help]`,
+      '',
+      ...lines.map(([name, about]) => `  ${name.padEnd(width)}  ${about}`),
+      '',
+    ].join('\n'),
+  )
+  return 0
+}
+
+/** citty does not export its own error class, but its errors are about the call. */
+function asMypaasError(error: unknown): unknown {
+  if (error instanceof Error && error.constructor.name === 'CLIError') {
+    return new MypaasError(error.message, { code: 'usage', hint: 'See --help.', cause: error })
+  }
+  return error
+}

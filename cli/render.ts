@@ -1,0 +1,164 @@
+import { colors } from 'consola/utils'
+import type { DeployEvent } from '../src/deploy/events.ts'
+import { describe, type Plan } from '../src/deploy/plan.ts'
+import type { BuildEvent } from '../src/docker/index.ts'
+import { MypaasError } from '../src/errors.ts'
+
+/** Shows deploy events as they come. */
+export type Renderer = { event: (event: DeployEvent) => void; end: () => void }
+
+/** For machines each event as a line of JSON on stdout; for people lines on stderr, and the URLs on stdout at the end. */
+export function renderer(options: { json: boolean; verbose: boolean }): Renderer {
+  if (options.json) return { event: (event) => printJson(event), end: () => {} }
+  return process.stderr.isTTY ? terminal(options.verbose) : plain(options.verbose)
+}
+
+/** A line of progress, for commands that have no events. */
+export function progress(message: string): void {
+  process.stderr.write(`${message}\n`)
+}
+
+/** A line of data. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value)}\n`)
+}
+
+/** What happened, what is known about it, what serves now, what to do next. A stack only for what is a bug. */
+export function renderError(error: unknown): void {
+  if (!(error instanceof MypaasError)) {
+    process.stderr.write(`${red('This is a bug in mypaas, please report it:')}\n`)
+    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    return
+  }
+  process.stderr.write(`${red('✗')} ${error.message}\n`)
+  const known = error as MypaasError & { report?: { lastLines: readonly string[]; container: string }; now?: string }
+  const lines = known.report?.lastLines ?? []
+  if (lines.length > 0) {
+    process.stderr.write(`${dim(`  the end of the log of ${known.report?.container}:`)}\n`)
+    for (const line of lines) process.stderr.write(`${dim('  │')} ${line}\n`)
+  }
+  if (known.now) process.stderr.write(`  ${known.now}\n`)
+  if (error.hint) for (const line of error.hint.split('\n')) process.stderr.write(`  ${line}\n`)
+}
+
+/** A plan in lines: order and what it costs, then each step. */
+export function planLines(plan: Plan): string[] {
+  return [`plan: ${planSummary(plan)}`, ...plan.steps.map((step, index) => `  ${index + 1}. ${describe(step)}`)]
+}
+
+function planSummary(plan: Plan): string {
+  const { kind, ms, reason } = plan.interruption
+  const cost =
+    kind === 'none'
+      ? 'no interruption'
+      : kind === 'wait'
+        ? `requests wait about ${seconds(ms)} and as long as it starts`
+        : `down for about ${seconds(ms)} and as long as it starts`
+  return `${plan.order === 'first' ? 'start' : plan.order}, ${cost} (${reason})`
+}
+
+/** One line per finished thing: for logs and pipes. */
+function plain(verbose: boolean): Renderer {
+  const line = (text: string): void => {
+    process.stderr.write(`${text}\n`)
+  }
+  return { event: (event) => show(event, { line, begin: () => {}, verbose }), end: () => {} }
+}
+
+/** The same on a terminal, with what is being done at the moment in the last line. */
+function terminal(verbose: boolean): Renderer {
+  let busy = false
+  const clear = (): void => {
+    if (busy) process.stderr.write('\r\u001b[2K')
+    busy = false
+  }
+  const line = (text: string): void => {
+    clear()
+    process.stderr.write(`${text}\n`)
+  }
+  const begin = (text: string): void => {
+    clear()
+    const width = (process.stderr.columns ?? 80) - 1
+    process.stderr.write(dim(text.length > width ? `${text.slice(0, width - 1)}…` : text))
+    busy = true
+  }
+  return { event: (event) => show(event, { line, begin, verbose }), end: clear }
+}
+
+type Output = { line: (text: string) => void; begin: (text: string) => void; verbose: boolean }
+
+function show(event: DeployEvent, out: Output): void {
+  switch (event.type) {
+    case 'deploy':
+      out.line(bold(`${event.service} r${event.release}`))
+      break
+    case 'build':
+      showBuild(event.event, out)
+      break
+    case 'planned':
+      out.line(`  ${dim('plan')}   ${planSummary(event.plan)}`)
+      if (out.verbose) for (const text of planLines(event.plan).slice(1)) out.line(dim(`       ${text}`))
+      break
+    case 'step':
+      if (event.state === 'started') out.begin(`  …      ${event.title}`)
+      else
+        out.line(
+          `  ${green('✓')}      ${event.title} ${dim(seconds(event.ms) + (event.detail ? `, ${event.detail}` : ''))}`,
+        )
+      break
+    case 'warning':
+      out.line(`  ${yellow('!')}      ${event.message}${event.hint ? ` ${event.hint}` : ''}`)
+      break
+    case 'live':
+      out.line(`${green('live')} after ${seconds(event.ms)}${event.urls.length > 0 ? ':' : ''}`)
+      for (const url of event.urls) print(url)
+      break
+    case 'done':
+      out.line(dim(`done after ${seconds(event.ms)}`))
+      break
+    case 'failed':
+      // The error itself is shown by whoever catches it.
+      break
+  }
+}
+
+function showBuild(event: BuildEvent, out: Output): void {
+  switch (event.type) {
+    case 'step':
+      // What the builder does for itself has no number: [internal] load build definition.
+      if (/^\[(?!internal)/.test(event.name) || out.verbose || event.status === 'failed') showBuildStep(event, out)
+      break
+    case 'log': {
+      const lines = event.text.trimEnd().split('\n')
+      if (out.verbose) for (const text of lines) out.line(dim(`         ${text}`))
+      else out.begin(`  build  ${lines.at(-1)?.split('\r').at(-1) ?? ''}`)
+      break
+    }
+    case 'progress':
+      out.begin(
+        `  build  ${event.name} ${event.total > 0 ? `${Math.floor((100 * event.current) / event.total)} %` : ''}`,
+      )
+      break
+    case 'warning':
+      out.line(`  ${yellow('!')}      ${event.text}`)
+      break
+    case 'image':
+      break
+  }
+}
+
+function showBuildStep({ name, status }: Extract<BuildEvent, { type: 'step' }>, out: Output): void {
+  if (status === 'started') out.begin(`  build  ${name}`)
+  else if (status === 'failed') out.line(`  ${dim('build')}  ${red('✗')} ${name}`)
+  else out.line(`  ${dim('build')}  ${name}${status === 'cached' ? dim(' cached') : ''}`)
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
+}
+
+const { bold, dim, green, red, yellow } = colors

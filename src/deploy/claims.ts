@@ -1,0 +1,44 @@
+import { MypaasError } from '../errors.ts'
+import type { ServiceSpec } from '../service/spec.ts'
+import { type Journal, type JournalRelease, journalledServices, readJournal } from './journal.ts'
+
+/**
+ * Refuses a spec that wants a URL or a host port that another service here has, or is about to have. Called under the
+ * global lock, so that of two new services with one URL the second is refused.
+ * @throws {MypaasError} `failed` naming each owner
+ */
+export async function refuseClashes(directory: string, spec: ServiceSpec): Promise<void> {
+  const problems: string[] = []
+  for (const service of await journalledServices(directory)) {
+    if (service === spec.service) continue
+    const journal = await readJournal(directory, service).catch(() => undefined)
+    if (journal) problems.push(...clashes(spec, journal))
+  }
+  if (problems.length === 0) return
+  throw new MypaasError([...new Set(problems)].join('\n'), {
+    code: 'failed',
+    hint: 'Choose another, or take it from that service first: change its Dockerfile and deploy it.',
+  })
+}
+
+function clashes(spec: ServiceSpec, journal: Journal): readonly string[] {
+  const releases = [journal.current, journal.next].filter((release): release is JournalRelease => release !== undefined)
+  return releases.flatMap(({ spec: other }) => [
+    ...spec.urls
+      .filter((url) => other.urls.some((taken) => taken.host === url.host && taken.path === url.path))
+      .map((url) => `${url.scheme}://${url.host}${url.path} belongs to the service ${other.service}.`),
+    ...spec.publish
+      .filter((port) => port.hostPort !== undefined && other.publish.some((taken) => samePort(port, taken)))
+      .map((port) => `Host port ${port.hostPort}/${port.protocol} belongs to the service ${other.service}.`),
+  ])
+}
+
+type Port = ServiceSpec['publish'][number]
+
+/** Two ports clash on one address, or when one of them is for all addresses. */
+function samePort(a: Port, b: Port): boolean {
+  const all = (ip: string | undefined): boolean => ip === undefined || ip === '0.0.0.0' || ip === '::'
+  return (
+    a.hostPort === b.hostPort && a.protocol === b.protocol && (all(a.hostIp) || all(b.hostIp) || a.hostIp === b.hostIp)
+  )
+}

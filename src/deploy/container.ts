@@ -1,0 +1,107 @@
+import type { ContainerConfig, PortBinding } from '../docker/types/container.ts'
+import { containerName, imageReference, networkAliases } from '../service/names.ts'
+import type { Mount, ServiceSpec } from '../service/spec.ts'
+
+/** What a container is made from, besides the spec. */
+export type ContainerInput = Readonly<{
+  spec: ServiceSpec
+  release: number
+  replica: number
+  server: string
+  prefix: string
+  network: string
+  home: string
+  /** `NAME:r7`: what `docker ps` shows. */
+  image: string
+  /** The image starts an init of its own (tini, s6 …), so the engine need not add one. */
+  bringsInit: boolean
+  /** The service's own variables, secrets sampled. */
+  environment: readonly string[]
+  logBytes: number
+}>
+
+/** A spec → the Engine's create body. Disarmed: it comes to life when the deploy starts it, and only then. */
+export function containerConfig(input: ContainerInput): ContainerConfig {
+  const { spec } = input
+  const name = `${input.prefix}${containerName(spec.service, input.release, input.replica)}`
+  const ports = publishedPorts(spec)
+  return {
+    Image: input.image,
+    Labels: {
+      'mypaas.server': input.server,
+      'mypaas.service': spec.service,
+      'mypaas.release': String(input.release),
+      'mypaas.replica': String(input.replica),
+    },
+    Env: [
+      ...input.environment,
+      `MYPAAS_SERVICE=${spec.service}`,
+      `MYPAAS_SCALE=${spec.scale ?? 0}`,
+      `MYPAAS_PORT=${spec.port}`,
+      `MYPAAS_CONTAINER=${name}`,
+      `MYPAAS_RELEASE=r${input.release}`,
+    ],
+    ExposedPorts: Object.fromEntries(Object.keys(ports).map((port) => [port, {}])),
+    HostConfig: {
+      NetworkMode: input.network,
+      RestartPolicy: { Name: 'no' },
+      PortBindings: ports,
+      Binds: spec.volumes.map((mount) => bind(mount, input.home)),
+      // A process without signal handlers ignores SIGTERM as PID 1: 10 s until it is killed, instead of none.
+      Init: !input.bringsInit,
+      LogConfig: { Type: 'json-file', Config: { 'max-size': String(input.logBytes), 'max-file': '3' } },
+      ...(spec.maxCpu === undefined ? {} : { NanoCpus: Math.round(spec.maxCpu * 1e9) }),
+      ...(spec.maxMemoryBytes === undefined ? {} : { Memory: spec.maxMemoryBytes }),
+    },
+    NetworkingConfig: { EndpointsConfig: { [input.network]: { Aliases: [...networkAliases(spec.service)] } } },
+  }
+}
+
+/** `NAME:r7`, with the instance's prefix. */
+export function imageName(prefix: string, service: string, release: number): string {
+  return `${prefix}${imageReference(service, release)}`
+}
+
+/** How many containers a release has: non-scaling services have one. */
+export function replicaCount(spec: ServiceSpec): number {
+  return Math.max(1, spec.scale ?? 0)
+}
+
+/** True for images whose first process reaps and forwards signals already. */
+export function bringsInit(entrypointAndCommand: readonly string[]): boolean {
+  const first = entrypointAndCommand[0] ?? ''
+  const program = first.split('/').at(-1) ?? ''
+  return [
+    'tini',
+    'tini-static',
+    'dumb-init',
+    'catatonit',
+    'docker-init',
+    's6-svscan',
+    'init',
+    'systemd',
+    'my_init',
+  ].includes(program)
+}
+
+function publishedPorts(spec: ServiceSpec): Record<string, PortBinding[]> {
+  const ports: Record<string, PortBinding[]> = {}
+  for (const { hostIp, hostPort, containerPort, protocol } of spec.publish) {
+    const key = `${containerPort}/${protocol}`
+    ports[key] ??= []
+    ports[key].push({ HostIp: hostIp ?? '', HostPort: hostPort === undefined ? '' : String(hostPort) })
+  }
+  return ports
+}
+
+function bind(mount: Mount, home: string): string {
+  const options = mount.readOnly ? ':ro' : ''
+  switch (mount.kind) {
+    case 'home':
+      return `${home}/${mount.path}:${mount.target}${options}`
+    case 'host':
+      return `${mount.path}:${mount.target}${options}`
+    case 'named':
+      return `${mount.name}:${mount.target}${options}`
+  }
+}

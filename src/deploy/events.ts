@@ -1,0 +1,43 @@
+import type { BuildEvent } from '../docker/index.ts'
+import type { ErrorCode } from '../errors.ts'
+import type { Plan } from './plan.ts'
+
+/** What a deploy tells whoever watches, in order. Sent by callback: a watcher that leaves does not stop the deploy. */
+export type DeployEvent = Readonly<
+  | { type: 'deploy'; service: string; release: number }
+  | { type: 'build'; event: BuildEvent }
+  | { type: 'planned'; plan: Plan }
+  | { type: 'step'; step: string; title: string; state: 'started' }
+  | { type: 'step'; step: string; title: string; state: 'done'; ms: number; detail?: string }
+  | { type: 'warning'; message: string; hint?: string }
+  | { type: 'live'; service: string; release: number; urls: readonly string[]; ms: number }
+  | { type: 'done'; service: string; release: number; ms: number }
+  | {
+      type: 'failed'
+      service: string
+      code: ErrorCode
+      message: string
+      hint?: string
+      /** The release that serves now, or `undefined` when none does. */
+      running?: number
+      report?: FailureReport
+    }
+>
+
+/** Receives events; must not throw and is not waited for. */
+export type Emit = (event: DeployEvent) => void
+
+/** What is known about a container that did not become what it should be. */
+export type FailureReport = Readonly<{
+  container: string
+  exitCode?: number
+  /** Named when a signal ended it: `SIGSEGV`. */
+  signal?: string
+  outOfMemory?: boolean
+  restarts?: number
+  /** Where its processes listen, as `address:port`. */
+  listening?: readonly string[]
+  health?: string
+  /** The end of its log, at most 30 lines. */
+  lastLines: readonly string[]
+}>

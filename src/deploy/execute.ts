@@ -1,0 +1,341 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ConflictError, NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { containerName, gateAlias } from '../service/names.ts'
+import type { ServiceSpec } from '../service/spec.ts'
+import { formatDuration } from '../units.ts'
+import { containerConfig, imageName } from './container.ts'
+import type { Emit } from './events.ts'
+import type { Host } from './host.ts'
+import type { ReleaseImage } from './image.ts'
+import { describe, fallbackAlias, type Step, type Target } from './plan.ts'
+import { awaitAnswers, awaitReady } from './ready.ts'
+import { readSockets } from './sockets.ts'
+import { prepareMounts, prepareVolumes } from './volumes.ts'
+import { DeployError, report } from './why.ts'
+
+/** What is needed to make and judge the containers of one release. */
+export type ReleaseFacts = Readonly<{
+  release: number
+  spec: ServiceSpec
+  image: ReleaseImage
+  /** `KEY=value`, secrets sampled. */
+  environment: readonly string[]
+}>
+
+/** What steps act on besides their targets. */
+export type Execution = Readonly<{
+  host: Host
+  service: string
+  releases: (release: number) => Promise<ReleaseFacts>
+  commit: (release: number) => Promise<void>
+  emit: Emit
+  signal?: AbortSignal | undefined
+  /** When it fires, a drain ends and what is still open is cut. */
+  stopDraining?: AbortSignal | undefined
+}>
+
+const drainPollMs = 50
+const quietPolls = 3
+const probePatienceMs = 10_000
+
+/** Does the steps in order. The first that fails ends it; what is to be done then, {@link settle} says. */
+export async function execute(
+  steps: readonly Step[],
+  run: Execution,
+  onStep: (step: Step) => void = () => {},
+): Promise<void> {
+  for (const step of steps) {
+    run.signal?.throwIfAborted()
+    onStep(step)
+    const begin = performance.now()
+    run.emit({ type: 'step', step: step.kind, title: describe(step), state: 'started' })
+    const detail = await doStep(step, run)
+    const ms = Math.round(performance.now() - begin)
+    run.emit({ type: 'step', step: step.kind, title: describe(step), state: 'done', ms, ...(detail ? { detail } : {}) })
+  }
+}
+
+async function doStep(step: Step, run: Execution): Promise<string | undefined> {
+  const { docker, router } = run.host
+  switch (step.kind) {
+    case 'create':
+      return each(step.targets, (target) => create(target, run))
+    case 'start':
+      return each(step.targets, (target) => start(target, run))
+    case 'ready':
+      return each(step.targets, (target) => ready(target, run))
+    case 'check':
+      return each(step.targets, (target) => check(target, run))
+    case 'join':
+      return each(step.targets, (target) => join(target, step.fallbackOf, run))
+    case 'leave':
+      return each(step.targets, ({ name }) =>
+        docker.networks.disconnect(router.gate, { Container: name, Force: true }).catch(unlessGone),
+      )
+    case 'arm':
+      return each(step.targets, ({ name }) => docker.containers.update(name, { RestartPolicy: { Name: 'always' } }))
+    case 'disarm':
+      return each(step.targets, ({ name }) =>
+        docker.containers.update(name, { RestartPolicy: { Name: 'no' } }).catch(unlessGone),
+      )
+    case 'route':
+      return router.apply(step.routes, { signal: run.signal }).then(nothing)
+    case 'unroute':
+      return router.remove(run.service, { signal: run.signal }).then(nothing)
+    case 'probe':
+      return probe(step.release, run)
+    case 'request':
+      return requestAll(step.release, run)
+    case 'commit':
+      return run.commit(step.release).then(nothing)
+    case 'drain':
+      return drain(step.targets, step.timeoutMs, run)
+    case 'stop':
+      return each(step.targets, (target) => stop(target, run))
+    case 'remove':
+      return each(step.targets, ({ name }) => docker.containers.remove(name, { force: true }).catch(unlessGone))
+  }
+}
+
+/** All targets at once; when one fails the others are waited for, so that nothing goes on behind the step's back. */
+async function each(targets: readonly Target[], act: (target: Target) => Promise<unknown>): Promise<undefined> {
+  const results = await Promise.allSettled(targets.map(act))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+function nothing(): undefined {
+  return undefined
+}
+
+function unlessGone(error: unknown): undefined {
+  if (error instanceof NotFoundError) return undefined
+  // `network disconnect` of a container that is not on the network is a 500 or 403 with these words.
+  if (error instanceof MypaasError && /is not connected to (the )?network/.test(error.message)) return undefined
+  throw error
+}
+
+async function create(target: Target, run: Execution): Promise<void> {
+  const { host } = run
+  const { spec, image, environment } = await run.releases(target.release)
+  await prepareVolumes(host, spec)
+  const config = containerConfig({
+    spec,
+    release: target.release,
+    replica: target.replica,
+    server: host.server,
+    prefix: host.prefix,
+    network: host.network,
+    home: host.home,
+    image: imageName(host.prefix, spec.service, target.release),
+    bringsInit: image.bringsInit,
+    environment,
+    logBytes: host.logBytes,
+  })
+  try {
+    await host.docker.containers.create(config, { name: target.name, signal: run.signal })
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+    // Only a container of our own can be in the way of its own name after a crash; anything else is somebody's.
+    const found = await host.docker.containers.inspect(target.name)
+    const labels = found.Config.Labels ?? {}
+    const ours = Object.entries(config.Labels ?? {}).every(([key, value]) => labels[key] === value)
+    if (!ours) {
+      throw new MypaasError(`There is a container ${target.name} already that mypaas did not make.`, {
+        code: 'failed',
+        hint: `Rename or remove it: docker rename ${target.name} OTHER`,
+        cause: error,
+      })
+    }
+    await host.docker.containers.remove(found.Id, { force: true })
+    await host.docker.containers.create(config, { name: target.name, signal: run.signal })
+  }
+}
+
+async function start({ name, release }: Target, run: Execution): Promise<void> {
+  const { spec, image } = await run.releases(release)
+  await prepareMounts(run.host, spec, name, image.user)
+  try {
+    await run.host.docker.containers.start(name, { signal: run.signal })
+  } catch (error) {
+    throw await startFailure(name, run, error)
+  }
+}
+
+async function startFailure(name: string, run: Execution, cause: unknown): Promise<unknown> {
+  if (!(cause instanceof MypaasError) || run.signal?.aborted) return cause
+  const text = cause.message
+  const taken =
+    /Bind for ([\d.:[\]a-f]+) failed: port is already allocated|listen \w+ ([\d.:[\]a-f]+): bind: address already in use/i.exec(
+      text,
+    )
+  if (taken) {
+    return new DeployError(
+      `${name} can't publish ${taken[1] ?? taken[2]}: something else on this machine has that port.`,
+      {
+        hint: 'Free it, or publish another with # mypaas.publish=…',
+        cause,
+      },
+    )
+  }
+  const missing =
+    /exec: "([^"]+)": (executable file not found in \$PATH|stat .*: no such file or directory|permission denied)/.exec(
+      text,
+    )
+  if (missing) {
+    return new DeployError(
+      `${name} can't start: ${missing[1]}: ${missing[2]?.startsWith('perm') ? 'not executable' : 'not found'} in the image.`,
+      {
+        hint: 'Check the CMD or ENTRYPOINT of the Dockerfile.',
+        cause,
+      },
+    )
+  }
+  if (/exec format error/.test(text)) {
+    return new DeployError(`${name} can't start: its image is for another kind of processor than this machine's.`, {
+      hint: 'Build from a base image for this machine, or name the platform in FROM --platform=…',
+      cause,
+    })
+  }
+  const found = await run.host.docker.containers.inspect(name).catch(() => undefined)
+  return new DeployError(`${name} can't start: ${text}`, {
+    cause,
+    ...(found ? { report: await report(run.host.docker, found) } : {}),
+  })
+}
+
+async function ready({ name, release }: Target, run: Execution): Promise<void> {
+  const { spec } = await run.releases(release)
+  await awaitReady(name, {
+    docker: run.host.docker,
+    network: run.host.network,
+    spec,
+    timeoutMs: run.host.startTimeoutMs,
+    signal: run.signal,
+    onSlow: (message) => run.emit({ type: 'warning', message }),
+  })
+}
+
+async function check({ name, release }: Target, run: Execution): Promise<void> {
+  const { spec } = await run.releases(release)
+  await awaitAnswers(name, {
+    docker: run.host.docker,
+    network: run.host.network,
+    spec,
+    timeoutMs: run.host.startTimeoutMs,
+    patienceMs: probePatienceMs,
+    signal: run.signal,
+  })
+}
+
+async function join({ name, release, replica }: Target, fallbackOf: number | undefined, run: Execution): Promise<void> {
+  const { docker, router } = run.host
+  const Aliases = [gateAlias(run.service, release, replica)]
+  if (fallbackOf !== undefined) Aliases.push(fallbackAlias(run.service, fallbackOf))
+  try {
+    await docker.networks.connect(router.gate, { Container: name, EndpointConfig: { Aliases } })
+  } catch (error) {
+    if (!/already exists in network|already attached to network/.test(String(error))) throw error
+  }
+}
+
+async function stop({ name }: Target, run: Execution): Promise<void> {
+  const { docker, graceMs } = run.host
+  try {
+    await docker.containers.stop(name, { graceSeconds: Math.ceil(graceMs / 1000), timeoutMs: graceMs + 30_000 })
+    const { State } = await docker.containers.inspect(name)
+    if (State.Running) throw new MypaasError(`${name} does not stop.`, { code: 'failed', hint: `docker kill ${name}` })
+  } catch (error) {
+    unlessGone(error)
+  }
+}
+
+/** Asks the new release for each URL by the router's probe entry, often enough that each replica has its turn. */
+async function probe(release: number, run: Execution): Promise<undefined> {
+  const { spec } = await run.releases(release)
+  const turns = Math.max(1, spec.scale ?? 0)
+  for (const url of spec.urls) {
+    for (let turn = 0; turn < turns; turn += 1) {
+      await answersBelow500(run, release, `${run.host.router.show(url)} (through the router's probe)`, () =>
+        run.host.router.probe(run.service, release, url, { signal: run.signal }),
+      )
+    }
+  }
+  return undefined
+}
+
+/** Requests each URL of a release as a user would, until it answers with a status below 500. */
+export async function requestAll(release: number, run: Execution): Promise<string> {
+  const { spec } = await run.releases(release)
+  for (const url of spec.urls) {
+    await answersBelow500(run, release, run.host.router.show(url), () =>
+      run.host.router.request(url, { signal: run.signal }),
+    )
+  }
+  return spec.urls.map((url) => run.host.router.show(url)).join(', ')
+}
+
+async function answersBelow500(
+  run: Execution,
+  release: number,
+  what: string,
+  ask: () => Promise<{ status: number } | { error: string }>,
+): Promise<void> {
+  const begin = performance.now()
+  for (;;) {
+    run.signal?.throwIfAborted()
+    const answer = await ask()
+    if ('status' in answer && answer.status < 500) return
+    if (performance.now() - begin > probePatienceMs) {
+      const name = `${run.host.prefix}${containerName(run.service, release, 1)}`
+      const found = await run.host.docker.containers.inspect(name).catch(() => undefined)
+      const got = 'status' in answer ? `answers ${answer.status}` : `does not answer (${answer.error})`
+      throw new DeployError(`r${release} of ${run.service} ${got} on ${what}.`, {
+        hint: 'A release must answer each of its URLs with a status below 500. Its last lines may say why.',
+        ...(found ? { report: await report(run.host.docker, found) } : {}),
+      })
+    }
+    await sleep(drainPollMs, undefined, { signal: run.signal })
+  }
+}
+
+/**
+ * Waits until the router holds no connection to the containers any more, by their own socket tables; where those can't
+ * be read, for the whole time. What is still open then is cut when they stop.
+ */
+async function drain(targets: readonly Target[], timeoutMs: number, run: Execution): Promise<string | undefined> {
+  const { docker, router } = run.host
+  const deadline = performance.now() + timeoutMs
+  const address = await router.address().catch(() => undefined)
+  const open = new Map<string, number>()
+  const waiting = async (target: Target): Promise<void> => {
+    const found = await docker.containers.inspect(target.name).catch(unlessGone)
+    if (!found?.State.Running) return
+    const { spec } = await run.releases(target.release)
+    for (let quiet = 0; quiet < quietPolls; ) {
+      const sockets = await readSockets(found.State.Pid)
+      if (sockets === undefined && !(await isRunning(run, target.name))) return
+      const talking = (sockets ?? []).filter(
+        (socket) =>
+          socket.state === 'open' &&
+          socket.localPort === spec.port &&
+          (address === undefined || socket.remoteAddress === address),
+      )
+      open.set(target.name, talking.length)
+      quiet = sockets !== undefined && talking.length === 0 ? quiet + 1 : 0
+      if (performance.now() > deadline || run.stopDraining?.aborted) return
+      run.signal?.throwIfAborted()
+      await sleep(drainPollMs)
+    }
+  }
+  await each(targets, waiting)
+  const left = [...open.values()].reduce((sum, count) => sum + count, 0)
+  if (left === 0) return undefined
+  const reason = run.stopDraining?.aborted ? 'on request' : `after ${formatDuration(timeoutMs)}`
+  return `${left} connection${left === 1 ? '' : 's'} still open, cut ${reason}`
+}
+
+async function isRunning(run: Execution, name: string): Promise<boolean> {
+  const found = await run.host.docker.containers.inspect(name).catch(unlessGone)
+  return found?.State.Running === true
+}

@@ -1,0 +1,27 @@
+import type { Docker } from '../docker/index.ts'
+import type { Router } from '../router/router.ts'
+
+/** The server that services are deployed to, as a deploy sees it. `src/server` makes it from the config. */
+export type Host = Readonly<{
+  /** This server's own id; containers and images that carry another are never touched. */
+  server: string
+  /** `~/_mypaas`. */
+  directory: string
+  /** Where `~/x` of a volume lies. */
+  home: string
+  /** What names of containers and images begin with: empty, or `INSTANCE-`. */
+  prefix: string
+  /** The network on which services find each other. */
+  network: string
+  docker: Docker
+  router: Router
+  volumeRoots: readonly string[]
+  startTimeoutMs: number
+  drainMs: number
+  holdDrainMs: number
+  graceMs: number
+  logBytes: number
+  keepReleases: number
+  /** The secrets that a service may ask for, by name. */
+  secrets: (service: string) => Readonly<Record<string, string>>
+}>

@@ -1,0 +1,153 @@
+import type { Context } from '../context/index.ts'
+import { type BuildEvent, type Docker, NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { specFromLabels, specToLabels } from '../service/labels.ts'
+import type { ServiceSpec } from '../service/spec.ts'
+import { bringsInit, imageName } from './container.ts'
+import type { Host } from './host.ts'
+
+/** What a deploy needs to know of an image. */
+export type ReleaseImage = Readonly<{
+  id: string
+  /** `user[:group]` that its processes run as; empty for root. */
+  user: string
+  bringsInit: boolean
+  hasHealthcheck: boolean
+}>
+
+/** A kept release: its image, with the spec that it carries. */
+export type KeptRelease = Readonly<{ release: number; image: string; id: string; sizeBytes: number; createdAt: string }>
+
+/** Which labels an image of ours carries. Other keys than containers have: containers inherit an image's labels. */
+const imageLabels = {
+  server: 'mypaas.image.server',
+  service: 'mypaas.image.service',
+  release: 'mypaas.image.release',
+} as const
+
+/**
+ * Builds `NAME:rN` from a context. The image carries its own spec, so that it can be run again without the directory.
+ * @throws {BuildError} with the failing step · {MypaasError} `directives` when the image sets `mypaas.*` labels itself
+ */
+export async function buildImage(
+  host: Host,
+  input: {
+    context: Context
+    spec: ServiceSpec
+    release: number
+    onEvent: (event: BuildEvent) => void
+    signal?: AbortSignal | undefined
+  },
+): Promise<ReleaseImage> {
+  const { context, spec, release } = input
+  const tag = imageName(host.prefix, spec.service, release)
+  const labels = {
+    ...specToLabels(spec),
+    [imageLabels.server]: host.server,
+    [imageLabels.service]: spec.service,
+    [imageLabels.release]: String(release),
+  }
+  const build = host.docker.images.build(context.tar(input.signal ? { signal: input.signal } : {}), {
+    tags: [tag],
+    dockerfile: context.dockerfile,
+    labels,
+    signal: input.signal,
+  })
+  for await (const event of build) input.onEvent(event)
+  const { image, carried } = await inspectImage(host.docker, tag)
+  const foreign = Object.keys(carried).filter((key) => key.startsWith('mypaas.') && !(key in labels))
+  if (foreign.length > 0) {
+    throw new MypaasError(`The image sets the label ${foreign.join(', ')}, which is for mypaas to set.`, {
+      code: 'directives',
+      hint: 'Take it out of the Dockerfile (LABEL), or build on another base image.',
+    })
+  }
+  return image
+}
+
+/** The image of a release that is there already. @throws {MypaasError} `failed` when it is gone */
+export async function releaseImage(host: Host, service: string, release: number): Promise<ReleaseImage> {
+  const tag = imageName(host.prefix, service, release)
+  try {
+    return (await inspectImage(host.docker, tag)).image
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+    throw new MypaasError(`The image ${tag} is gone, so r${release} of ${service} can't be run.`, {
+      code: 'degraded',
+      hint: `Deploy ${service} again.`,
+      cause: error,
+    })
+  }
+}
+
+/** The spec that a kept release was deployed with. @throws {MypaasError} `failed` when the image carries none */
+export async function releaseSpec(host: Host, service: string, release: number): Promise<ServiceSpec> {
+  const image = imageName(host.prefix, service, release)
+  const { carried } = await inspectImage(host.docker, image)
+  const spec = specFromLabels(carried)
+  if (spec) return spec
+  throw new MypaasError(`The image ${image} does not say how it was deployed.`, {
+    code: 'failed',
+    hint: `Deploy ${service} from its directory.`,
+  })
+}
+
+/** The releases of a service whose images are here, newest first. */
+export async function keptReleases(host: Host, service: string): Promise<readonly KeptRelease[]> {
+  const found = await host.docker.images.list({
+    filters: { label: [`${imageLabels.server}=${host.server}`, `${imageLabels.service}=${service}`] },
+  })
+  const releases: KeptRelease[] = []
+  const begin = `${host.prefix}${service}:r`
+  for (const { Id, RepoTags, Size, Created } of found) {
+    // An image that somebody built on ours inherits the labels, but not the name; one may be that of two releases.
+    for (const image of RepoTags ?? []) {
+      const release = image.startsWith(begin) ? Number(image.slice(begin.length)) : Number.NaN
+      if (!Number.isSafeInteger(release)) continue
+      releases.push({ release, image, id: Id, sizeBytes: Size, createdAt: new Date(Created * 1000).toISOString() })
+    }
+  }
+  return releases.sort((a, b) => b.release - a.release)
+}
+
+/** Removes the images of a service beyond the newest `keepReleases`; never one that a container uses, nor `inUse`. */
+export async function pruneReleases(host: Host, service: string, inUse: readonly number[]): Promise<readonly string[]> {
+  const releases = await keptReleases(host, service)
+  const old = releases
+    .filter(({ release }) => !inUse.includes(release))
+    .slice(Math.max(0, host.keepReleases - inUse.length))
+  const removed: string[] = []
+  for (const { image } of old) {
+    if (await removeImage(host, image)) removed.push(image)
+  }
+  return removed
+}
+
+/** Takes an image's name away, and with its last name the image. False when a container still uses it, or it is gone. */
+export async function removeImage(host: Host, image: string): Promise<boolean> {
+  try {
+    await host.docker.images.remove(image)
+    return true
+  } catch (error) {
+    if (error instanceof MypaasError && 'status' in error && (error.status === 404 || error.status === 409))
+      return false
+    throw error
+  }
+}
+
+async function inspectImage(
+  docker: Docker,
+  name: string,
+): Promise<{ image: ReleaseImage; carried: Readonly<Record<string, string>> }> {
+  const { Id, Config } = await docker.images.inspect(name)
+  const test = Config?.Healthcheck?.Test ?? []
+  return {
+    image: {
+      id: Id,
+      user: Config?.User ?? '',
+      bringsInit: bringsInit([Config?.Entrypoint ?? [], Config?.Cmd ?? []].flat()),
+      hasHealthcheck: test.length > 0 && test[0] !== 'NONE',
+    },
+    carried: Config?.Labels ?? {},
+  }
+}

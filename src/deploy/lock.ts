@@ -1,0 +1,77 @@
+import { spawn } from 'node:child_process'
+import { type FileHandle, mkdir, open } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MypaasError } from '../errors.ts'
+
+/** A held lock; leaving its scope (`await using`) sets it free. */
+export type Lock = AsyncDisposable
+
+const pollMs = 100
+
+/**
+ * Takes the lock on `file`. The kernel holds it (`flock` on a descriptor of ours), so it is free at the moment its
+ * holder dies, however it dies. The file stays: were it deleted, a second one of that name would be another lock.
+ * @param options.what Who takes it and for what; shown to those who find it taken.
+ * @param options.waitMs How long to wait for it; 0 (the default) not at all.
+ * @throws {MypaasError} `locked` naming the holder
+ */
+export async function takeLock(
+  file: string,
+  options: { what: string; waitMs?: number; signal?: AbortSignal | undefined },
+): Promise<Lock> {
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  const handle = await open(file, 'a+', 0o600)
+  try {
+    const deadline = performance.now() + (options.waitMs ?? 0)
+    while (!(await tryLock(handle))) {
+      if (performance.now() >= deadline) throw await taken(handle, file)
+      await sleep(pollMs, undefined, { signal: options.signal })
+    }
+    await handle.truncate(0)
+    await handle.write(`${options.what} (process ${process.pid}, since ${new Date().toISOString()})`)
+    return {
+      async [Symbol.asyncDispose](): Promise<void> {
+        await handle.truncate(0)
+        await handle.close()
+      },
+    }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+const takenCode = 75
+
+/** Node has no flock(2). The one of util-linux locks the open file that we share with it, and so for us. */
+function tryLock(handle: FileHandle): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('flock', ['--exclusive', '--nonblock', '--conflict-exit-code', String(takenCode), '3'], {
+      stdio: ['ignore', 'ignore', 'ignore', handle.fd],
+    })
+    child.on('error', (cause) => {
+      reject(
+        new MypaasError('There is no flock here, which mypaas locks services with.', {
+          code: 'failed',
+          hint: 'It is part of util-linux: apt-get install util-linux',
+          cause,
+        }),
+      )
+    })
+    child.on('exit', (code, signal) => {
+      if (code === 0) resolve(true)
+      else if (code === takenCode) resolve(false)
+      else reject(new MypaasError(`flock ended with ${signal ?? `code ${code}`}.`, { code: 'failed' }))
+    })
+  })
+}
+
+async function taken(handle: FileHandle, file: string): Promise<MypaasError> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(200), 0, 200, 0)
+  const holder = buffer.subarray(0, bytesRead).toString().trim()
+  return new MypaasError(holder ? `Somebody else is at it: ${holder}.` : `Somebody else holds ${file}.`, {
+    code: 'locked',
+    hint: 'Wait until that is done, or let this command wait: --wait',
+  })
+}

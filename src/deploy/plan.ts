@@ -1,0 +1,372 @@
+import type { RoutedRelease, ServiceRoutes } from '../router/config.ts'
+import { containerName, gateAlias } from '../service/names.ts'
+import type { ServiceSpec } from '../service/spec.ts'
+import { formatDuration } from '../units.ts'
+import { replicaCount } from './container.ts'
+import type { Journal } from './journal.ts'
+import type { Observed, Replica } from './observe.ts'
+
+/** One container as a step names it: by release and replica, so that it can be named before it exists. */
+export type Target = Readonly<{ release: number; replica: number; name: string }>
+
+/**
+ * One thing to do. Every step names what it acts on, tolerates that it is done already, and takes its facts from the
+ * engine, so that any prefix of a plan can be followed by {@link settle}.
+ */
+export type Step = Readonly<
+  | { kind: 'create'; targets: readonly Target[] }
+  | { kind: 'start'; targets: readonly Target[] }
+  | { kind: 'ready'; targets: readonly Target[] }
+  | { kind: 'check'; targets: readonly Target[] }
+  | { kind: 'join'; targets: readonly Target[]; fallbackOf?: number }
+  | { kind: 'leave'; targets: readonly Target[] }
+  | { kind: 'arm'; targets: readonly Target[] }
+  | { kind: 'disarm'; targets: readonly Target[] }
+  | { kind: 'route'; routes: ServiceRoutes }
+  | { kind: 'unroute' }
+  | { kind: 'probe'; release: number }
+  | { kind: 'request'; release: number }
+  | { kind: 'commit'; release: number }
+  | { kind: 'drain'; targets: readonly Target[]; timeoutMs: number }
+  | { kind: 'stop'; targets: readonly Target[] }
+  | { kind: 'remove'; targets: readonly Target[] }
+>
+
+/** What a deploy costs those who use the service meanwhile, and why. */
+export type Interruption = Readonly<{
+  kind: 'none' | 'wait' | 'down'
+  /** The longest that is expected, without the time the app itself needs to start. */
+  ms: number
+  reason: string
+}>
+
+/** A deploy as a value: what will be done until the new release is the one, and what that costs. */
+export type Plan = Readonly<{
+  service: string
+  release: number
+  /** The release that is to be replaced. */
+  from: number | undefined
+  order: 'first' | 'start-first' | 'stop-first'
+  interruption: Interruption
+  steps: readonly Step[]
+}>
+
+/** What {@link settle} finds to do. */
+export type Settlement = Readonly<{ serve: readonly Step[]; clean: readonly Step[] }>
+
+/** How long things may take, from the server's config. */
+export type Timing = Readonly<{ startTimeoutMs: number; drainMs: number; holdDrainMs: number; graceMs: number }>
+
+/** The longest that the router keeps a request waiting in a changeover. */
+export const maxHoldMs = 60_000
+
+/**
+ * What is to be done to replace the current release by a new one, up to and with the commit. What follows it, and what
+ * follows a failure before it, is for {@link settle}: the journal then says which release is the one.
+ */
+export function planDeploy(input: {
+  spec: ServiceSpec
+  release: number
+  journal: Journal
+  observed: Observed
+  prefix: string
+  timing: Timing
+}): Plan {
+  const { spec, release, journal, observed, prefix, timing } = input
+  const current = journal.current
+  const old = observed.replicas.filter((replica) => replica.release === current?.release)
+  const oldRunning = old.some(({ state }) => state === 'running' || state === 'restarting')
+  const fresh = targetsOf(spec, release, prefix)
+  const routed = spec.urls.length > 0
+  const common = { service: spec.service, release, from: current?.release }
+
+  const begin: Step[] = [{ kind: 'create', targets: fresh }]
+  const start: Step[] = [
+    { kind: 'start', targets: fresh },
+    { kind: 'ready', targets: fresh },
+  ]
+
+  if (!current || !oldRunning) {
+    return {
+      ...common,
+      order: 'first',
+      interruption: { kind: 'none', ms: 0, reason: current ? 'nothing of it runs' : 'it is new here' },
+      steps: [...begin, ...start, ...switchOver(spec, fresh, release, undefined), { kind: 'commit', release }],
+    }
+  }
+
+  const stopFirst = whyStopFirst(spec, current.spec)
+  if (!stopFirst) {
+    return {
+      ...common,
+      order: 'start-first',
+      interruption: { kind: 'none', ms: 0, reason: 'the new replicas serve before the old ones stop' },
+      steps: [...begin, ...start, ...switchOver(spec, fresh, release, journal), { kind: 'commit', release }],
+    }
+  }
+
+  const oldTargets = old.map(targetOf)
+  const hold: Step[] = routed
+    ? [{ kind: 'route', routes: holdingRoutes(spec, release, current, timing) }]
+    : current.spec.urls.length > 0
+      ? [{ kind: 'unroute' }]
+      : []
+  const wasRouted = current.spec.urls.length > 0
+  return {
+    ...common,
+    order: 'stop-first',
+    interruption: {
+      kind: routed && wasRouted ? 'wait' : 'down',
+      ms: wasRouted ? 1_100 : 200,
+      reason: stopFirst,
+    },
+    steps: [
+      ...begin,
+      ...hold,
+      ...(wasRouted ? [{ kind: 'drain', targets: oldTargets, timeoutMs: timing.holdDrainMs } as const] : []),
+      { kind: 'disarm', targets: oldTargets },
+      ...(wasRouted ? [{ kind: 'leave', targets: oldTargets } as const] : []),
+      { kind: 'stop', targets: oldTargets },
+      ...start,
+      ...(routed ? [{ kind: 'check', targets: fresh } as const] : []),
+      { kind: 'arm', targets: fresh },
+      { kind: 'commit', release },
+    ],
+  }
+}
+
+/** From "ready" to "every request goes to the new replicas", the old ones still there. */
+function switchOver(
+  spec: ServiceSpec,
+  fresh: readonly Target[],
+  release: number,
+  journal: Journal | undefined,
+): readonly Step[] {
+  const arm: Step = { kind: 'arm', targets: fresh }
+  const current = journal?.current
+  if (spec.urls.length === 0) return current?.spec.urls.length ? [arm, { kind: 'unroute' }] : [arm]
+  const next = routedRelease(spec, release)
+  const flip: Step[] = [
+    { kind: 'route', routes: { service: spec.service, urls: spec.urls, active: next } },
+    { kind: 'request', release },
+  ]
+  const join: Step = { kind: 'join', targets: fresh }
+  if (!current || current.spec.urls.length === 0) return [join, { kind: 'check', targets: fresh }, arm, ...flip]
+  return [
+    join,
+    { kind: 'route', routes: { ...routesOf(current.spec, current.release), probe: next } },
+    { kind: 'probe', release },
+    arm,
+    ...flip,
+  ]
+}
+
+/** Why the old release has to stop before the new one starts, or `undefined` when it need not. */
+export function whyStopFirst(spec: ServiceSpec, current: ServiceSpec): string | undefined {
+  if (spec.rollout === 'stop-first') return 'no scale, so the old container stops before the new one starts'
+  if (spec.rollout === 'safe') return 'scale says safe, so all old replicas stop before a new one starts'
+  const clash = spec.publish.find(({ hostPort, protocol }) =>
+    current.publish.some(
+      (other) => hostPort !== undefined && other.hostPort === hostPort && other.protocol === protocol,
+    ),
+  )
+  return clash ? `publishes host port ${clash.hostPort}, which only one release can have` : undefined
+}
+
+/**
+ * What is to be done so that the release which the journal calls current runs, armed and routed, and nothing else of the
+ * service does. The same after a failed deploy, a commit, a crash at any point, or a hand that changed things. With
+ * nothing to do it is empty, but for the confirmation of the route.
+ *
+ * The route moves before anything stops. A service with one writer has its other releases stopped before the current
+ * one starts.
+ * @returns `serve`: what it takes until the current release serves; `clean`: what can go afterwards
+ * @param input.routes The routes that the router has now; `undefined` when it has none, or ones that nobody confirmed.
+ * @param input.drainMs How long open requests of replicas that go may take.
+ */
+export function settle(input: {
+  journal: Journal
+  observed: Observed
+  routes: ServiceRoutes | undefined
+  prefix: string
+  timing: Timing
+  drainMs: number
+}): Settlement {
+  const { journal, observed, prefix, timing, drainMs } = input
+  const { current, next } = journal
+  const stay = current && !journal.stopped ? targetsOf(current.spec, current.release, prefix) : []
+  const isOurs = (replica: Replica): boolean =>
+    stay.some((target) => target.release === replica.release && target.replica === replica.replica)
+  const mine = observed.replicas.filter(isOurs)
+  const others = observed.replicas.filter((replica) => !isOurs(replica))
+  const go = others.map(targetOf)
+  const runningOthers = others.filter(({ state }) => state !== 'created' && state !== 'exited' && state !== 'dead')
+
+  const serve: Step[] = []
+  const clean: Step[] = []
+  let steps = serve
+  const add = (step: Step): void => {
+    if (!('targets' in step) || step.targets.length > 0) steps.push(step)
+  }
+  const takeAway = (replicas: readonly Replica[], timeoutMs: number): void => {
+    const targets = replicas.map(targetOf)
+    add({ kind: 'disarm', targets: replicas.filter(({ armed }) => armed).map(targetOf) })
+    add({ kind: 'drain', targets: replicas.filter(({ onGate }) => onGate).map(targetOf), timeoutMs })
+    add({ kind: 'leave', targets: replicas.filter(({ onGate }) => onGate).map(targetOf) })
+    add({ kind: 'stop', targets })
+  }
+
+  if (!current || journal.stopped) {
+    if (!current || current.spec.urls.length > 0) add({ kind: 'unroute' })
+    steps = clean
+    takeAway(runningOthers, drainMs)
+    add({ kind: 'remove', targets: go })
+    return { serve, clean }
+  }
+
+  const routed = current.spec.urls.length > 0
+  const running = mine.filter(({ state }) => state === 'running' || state === 'restarting')
+  const missing = stay.filter((target) => !mine.some(({ replica }) => replica === target.replica))
+  const down = mine.filter((replica) => !running.includes(replica))
+  const inside = routed ? running.filter(({ onGate }) => onGate) : []
+  const outside = routed ? running.filter(({ onGate }) => !onGate) : []
+  const routes = routesOf(current.spec, current.release)
+  const failed = next && next.release !== current.release ? next : undefined
+
+  add({ kind: 'create', targets: missing })
+  // Requests that wait for a release which did not come look for its names and for a fallback, so replicas that serve
+  // on have to be reached by that one too. An endpoint's names can't be changed, so they leave the gate and join again.
+  const waiting = failed !== undefined && inside.length > 0 && isHeldFor(failed.release, input.routes, failed.spec)
+  if (waiting) {
+    const targets = inside.map(targetOf)
+    add({ kind: 'drain', targets, timeoutMs: timing.holdDrainMs })
+    add({ kind: 'leave', targets })
+    add({ kind: 'join', targets, fallbackOf: failed.release })
+  }
+  const noneServes = routed && inside.length === 0
+  const holding = noneServes && input.routes?.active.release === current.release && input.routes.holdMs !== undefined
+  if (!routed) add({ kind: 'unroute' })
+  else if (!noneServes) add({ kind: 'route', routes })
+  else if (!holding) add({ kind: 'route', routes: { ...routes, holdMs: holdMs(timing) } })
+
+  const oneWriter = current.spec.rollout !== 'roll' || (failed ?? current).spec.rollout !== 'roll'
+  const stopBefore = runningOthers.length > 0 && (oneWriter || down.length > 0 || missing.length > 0)
+  if (stopBefore) takeAway(runningOthers, Math.min(drainMs, timing.holdDrainMs))
+  // Off the gate before it starts: a replica gets its name there when it is ready.
+  add({ kind: 'leave', targets: down.filter(({ onGate }) => onGate).map(targetOf) })
+  const comeBack = [...down.map(targetOf), ...missing]
+  add({ kind: 'start', targets: comeBack })
+  const joining = [...comeBack, ...outside.map(targetOf)]
+  add({ kind: 'ready', targets: joining })
+  if (routed) add({ kind: 'join', targets: joining, ...(failed ? { fallbackOf: failed.release } : {}) })
+  add({ kind: 'arm', targets: [...comeBack, ...running.filter(({ armed }) => !armed).map(targetOf)] })
+  if (noneServes) add({ kind: 'route', routes })
+  steps = clean
+  if (!stopBefore) takeAway(runningOthers, drainMs)
+  add({ kind: 'remove', targets: go })
+  return { serve, clean }
+}
+
+/** Whether requests may be waiting for a release that is not coming. */
+function isHeldFor(release: number, routes: ServiceRoutes | undefined, spec: ServiceSpec): boolean {
+  if (routes) return routes.active.release === release && routes.holdMs !== undefined
+  return spec.urls.length > 0 && spec.rollout !== 'roll'
+}
+
+/** The containers that a release is to have. */
+export function targetsOf(spec: ServiceSpec, release: number, prefix: string): readonly Target[] {
+  return Array.from({ length: replicaCount(spec) }, (_, index) => ({
+    release,
+    replica: index + 1,
+    name: `${prefix}${containerName(spec.service, release, index + 1)}`,
+  }))
+}
+
+function targetOf({ release, replica, name }: Replica): Target {
+  return { release, replica, name }
+}
+
+/** The routes of a release that serves on its own. */
+export function routesOf(spec: ServiceSpec, release: number): ServiceRoutes {
+  return { service: spec.service, urls: spec.urls, active: routedRelease(spec, release) }
+}
+
+function routedRelease(spec: ServiceSpec, release: number): RoutedRelease {
+  return {
+    release,
+    port: spec.port,
+    upstreams: targetsOf(spec, release, '').map(({ replica }) => gateAlias(spec.service, release, replica)),
+    ...(spec.healthcheck && (spec.scale ?? 0) > 0 ? { healthcheck: spec.healthcheck } : {}),
+  }
+}
+
+/**
+ * Requests wait for names that don't exist yet. Each is bound to what it found when it came in, so the file names two
+ * ends: the new replicas, and, should they fail, the old ones under a name and port of their own.
+ */
+function holdingRoutes(
+  spec: ServiceSpec,
+  release: number,
+  current: NonNullable<Journal['current']>,
+  timing: Timing,
+): ServiceRoutes {
+  const fallback = { upstream: fallbackAlias(spec.service, release), port: current.spec.port }
+  const { healthcheck: _, ...active } = routedRelease(spec, release)
+  return { service: spec.service, urls: spec.urls, active: { ...active, fallback }, holdMs: holdMs(timing) }
+}
+
+/** The name under which the previous release answers requests that were held for `release`, which failed. */
+export function fallbackAlias(service: string, release: number): string {
+  return gateAlias(service, release, 0)
+}
+
+function holdMs(timing: Timing): number {
+  return Math.min(maxHoldMs, timing.holdDrainMs + timing.graceMs + timing.startTimeoutMs)
+}
+
+/** One line for people: what a step does, to what. */
+export function describe(step: Step): string {
+  switch (step.kind) {
+    case 'create':
+      return `create ${names(step.targets)}`
+    case 'start':
+      return `start ${names(step.targets)}`
+    case 'ready':
+      return `wait until ${names(step.targets)} ${step.targets.length > 1 ? 'are' : 'is'} ready`
+    case 'check':
+      return `ask ${names(step.targets)} for each URL`
+    case 'join':
+      return `let the router reach ${names(step.targets)}`
+    case 'leave':
+      return `take ${names(step.targets)} from the router's network`
+    case 'arm':
+      return `let ${names(step.targets)} come back after a reboot`
+    case 'disarm':
+      return `keep ${names(step.targets)} from coming back after a reboot`
+    case 'route':
+      return step.routes.probe
+        ? `open a probe route to r${step.routes.probe.release}`
+        : step.routes.holdMs === undefined
+          ? `lead all requests to r${step.routes.active.release}`
+          : `let requests wait for r${step.routes.active.release}`
+    case 'unroute':
+      return 'take the routes away'
+    case 'probe':
+      return `ask r${step.release} for each URL, through the router`
+    case 'request':
+      return `request each URL as a user would`
+    case 'commit':
+      return `make r${step.release} the current release`
+    case 'drain':
+      return `let open requests of ${names(step.targets)} finish (at most ${formatDuration(step.timeoutMs)})`
+    case 'stop':
+      return `stop ${names(step.targets)}`
+    case 'remove':
+      return `remove ${names(step.targets)}`
+  }
+}
+
+function names(targets: readonly Target[]): string {
+  const all = targets.map(({ name }) => name)
+  return all.length > 3 ? `${all.slice(0, 2).join(', ')} … ${all.at(-1)} (${all.length})` : all.join(', ')
+}

@@ -1,0 +1,154 @@
+import { chown, lstat, mkdir, realpath } from 'node:fs/promises'
+import { dirname, isAbsolute, join, relative, sep } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { pipeline } from 'node:stream/promises'
+import type { Docker } from '../docker/index.ts'
+import { NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import type { Mount, ServiceSpec } from '../service/spec.ts'
+import type { Host } from './host.ts'
+
+/**
+ * Checks every mount of a service: below the home (never itself, `.ssh` or `_mypaas`), or below a `volume_roots` entry,
+ * also after symbolic links are followed.
+ * @throws {MypaasError} `directives` naming all that are not allowed and the line to add
+ */
+export async function checkMounts(host: Host, spec: ServiceSpec): Promise<void> {
+  const problems: string[] = []
+  for (const mount of spec.volumes) {
+    const problem = await mountProblem(host, mount)
+    if (problem) problems.push(problem)
+  }
+  if (problems.length > 0) throw new MypaasError(problems.join('\n'), { code: 'directives' })
+}
+
+/**
+ * Makes the directories and volumes that a container needs and that are missing, for the user that its image runs as.
+ * Called just before a start: the engine follows links anew at each.
+ */
+export async function prepareMounts(host: Host, spec: ServiceSpec, container: string, user: string): Promise<void> {
+  await checkMounts(host, spec)
+  let owner: { uid: number; gid: number } | undefined
+  for (const mount of spec.volumes) {
+    if (mount.kind === 'named') continue
+    const path = mount.kind === 'home' ? join(host.home, mount.path) : mount.path
+    const missing = await firstMissing(path)
+    if (missing === undefined) continue
+    await mkdir(path, { recursive: true, mode: 0o755 })
+    owner ??= await userOf(host.docker, container, user)
+    if (process.getuid?.() !== 0) continue
+    for (let made = path; made.length >= missing.length; made = dirname(made)) await chown(made, owner.uid, owner.gid)
+  }
+}
+
+/** Makes the named volumes that are missing, labelled as the service's, so that they can be found when it goes. */
+export async function prepareVolumes(host: Host, spec: ServiceSpec): Promise<void> {
+  for (const mount of spec.volumes) {
+    if (mount.kind !== 'named') continue
+    try {
+      await host.docker.volumes.inspect(mount.name)
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) throw error
+      await host.docker.volumes.create({
+        Name: mount.name,
+        Labels: { 'mypaas.server': host.server, 'mypaas.volume.service': spec.service },
+      })
+    }
+  }
+}
+
+async function mountProblem(host: Host, mount: Mount): Promise<string | undefined> {
+  switch (mount.kind) {
+    case 'named':
+      return undefined
+    case 'home': {
+      const home = await realpath(host.home)
+      const real = await resolveExisting(join(home, mount.path))
+      const inside = within(home, real)
+      const first = inside?.split(sep)[0]
+      if (inside === undefined || inside === '')
+        return `~/${mount.path} leads out of the home directory: it is a link to ${real}.`
+      if (first === '.ssh' || first === '_mypaas')
+        return `~/${mount.path} leads to ~/${first}, which no service may mount.`
+      return undefined
+    }
+    case 'host': {
+      const real = await resolveExisting(mount.path)
+      for (const root of host.volumeRoots) {
+        const below = within(await resolveExisting(root), real)
+        if (below !== undefined && within(root, mount.path) !== undefined) return undefined
+      }
+      const roots = JSON.stringify([
+        ...host.volumeRoots,
+        dirname(mount.path) === '/' ? mount.path : dirname(mount.path),
+      ])
+      return `${mount.path} is outside the home directory. To allow it, set in [server] of ${host.directory}/config.toml: volume_roots = ${roots}`
+    }
+  }
+}
+
+/** The path of `path` below `root`, or `undefined` when it is not: component by component, not by prefix. */
+function within(root: string, path: string): string | undefined {
+  const rest = relative(root, path)
+  return rest.startsWith('..') || isAbsolute(rest) ? undefined : rest
+}
+
+/** What a path leads to once links are followed; components that don't exist yet stay as they are. */
+async function resolveExisting(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || path === dirname(path)) throw error
+    // A link to nothing: the engine would make what it points to.
+    const dangling = await lstat(path).then(
+      (found) => found.isSymbolicLink(),
+      () => false,
+    )
+    if (dangling) throw new MypaasError(`${path} is a link that leads nowhere.`, { code: 'directives' })
+    return join(await resolveExisting(dirname(path)), path.slice(dirname(path).length))
+  }
+}
+
+async function firstMissing(path: string): Promise<string | undefined> {
+  let missing: string | undefined
+  for (let at = path; at !== dirname(at); at = dirname(at)) {
+    const there = await lstat(at).then(
+      () => true,
+      () => false,
+    )
+    if (there) break
+    missing = at
+  }
+  return missing
+}
+
+/** The user of an image as numbers: `''` is root, names are looked up in the container's own `/etc/passwd`. */
+async function userOf(docker: Docker, container: string, user: string): Promise<{ uid: number; gid: number }> {
+  const [name = '', group] = user.split(':')
+  if (name === '' || name === 'root') return { uid: 0, gid: 0 }
+  const passwd = await fileOf(docker, container, '/etc/passwd')
+  const row = passwd.map((line) => line.split(':')).find((fields) => fields[0] === name || fields[2] === name)
+  const uid = /^\d+$/.test(name) ? Number(name) : Number(row?.[2] ?? 0)
+  if (group === undefined) return { uid, gid: Number(row?.[3] ?? 0) }
+  if (/^\d+$/.test(group)) return { uid, gid: Number(group) }
+  const groups = await fileOf(docker, container, '/etc/group')
+  const found = groups.map((line) => line.split(':')).find((fields) => fields[0] === group)
+  return { uid, gid: Number(found?.[2] ?? 0) }
+}
+
+async function fileOf(docker: Docker, container: string, path: string): Promise<string[]> {
+  const { extract } = await import('tar-stream')
+  const reader = extract()
+  const lines: string[] = []
+  try {
+    const archive = await docker.containers.getArchive(container, path)
+    const done = (async () => {
+      for await (const entry of reader) lines.push(...(await text(entry)).split('\n'))
+    })()
+    await pipeline(archive.body, reader)
+    await done
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+  }
+  return lines
+}

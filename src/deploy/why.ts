@@ -1,0 +1,132 @@
+import { constants } from 'node:os'
+import type { ContainerInspect, Docker } from '../docker/index.ts'
+import { type ErrorCode, MypaasError } from '../errors.ts'
+import type { ServiceSpec } from '../service/spec.ts'
+import type { FailureReport } from './events.ts'
+import { listening, readSockets } from './sockets.ts'
+
+/** A release that did not become what it should be, with what is known about the container in question. */
+export class DeployError extends MypaasError {
+  override readonly name: string = 'DeployError'
+  readonly report: FailureReport | undefined
+  /** What serves now, in words; set once that is known. */
+  readonly now: string | undefined
+
+  constructor(
+    message: string,
+    options: {
+      code?: ErrorCode
+      hint?: string | undefined
+      cause?: unknown
+      report?: FailureReport | undefined
+      now?: string
+    },
+  ) {
+    super(message, { code: options.code ?? 'failed', hint: options.hint, cause: options.cause })
+    this.report = options.report
+    this.now = options.now
+  }
+}
+
+/** What is known about a container that failed: how it ended, where it listens, its last words. */
+export async function report(docker: Docker, container: ContainerInspect): Promise<FailureReport> {
+  const { State, RestartCount, Name } = container
+  const sockets = State.Running ? await readSockets(State.Pid) : undefined
+  const ended = !State.Running || State.Restarting
+  const signal = ended ? signalName(State.ExitCode) : undefined
+  const health = State.Health?.Log?.at(-1)
+  return {
+    container: Name.replace(/^\//, ''),
+    ...(ended ? { exitCode: State.ExitCode } : {}),
+    ...(signal ? { signal } : {}),
+    ...(State.OOMKilled ? { outOfMemory: true } : {}),
+    ...(RestartCount > 0 ? { restarts: RestartCount } : {}),
+    ...(sockets ? { listening: listening(sockets).filter((end) => !end.startsWith(engineDns)) } : {}),
+    ...(health ? { health: `exit code ${health.ExitCode}: ${health.Output.trim().slice(0, 500)}` } : {}),
+    lastLines: await lastLines(docker, container.Id),
+  }
+}
+
+/** The engine's own DNS server shows up among a container's sockets. */
+const engineDns = '127.0.0.11:'
+
+/** How a container ended, in words, and what to do about it. */
+export function explainExit(
+  found: FailureReport,
+  spec: ServiceSpec,
+  seconds: number,
+): { message: string; hint: string } {
+  const after = `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s after its start`
+  const how = found.signal ? `was ended by ${found.signal}` : `exited with code ${found.exitCode ?? '?'}`
+  const message = `${found.container} ${how} ${after}.`
+  if (found.outOfMemory) {
+    return {
+      message: `${found.container} ran out of memory ${after}.`,
+      hint:
+        spec.maxMemoryBytes === undefined
+          ? 'The machine has too little: free some, or limit others with # mypaas.maxmem=…'
+          : 'Give it more with # mypaas.maxmem=…, or let it use less.',
+    }
+  }
+  if (found.exitCode === 0) {
+    return {
+      message,
+      hint: 'A service must go on running: start its server in the foreground (CMD), not as a background job.',
+    }
+  }
+  return {
+    message,
+    hint:
+      found.lastLines.length > 0
+        ? 'Its last lines say why; mend it and deploy again.'
+        : 'It wrote nothing. Check the CMD or ENTRYPOINT of the Dockerfile.',
+  }
+}
+
+/** Why nothing answers on the service's port, from where the container listens. */
+export function explainPort(
+  found: FailureReport,
+  spec: ServiceSpec,
+  waitedMs: number,
+): { message: string; hint: string } {
+  const message = `${found.container} did not open port ${spec.port} within ${waitedMs / 1000} s.`
+  const ends = found.listening
+  if (ends === undefined) return { message, hint: `Make it listen on 0.0.0.0:${spec.port}, or set # mypaas.port=…` }
+  if (ends.length === 0)
+    return { message, hint: `It listens on no port. Make it listen on 0.0.0.0:${spec.port}, or set # mypaas.port=…` }
+  const loopback = ends.filter((end) => /^(127\.|\[::1\])/.test(end))
+  const own = loopback.find((end) => end.endsWith(`:${spec.port}`))
+  if (own)
+    return { message, hint: `It listens on ${own} only, which nobody outside the container reaches: bind 0.0.0.0.` }
+  const reachable = ends.filter((end) => !loopback.includes(end)).map((end) => end.slice(end.lastIndexOf(':') + 1))
+  if (reachable.length === 1)
+    return { message, hint: `It listens on ${reachable[0]}: set # mypaas.port=${reachable[0]}` }
+  if (reachable.length > 1)
+    return { message, hint: `It listens on ${reachable.join(', ')}: set # mypaas.port to the right one.` }
+  return { message, hint: `It listens on ${loopback.join(', ')} only: bind 0.0.0.0:${spec.port}.` }
+}
+
+/** 137 → `SIGKILL`: shells and the engine give 128 plus the number of the signal. */
+function signalName(exitCode: number): string | undefined {
+  if (exitCode <= 128 || exitCode > 128 + 31) return undefined
+  const found = Object.entries(constants.signals).find(([, number]) => number === exitCode - 128)
+  return found?.[0]
+}
+
+async function lastLines(docker: Docker, id: string): Promise<readonly string[]> {
+  const chunks: Buffer[] = []
+  try {
+    for await (const { data } of docker.containers.logs(id, {
+      stdout: true,
+      stderr: true,
+      tail: 30,
+      timeoutMs: 5_000,
+    })) {
+      chunks.push(Buffer.from(data))
+    }
+  } catch {
+    // Gone, or with a log driver that can't be read: the report does without.
+  }
+  const text = Buffer.concat(chunks).toString().trimEnd()
+  return text === '' ? [] : text.split('\n').slice(-30)
+}

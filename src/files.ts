@@ -1,0 +1,47 @@
+import { chown, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+/**
+ * Writes a whole file or nothing: a temporary file in `scratch` (on the same file system), synced, renamed, and the
+ * folder synced, so that a power cut leaves the old content or the new.
+ */
+export async function writeDurably(
+  file: string,
+  content: string,
+  options: { scratch?: string; mode?: number; groupId?: number } = {},
+): Promise<void> {
+  const folder = dirname(file)
+  const scratch = options.scratch ?? folder
+  await mkdir(scratch, { recursive: true, mode: 0o700 })
+  const temporary = join(scratch, `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`)
+  try {
+    const handle = await open(temporary, 'wx', options.mode ?? 0o600)
+    try {
+      await handle.writeFile(content)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    if (options.groupId !== undefined && options.groupId >= 0) await chown(temporary, -1, options.groupId)
+    await rename(temporary, file)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+  const directory = await open(folder, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}
+
+/** The text of a file, or `undefined` when there is none. */
+export async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,20 @@
+export { type Deployed, type DeployOptions, deploy } from './deploy/deploy.ts'
+export type { DeployEvent, Emit, FailureReport } from './deploy/events.ts'
+export type { Host } from './deploy/host.ts'
+export { describe, type Interruption, type Plan, type Step, type Target } from './deploy/plan.ts'
+export { DeployError } from './deploy/why.ts'
+export { type ErrorCode, MypaasError } from './errors.ts'
+export { parseConfig, type ServerConfig } from './server/config.ts'
+export { type OpenServer, openServer } from './server/host.ts'
+export { type Initialised, type InitOptions, initServer } from './server/init.ts'
+export { parseSpec } from './service/parse.ts'
+export { DirectiveError, type Problem } from './service/problems.ts'
+export type {
+  EnvVariable,
+  HealthCheck,
+  Mount,
+  PublishedPort,
+  Rollout,
+  ServiceSpec,
+  ServiceUrl,
+} from './service/spec.ts'

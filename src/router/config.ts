@@ -1,0 +1,258 @@
+import type { HealthCheck, ServiceUrl } from '../service/spec.ts'
+import { formatDuration } from '../units.ts'
+
+/** The replicas of one release as the router sees them: names on the gate network that exist once a replica has joined. */
+export type RoutedRelease = Readonly<{
+  release: number
+  port: number
+  /** One-label names, e.g. `up-blog-r7-x1`. */
+  upstreams: readonly string[]
+  /** A second name and port that held requests may end at; see {@link ServiceRoutes.holdMs}. */
+  fallback?: Readonly<{ upstream: string; port: number }>
+  /** Takes dead replicas out of rotation; only where a service scales. */
+  healthcheck?: HealthCheck
+}>
+
+/** What the router must know of one service: a value, compiled to one file by {@link serviceFile}. */
+export type ServiceRoutes = Readonly<{
+  service: string
+  urls: readonly ServiceUrl[]
+  /** The release that all URLs lead to. */
+  active: RoutedRelease
+  /** A further release that only the probe entry point reaches. */
+  probe?: RoutedRelease
+  /** During a changeover: how long a request waits for an upstream that does not answer yet. */
+  holdMs?: number
+}>
+
+/** What the router's own files need to know of the server. */
+export type RouterSettings = Readonly<{
+  /** The port that users reach https at; redirects name it unless it is 443. */
+  httpsPort: number
+  /** `{SHA}…` of the password of the admin entry point. */
+  adminPasswordHash: string
+  /** Certificates by ACME; absent for a server without. */
+  acme?: Readonly<{ email: string; caServer?: string; caCertificates?: readonly string[]; challenge: 'http' | 'tls' }>
+}>
+
+/** Ports inside the router's container; the published ones are the server's choice. */
+export const routerPorts = { web: 8080, websecure: 8443, admin: 8081 } as const
+
+/** Requests that find no upstream wait this long at most when no changeover is on: a container may be restarting. */
+export const restartPatienceMs = 2_500
+
+const retryIntervalMs = 50
+
+/**
+ * The file of one service, JSON in a `.yml`: routers for its URLs, a Traefik service per routable release, and a
+ * middleware that carries nothing but the revision, by which a reader of the API knows which content is live.
+ */
+export function serviceFile(routes: ServiceRoutes, settings: RouterSettings): { content: string; revision: string } {
+  const { service } = routes
+  const routers: Record<string, unknown> = {}
+  const middlewares: Record<string, unknown> = {
+    [`${service}~retry`]: { retry: retry(routes.holdMs ?? restartPatienceMs) },
+  }
+  for (const [index, url] of routes.urls.entries()) {
+    const common = { rule: rule(url), priority: priority(url) }
+    if (url.scheme === 'https') {
+      routers[`${service}~${index}`] = {
+        ...common,
+        entryPoints: ['websecure'],
+        service: releaseName(service, routes.active.release),
+        middlewares: settings.acme ? ['mypaas~hsts', `${service}~retry`] : [`${service}~retry`],
+        tls: settings.acme ? { certResolver: 'mypaas' } : {},
+      }
+      routers[`${service}~${index}~redirect`] = {
+        ...common,
+        entryPoints: ['web'],
+        service: 'noop@internal',
+        middlewares: ['mypaas~https'],
+      }
+    } else {
+      routers[`${service}~${index}`] = {
+        ...common,
+        entryPoints: ['web'],
+        service: releaseName(service, routes.active.release),
+        middlewares: [`${service}~retry`],
+      }
+    }
+  }
+  if (routes.probe) {
+    routers[`${service}~probe`] = {
+      rule: `Header(\`${probeHeader}\`, \`${releaseName(service, routes.probe.release)}\`)`,
+      priority: 1000,
+      entryPoints: ['admin'],
+      service: releaseName(service, routes.probe.release),
+      middlewares: ['mypaas~admin', 'mypaas~probe'],
+    }
+  }
+  const services: Record<string, unknown> = {}
+  for (const release of [routes.active, routes.probe]) {
+    if (release) services[releaseName(service, release.release)] = loadBalancer(release, routes.holdMs !== undefined)
+  }
+  const revision = fingerprint(JSON.stringify([routers, middlewares, services]))
+  middlewares[revisionName(service, revision)] = {
+    headers: { customRequestHeaders: { 'X-Mypaas-Revision': revision } },
+  }
+  const content = JSON.stringify({ http: { routers, services, middlewares } }, undefined, 1)
+  if (content.includes('{{')) throw new Error(`refusing a router file of ${service} with a template in it`)
+  return { content, revision }
+}
+
+/** The request header by which the admin entry point finds the release to probe, whatever `Host` says. */
+export const probeHeader = 'X-Mypaas-Probe'
+
+/** The name of a release among Traefik's services, and the value of {@link probeHeader}. */
+export function releaseName(service: string, release: number): string {
+  return `${service}-r${release}`
+}
+
+/** The name of the middleware that shows the revision of a service's file in the API. */
+export function revisionName(service: string, revision: string): string {
+  return `${service}~rev~${revision}`
+}
+
+/**
+ * A path takes whole segments: `/api` matches `/api` and `/api/x`, never `/apix`.
+ * Host and path were checked character by character when the directive was parsed, and once more here.
+ */
+function rule(url: ServiceUrl): string {
+  if (!/^(\*\.)?[a-z0-9.-]+$/.test(url.host) || !/^\/[A-Za-z0-9._~/%-]*$/.test(url.path)) {
+    throw new Error(`refusing to route ${url.host}${url.path}`)
+  }
+  const host = `Host(\`${url.host}\`)`
+  return url.path === '/' ? host : `${host} && (Path(\`${url.path}\`) || PathPrefix(\`${url.path}/\`))`
+}
+
+/** Explicit, because Traefik's own order is the length of the rule: exact hosts before wildcards, longer paths first. */
+function priority(url: ServiceUrl): number {
+  return (url.host.startsWith('*.') ? 100 : 1000) + (url.path === '/' ? 0 : url.path.length)
+}
+
+function loadBalancer(release: RoutedRelease, holding: boolean): unknown {
+  const servers = release.upstreams.map((upstream) => ({ url: `http://${upstream}:${release.port}` }))
+  if (release.fallback) servers.push({ url: `http://${release.fallback.upstream}:${release.fallback.port}` })
+  const { healthcheck } = release
+  return {
+    loadBalancer: {
+      servers,
+      serversTransport: 'mypaas',
+      // A health check during a hold would mark the missing upstream down: 503, which is not retried.
+      ...(healthcheck && !holding
+        ? {
+            healthCheck: {
+              path: healthcheck.path,
+              interval: formatDuration(healthcheck.intervalMs),
+              timeout: formatDuration(healthcheck.timeoutMs),
+            },
+          }
+        : {}),
+    },
+  }
+}
+
+/** Traefik waits between once and twice the interval before each attempt; only failed dials count as attempts. */
+function retry(patienceMs: number): unknown {
+  return { attempts: Math.max(2, Math.ceil(patienceMs / retryIntervalMs)), initialInterval: `${retryIntervalMs}ms` }
+}
+
+/** Two 32-bit FNV-1a hashes in hex: names a content, guards nothing. */
+function fingerprint(text: string): string {
+  let low = 0x811c9dc5
+  let high = 0x050c5d1f
+  for (let i = 0; i < text.length; i += 1) {
+    low = Math.imul(low ^ text.charCodeAt(i), 0x01000193)
+    high = Math.imul(high ^ text.charCodeAt(i) ^ i, 0x01000193)
+  }
+  return [high, low].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('')
+}
+
+/** What all services share: redirect, HSTS, the password of the admin entry point, TLS options, how upstreams are talked to. */
+export function baseFile(settings: RouterSettings): string {
+  const port = settings.httpsPort === 443 ? {} : { port: String(settings.httpsPort) }
+  return JSON.stringify(
+    {
+      http: {
+        routers: {
+          'mypaas~api': {
+            rule: 'PathPrefix(`/api`)',
+            priority: 10,
+            entryPoints: ['admin'],
+            service: 'api@internal',
+            middlewares: ['mypaas~admin'],
+          },
+        },
+        middlewares: {
+          'mypaas~admin': { basicAuth: { users: [`mypaas:${settings.adminPasswordHash}`], removeHeader: true } },
+          // An empty value takes the header away: the service sees the request as a user would send it.
+          'mypaas~probe': { headers: { customRequestHeaders: { [probeHeader]: '' } } },
+          'mypaas~https': { redirectScheme: { scheme: 'https', permanent: true, ...port } },
+          'mypaas~hsts': { headers: { stsSeconds: 31_536_000 } },
+        },
+        serversTransports: {
+          // Idle connections end soon, so that a container nobody talks to any more shows no open socket, and sooner
+          // than the keep-alive of common app servers, whose closing would cost a POST now and then.
+          mypaas: { forwardingTimeouts: { dialTimeout: '3s', idleConnTimeout: '1s' } },
+        },
+      },
+      tls: {
+        options: {
+          default: {
+            minVersion: 'VersionTLS12',
+            cipherSuites: [
+              'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256',
+              'TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256',
+              'TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384',
+              'TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384',
+              'TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256',
+              'TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256',
+            ],
+          },
+        },
+      },
+    },
+    undefined,
+    1,
+  )
+}
+
+/** Traefik's static configuration; a change of it needs a restart of the router. */
+export function staticFile(settings: RouterSettings): string {
+  const entryPoint = (port: number): Record<string, unknown> => ({
+    address: `:${port}`,
+    // 0: an upload takes as long as it takes.
+    transport: { respondingTimeouts: { readTimeout: '0s' } },
+    http: { aliasHeadersStrategy: 'delete', encodedCharacters: { allowEncodedNullCharacter: false } },
+  })
+  return JSON.stringify(
+    {
+      global: { checkNewVersion: false, sendAnonymousUsage: false },
+      log: { level: 'INFO' },
+      api: { dashboard: false },
+      providers: {
+        providersThrottleDuration: '100ms',
+        file: { directory: '/etc/traefik/dynamic', watch: true },
+      },
+      entryPoints: {
+        web: entryPoint(routerPorts.web),
+        websecure: { ...entryPoint(routerPorts.websecure), http3: { advertisedPort: settings.httpsPort } },
+        admin: entryPoint(routerPorts.admin),
+      },
+      ...(settings.acme ? { certificatesResolvers: { mypaas: { acme: acme(settings.acme) } } } : {}),
+    },
+    undefined,
+    1,
+  )
+}
+
+function acme(settings: NonNullable<RouterSettings['acme']>): unknown {
+  return {
+    email: settings.email,
+    storage: '/acme/acme.json',
+    keyType: 'EC256',
+    ...(settings.caServer ? { caServer: settings.caServer } : {}),
+    ...(settings.caCertificates ? { caCertificates: settings.caCertificates } : {}),
+    ...(settings.challenge === 'http' ? { httpChallenge: { entryPoint: 'web' } } : { tlsChallenge: {} }),
+  }
+}

@@ -1,0 +1,246 @@
+import { createHash } from 'node:crypto'
+import { chmod, chown, mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { readIfThere, writeDurably } from '../files.ts'
+import { baseFile, type RouterSettings, routerPorts, staticFile } from './config.ts'
+
+/** What the router's container is made of. All of it comes from the server's config. */
+export type RouterContainer = Readonly<{
+  /** This server's id: a container of another one is never touched. */
+  server: string
+  name: string
+  image: string
+  networks: Readonly<{ services: string; edge: string; gate: string }>
+  /** `~/_mypaas/traefik`. */
+  directory: string
+  /** The address that the public ports are published on; all addresses when absent. */
+  bind?: string
+  httpPort: number
+  httpsPort: number
+  /** On loopback only. */
+  adminPort: number
+  settings: RouterSettings
+  /** `uid:gid` that the router's process runs as. */
+  user: string
+  extraHosts?: readonly string[]
+}>
+
+const startTimeoutMs = 20_000
+
+/**
+ * Makes networks, files and container of the router what `wanted` says and waits until it answers. One that is like
+ * that already is left alone.
+ * @returns what was done: `created`, `replaced` (its configuration changed), `started` or `unchanged`
+ * @throws {MypaasError} `failed` when a name or port belongs to somebody else, or the router does not start
+ */
+export async function ensureRouter(
+  docker: Docker,
+  wanted: RouterContainer,
+): Promise<'created' | 'replaced' | 'started' | 'unchanged'> {
+  await ensureNetwork(docker, wanted.networks.services, wanted.server, false)
+  await ensureNetwork(docker, wanted.networks.edge, wanted.server, false)
+  await ensureNetwork(docker, wanted.networks.gate, wanted.server, true)
+  await writeRouterFiles(wanted)
+
+  const config = containerConfig(wanted)
+  const found = await find(docker, wanted)
+  if (found && found.fingerprint === config.Labels?.['mypaas.router.config']) {
+    if (found.running) return 'unchanged'
+    await docker.containers.start(found.id)
+    await answers(docker, wanted)
+    return 'started'
+  }
+  if (found) {
+    await docker.containers.stop(found.id, { graceSeconds: 10 })
+    await docker.containers.remove(found.id, { force: true })
+  }
+  await create(docker, wanted, config)
+  return found ? 'replaced' : 'created'
+}
+
+/** Removes the router's container and the networks that nothing uses any more; the files stay. */
+export async function removeRouter(
+  docker: Docker,
+  wanted: Pick<RouterContainer, 'server' | 'name' | 'networks'>,
+): Promise<void> {
+  const found = await find(docker, wanted)
+  if (found) {
+    await docker.containers.stop(found.id, { graceSeconds: 10 })
+    await docker.containers.remove(found.id, { force: true })
+  }
+  for (const name of Object.values(wanted.networks)) {
+    const network = await docker.networks.inspect(name).catch(ifNotFound)
+    if (network?.Labels?.['mypaas.server'] === wanted.server) await docker.networks.remove(name)
+  }
+}
+
+/** A network of ours is made where it is missing; one of that name that is another server's is refused. */
+export async function ensureNetwork(docker: Docker, name: string, server: string, internal: boolean): Promise<void> {
+  const found = await docker.networks.inspect(name).catch(ifNotFound)
+  if (found) {
+    if (found.Labels?.['mypaas.server'] === server) return
+    throw new MypaasError(`The Docker network ${name} is there already and not of this mypaas.`, {
+      code: 'failed',
+      hint: `Remove it (docker network rm ${name}), or give this mypaas a name of its own: mypaas server init --instance NAME`,
+    })
+  }
+  try {
+    await docker.networks.create({
+      Name: name,
+      Driver: 'bridge',
+      Internal: internal,
+      CheckDuplicate: true,
+      Labels: { 'mypaas.server': server },
+    })
+  } catch (error) {
+    if (!(error instanceof ConflictError)) throw error
+  }
+}
+
+async function writeRouterFiles(wanted: RouterContainer): Promise<void> {
+  const { directory } = wanted
+  const [uid, gid] = wanted.user.split(':').map(Number) as [number, number]
+  const chowns = process.getuid?.() === 0
+  const folder = async (name: string, mode: number, owner: 'ours' | 'router'): Promise<void> => {
+    const path = join(directory, name)
+    await mkdir(path, { recursive: true, mode })
+    await chmod(path, mode)
+    if (chowns) await chown(path, owner === 'router' ? uid : 0, gid)
+  }
+  await folder('.', 0o750, 'ours')
+  await folder('dynamic', 0o750, 'ours')
+  await folder('acme', 0o700, 'router')
+  await mkdir(join(directory, 'state'), { recursive: true, mode: 0o700 })
+  const put = async (file: string, content: string): Promise<void> => {
+    if ((await readIfThere(join(directory, file))) === content) return
+    await writeDurably(join(directory, file), content, {
+      scratch: join(directory, 'state'),
+      mode: 0o640,
+      groupId: chowns ? gid : -1,
+    })
+  }
+  await put('traefik.yml', staticFile(wanted.settings))
+  await put('dynamic/base.yml', baseFile(wanted.settings))
+}
+
+function containerConfig(wanted: RouterContainer): ContainerConfig {
+  const publish = (port: number, protocols: readonly string[], ip: string | undefined, inside: number) =>
+    protocols.map((protocol) => [`${inside}/${protocol}`, [{ HostIp: ip ?? '', HostPort: String(port) }]] as const)
+  const ports = [
+    ...publish(wanted.httpPort, ['tcp'], wanted.bind, routerPorts.web),
+    ...publish(wanted.httpsPort, ['tcp', 'udp'], wanted.bind, routerPorts.websecure),
+    ...publish(wanted.adminPort, ['tcp'], '127.0.0.1', routerPorts.admin),
+  ]
+  const config: ContainerConfig = {
+    Image: wanted.image,
+    Cmd: ['--configFile=/etc/traefik/traefik.yml'],
+    User: wanted.user,
+    ExposedPorts: Object.fromEntries(ports.map(([port]) => [port, {}])),
+    HostConfig: {
+      NetworkMode: wanted.networks.edge,
+      RestartPolicy: { Name: 'always' },
+      PortBindings: Object.fromEntries(ports.map(([port, bindings]) => [port, [...bindings]])),
+      Binds: [`${wanted.directory}:/etc/traefik:ro`, `${join(wanted.directory, 'acme')}:/acme`],
+      // With ndots:1 the engine's own DNS answers names of one label at once, also when nobody has that name: else
+      // requests that wait for a replica would hang in look-ups that leave for the machine's DNS.
+      DnsOptions: ['ndots:1'],
+      ReadonlyRootfs: true,
+      Tmpfs: { '/tmp': 'mode=1777,size=64m' },
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges'],
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
+      ...(wanted.extraHosts ? { ExtraHosts: [...wanted.extraHosts] } : {}),
+    },
+  }
+  const content = JSON.stringify([config, staticFile(wanted.settings)])
+  return {
+    ...config,
+    Labels: {
+      'mypaas.server': wanted.server,
+      'mypaas.role': 'router',
+      'mypaas.router.config': createHash('sha256').update(content).digest('hex').slice(0, 16),
+    },
+  }
+}
+
+async function find(
+  docker: Docker,
+  wanted: Pick<RouterContainer, 'server' | 'name'>,
+): Promise<{ id: string; running: boolean; fingerprint: string | undefined } | undefined> {
+  const found = await docker.containers.inspect(wanted.name).catch(ifNotFound)
+  if (!found) return undefined
+  const labels = found.Config.Labels ?? {}
+  if (labels['mypaas.server'] !== wanted.server || labels['mypaas.role'] !== 'router') {
+    throw new MypaasError(`There is a container ${wanted.name} already that is not the router of this mypaas.`, {
+      code: 'failed',
+      hint: `Remove it (docker rm -f ${wanted.name}), or give this mypaas a name of its own: mypaas server init --instance NAME`,
+    })
+  }
+  return { id: found.Id, running: found.State.Running === true, fingerprint: labels['mypaas.router.config'] }
+}
+
+async function create(docker: Docker, wanted: RouterContainer, config: ContainerConfig): Promise<void> {
+  const { Id } = await docker.containers.create(config, { name: wanted.name })
+  try {
+    await docker.networks.connect(wanted.networks.gate, { Container: Id })
+    await docker.containers.start(Id)
+    await answers(docker, wanted)
+  } catch (error) {
+    await docker.containers.remove(Id, { force: true })
+    const busy = /port is already allocated|address already in use/.exec(String(error))
+    if (!busy) throw error
+    throw new MypaasError(
+      `The router can't have its ports ${wanted.httpPort} and ${wanted.httpsPort}: something else listens there.`,
+      {
+        code: 'failed',
+        hint: 'Stop that, or choose others: mypaas server init --http-port 8080 --https-port 8443',
+        cause: error,
+      },
+    )
+  }
+}
+
+async function answers(docker: Docker, wanted: RouterContainer): Promise<void> {
+  const deadline = performance.now() + startTimeoutMs
+  for (;;) {
+    const { State } = await docker.containers.inspect(wanted.name)
+    if (!State.Running || State.Restarting) {
+      throw new MypaasError(`The router exited with code ${State.ExitCode}.`, {
+        code: 'failed',
+        hint: `What it says: ${await lastLines(docker, wanted.name)}`,
+      })
+    }
+    // Without credentials the answer is 401: the entry point listens and the file provider has loaded the base file.
+    const status = await fetch(`http://127.0.0.1:${wanted.adminPort}/api/version`, {
+      signal: AbortSignal.timeout(2_000),
+    }).then(
+      (response) => response.status,
+      () => 0,
+    )
+    if (status === 401) return
+    if (performance.now() > deadline) {
+      throw new MypaasError(
+        `The router does not answer on 127.0.0.1:${wanted.adminPort} after ${startTimeoutMs / 1000} s.`,
+        {
+          code: 'failed',
+          hint: `What it says: ${await lastLines(docker, wanted.name)}`,
+        },
+      )
+    }
+    await sleep(50)
+  }
+}
+
+async function lastLines(docker: Docker, container: string): Promise<string> {
+  let text = ''
+  for await (const { data } of docker.containers.logs(container, { stdout: true, stderr: true, tail: 5 })) text += data
+  return text.trim() || 'nothing'
+}
+
+function ifNotFound(error: unknown): undefined {
+  if (error instanceof NotFoundError) return undefined
+  throw error
+}

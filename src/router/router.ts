@@ -1,0 +1,43 @@
+import type { ServiceUrl } from '../service/spec.ts'
+import type { ServiceRoutes } from './config.ts'
+
+/** What a deploy asks of the router. Traefik is the one in use (`traefik.ts`); tests have a fake. */
+export interface Router {
+  /** The network on which a replica gets the name that the router uses, once it is ready. */
+  readonly gate: string
+
+  /**
+   * Makes `routes` those of the service and waits until every new request goes by them.
+   * @throws {MypaasError} `failed` when they don't come to life within 5 s; then the previous routes are back
+   */
+  apply(routes: ServiceRoutes, options?: { signal?: AbortSignal | undefined }): Promise<void>
+
+  /** Takes all routes of the service away and waits until no new request goes by them. */
+  remove(service: string, options?: { signal?: AbortSignal | undefined }): Promise<void>
+
+  /** The routes that the service has now, or `undefined`. */
+  current(service: string): Promise<ServiceRoutes | undefined>
+
+  /**
+   * One GET of `url` through the router to a release that may have no traffic yet.
+   * @returns the status, or the error text of a connection that broke
+   */
+  probe(
+    service: string,
+    release: number,
+    url: ServiceUrl,
+    options?: { signal?: AbortSignal | undefined },
+  ): Promise<Answer>
+
+  /** One GET of `url` as a user would make it, by the public entry point on this machine. */
+  request(url: ServiceUrl, options?: { signal?: AbortSignal | undefined }): Promise<Answer>
+
+  /** The address on the gate network from which the router talks to upstreams; `undefined` when the router is down. */
+  address(): Promise<string | undefined>
+
+  /** How users write `url`, with the port where it is not the scheme's own. */
+  show(url: ServiceUrl): string
+}
+
+/** What came back: a status, or why nothing did. */
+export type Answer = Readonly<{ status: number } | { error: string }>

@@ -1,0 +1,257 @@
+import { readdir, rm } from 'node:fs/promises'
+import http from 'node:http'
+import https from 'node:https'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Docker } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { readIfThere, writeDurably } from '../files.ts'
+import type { ServiceUrl } from '../service/spec.ts'
+import {
+  probeHeader,
+  type RouterSettings,
+  releaseName,
+  revisionName,
+  type ServiceRoutes,
+  serviceFile,
+} from './config.ts'
+import type { Answer, Router } from './router.ts'
+
+/** Where the running router is and how to talk to it. */
+export type TraefikOptions = Readonly<{
+  /** `~/_mypaas/traefik`: `dynamic/` is what Traefik watches, `state/` what is being written and what was. */
+  directory: string
+  container: string
+  gate: string
+  /** The address and ports on this machine that the router is published on. */
+  address: string
+  httpPort: number
+  httpsPort: number
+  adminPort: number
+  adminPassword: string
+  settings: RouterSettings
+  /** The group that the router's process runs as, to read what we write; -1 leaves it. */
+  groupId: number
+}>
+
+const confirmTimeoutMs = 5_000
+const confirmPollMs = 20
+const requestTimeoutMs = 10_000
+
+/**
+ * Traefik by its file provider. A change is one rename; it counts when Traefik's API shows the revision that the file
+ * carries. One file that Traefik can't take would block the changes of every service, so such a file is taken back.
+ */
+export class TraefikRouter implements Router {
+  readonly gate: string
+  readonly #docker: Docker
+  readonly #options: TraefikOptions
+  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 4, timeout: 4_000 })
+
+  constructor(docker: Docker, options: TraefikOptions) {
+    this.#docker = docker
+    this.#options = options
+    this.gate = options.gate
+  }
+
+  async apply(routes: ServiceRoutes, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const { content, revision } = serviceFile(routes, this.#options.settings)
+    const file = this.#file(routes.service)
+    const previous = await readIfThere(file)
+    if (previous !== content) await this.#put(file, content)
+    try {
+      await this.#confirm(routes.service, revision, options.signal)
+      await this.#refuseDisabledRouters(routes)
+    } catch (error) {
+      if (previous === undefined) await rm(file, { force: true })
+      else if (previous !== content) await this.#put(file, previous)
+      throw error
+    }
+    await this.#put(join(this.#options.directory, 'state', `${routes.service}.json`), JSON.stringify(routes))
+  }
+
+  async remove(service: string, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    if ((await readIfThere(this.#file(service))) === undefined) return
+    await rm(this.#file(service))
+    await rm(join(this.#options.directory, 'state', `${service}.json`), { force: true })
+    await this.#until(options.signal, `the routes of ${service} to go`, async () => {
+      const { status } = await this.#api(`/api/http/middlewares/${encodeURIComponent(`${service}~retry`)}@file`)
+      return status === 404
+    })
+  }
+
+  async current(service: string): Promise<ServiceRoutes | undefined> {
+    const live = await readIfThere(this.#file(service))
+    const kept = await readIfThere(join(this.#options.directory, 'state', `${service}.json`))
+    if (live === undefined || kept === undefined) return undefined
+    try {
+      const routes = JSON.parse(kept) as ServiceRoutes
+      // What was changed by hand, or written by a process that was killed before it confirmed, counts as unknown.
+      return serviceFile(routes, this.#options.settings).content === live ? routes : undefined
+    } catch {
+      return undefined
+    }
+  }
+
+  async probe(
+    service: string,
+    release: number,
+    url: ServiceUrl,
+    options: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Answer> {
+    const headers = { ...this.#authorization(), [probeHeader]: releaseName(service, release) }
+    return this.#get({ port: this.#options.adminPort, secure: false, url, headers, signal: options.signal })
+  }
+
+  async request(url: ServiceUrl, options: { signal?: AbortSignal | undefined } = {}): Promise<Answer> {
+    const secure = url.scheme === 'https'
+    const port = secure ? this.#options.httpsPort : this.#options.httpPort
+    return this.#get({ port, secure, url, headers: {}, signal: options.signal })
+  }
+
+  async address(): Promise<string | undefined> {
+    const { NetworkSettings } = await this.#docker.containers.inspect(this.#options.container)
+    return NetworkSettings.Networks[this.gate]?.IPAddress || undefined
+  }
+
+  show(url: ServiceUrl): string {
+    const port = url.scheme === 'https' ? this.#options.httpsPort : this.#options.httpPort
+    const usual = url.scheme === 'https' ? 443 : 80
+    return `${url.scheme}://${url.host}${port === usual ? '' : `:${port}`}${url.path}`
+  }
+
+  #file(service: string): string {
+    return join(this.#options.directory, 'dynamic', `service-${service}.yml`)
+  }
+
+  /** Written beside the watched folder, synced, then renamed: Traefik sees the old content or the new, in one event. */
+  async #put(file: string, content: string): Promise<void> {
+    await writeDurably(file, content, {
+      scratch: join(this.#options.directory, 'state'),
+      mode: 0o640,
+      groupId: this.#options.groupId,
+    })
+  }
+
+  async #confirm(service: string, revision: string, signal: AbortSignal | undefined): Promise<void> {
+    const path = `/api/http/middlewares/${encodeURIComponent(revisionName(service, revision))}@file`
+    await this.#until(signal, `the new routes of ${service}`, async () => (await this.#api(path)).status === 200)
+  }
+
+  async #refuseDisabledRouters(routes: ServiceRoutes): Promise<void> {
+    for (const [index, url] of routes.urls.entries()) {
+      const name = encodeURIComponent(`${routes.service}~${index}`)
+      const { status, body } = await this.#api(`/api/http/routers/${name}@file`)
+      const router = status === 200 ? (JSON.parse(body) as { status?: string; error?: string[] }) : undefined
+      if (router?.status !== 'enabled') {
+        throw new MypaasError(
+          `The router refuses the route of ${this.show(url)}: ${router?.error?.join('; ') ?? `status ${status}`}.`,
+          { code: 'failed' },
+        )
+      }
+    }
+  }
+
+  async #until(signal: AbortSignal | undefined, what: string, check: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + confirmTimeoutMs
+    let trouble: unknown
+    for (;;) {
+      signal?.throwIfAborted()
+      try {
+        if (await check()) return
+        trouble = undefined
+      } catch (error) {
+        trouble = error
+      }
+      if (performance.now() > deadline) throw await this.#notConfirmed(what, trouble)
+      await sleep(confirmPollMs, undefined, { signal })
+    }
+  }
+
+  async #notConfirmed(what: string, cause: unknown): Promise<MypaasError> {
+    const state = await this.#docker.containers.inspect(this.#options.container).then(
+      ({ State }) => State.Status,
+      () => 'missing',
+    )
+    if (state !== 'running') {
+      return new MypaasError(
+        `The router (container ${this.#options.container}) is ${state}, so ${what} can't take effect.`,
+        {
+          code: 'failed',
+          hint: 'Bring it back with: mypaas server init',
+          cause,
+        },
+      )
+    }
+    const files = await readdir(join(this.#options.directory, 'dynamic')).catch(() => [])
+    return new MypaasError(
+      `The router did not take ${what} within ${confirmTimeoutMs / 1000} s; the previous routes are back.`,
+      {
+        code: 'failed',
+        hint: `One broken file keeps it from reading all others. It has ${files.length} in ${this.#options.directory}/dynamic; what it says: docker logs --tail 20 ${this.#options.container}`,
+        cause,
+      },
+    )
+  }
+
+  #authorization(): { authorization: string } {
+    return { authorization: `Basic ${Buffer.from(`mypaas:${this.#options.adminPassword}`).toString('base64')}` }
+  }
+
+  #api(path: string): Promise<{ status: number; body: string }> {
+    return new Promise((resolve, reject) => {
+      const request = http.get(
+        {
+          host: this.#options.address,
+          port: this.#options.adminPort,
+          path,
+          agent: this.#agent,
+          timeout: 2_000,
+          headers: this.#authorization(),
+        },
+        (response) => {
+          let body = ''
+          response.setEncoding('utf8')
+          response.on('data', (text: string) => {
+            body += text
+            if (body.length > 4 * 1024 * 1024) request.destroy(new Error('the router API answers more than 4 MiB'))
+          })
+          response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
+          response.on('error', reject)
+        },
+      )
+      request.on('timeout', () => request.destroy(new Error('the router API does not answer within 2 s')))
+      request.on('error', reject)
+    })
+  }
+
+  #get(call: {
+    port: number
+    secure: boolean
+    url: ServiceUrl
+    headers: Record<string, string>
+    signal: AbortSignal | undefined
+  }): Promise<Answer> {
+    const host = call.url.host.replace(/^\*/, 'mypaas-probe')
+    const options: https.RequestOptions = {
+      host: this.#options.address,
+      port: call.port,
+      path: call.url.path,
+      agent: false,
+      timeout: requestTimeoutMs,
+      // Before the first certificate is there the router serves its own; what is asked here is whether it routes.
+      rejectUnauthorized: false,
+      headers: { host, 'user-agent': 'mypaas', connection: 'close', ...call.headers },
+      ...(call.secure && !/^[\d.]+$/.test(host) ? { servername: host } : {}),
+      ...(call.signal ? { signal: call.signal } : {}),
+    }
+    return new Promise((resolve) => {
+      const request = (call.secure ? https : http).get(options, (response) => {
+        resolve({ status: response.statusCode ?? 0 })
+        response.destroy()
+      })
+      request.on('timeout', () => request.destroy(new Error(`no answer within ${requestTimeoutMs / 1000} s`)))
+      request.on('error', (error) => resolve({ error: error.message }))
+    })
+  }
+}

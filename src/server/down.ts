@@ -1,0 +1,39 @@
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { keptReleases, removeImage } from '../deploy/image.ts'
+import { journalledServices } from '../deploy/journal.ts'
+import { takeLock } from '../deploy/lock.ts'
+import { observe, observedServices } from '../deploy/observe.ts'
+import { removeRouter } from '../router/container.ts'
+import { openServer, routerContainer } from './host.ts'
+
+/**
+ * Removes everything of this server from the engine: containers, images, router, networks. Volumes stay, and `~/_mypaas`
+ * with config, keys and certificates.
+ * @returns what was removed, in lines
+ */
+export async function removeServer(
+  options: { home?: string; onProgress?: (message: string) => void } = {},
+): Promise<string[]> {
+  await using server = await openServer(options.home ?? homedir())
+  const { host, config, identity } = server
+  const removed: string[] = []
+  const services = new Set([...(await journalledServices(host.directory)), ...(await observedServices(host))])
+  for (const service of services) {
+    await using _ = await takeLock(join(host.directory, 'services', `${service}.lock`), {
+      what: `the removal of ${service}`,
+    })
+    options.onProgress?.(`removing ${service}`)
+    for (const { id, name } of (await observe(host, service)).replicas) {
+      await host.docker.containers.stop(id, { graceSeconds: Math.ceil(host.graceMs / 1000) })
+      await host.docker.containers.remove(id, { force: true })
+      removed.push(`container ${name}`)
+    }
+    for (const { image } of await keptReleases(host, service))
+      if (await removeImage(host, image)) removed.push(`image ${image}`)
+  }
+  const router = routerContainer(host.directory, config, identity)
+  options.onProgress?.(`removing the router ${router.name}`)
+  await removeRouter(host.docker, router)
+  return [...removed, `router ${router.name}`]
+}

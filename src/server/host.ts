@@ -1,0 +1,138 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import type { Host } from '../deploy/host.ts'
+import { Docker } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { readIfThere, writeDurably } from '../files.ts'
+import type { RouterSettings } from '../router/config.ts'
+import type { RouterContainer } from '../router/container.ts'
+import { TraefikRouter } from '../router/traefik.ts'
+import { readConfig, type ServerConfig, secretsOf, serverDirectory } from './config.ts'
+
+/** `~/_mypaas/server.json`: what the server made up for itself once and must not lose. */
+export type ServerIdentity = Readonly<{
+  version: 1
+  /** Labels everything that is this server's. */
+  id: string
+  /** Of the router's admin entry point. */
+  adminPassword: string
+}>
+
+/** A server that is set up, opened for use. Leaving its scope (`await using`) closes the connections to the engine. */
+export type OpenServer = Readonly<{ host: Host; config: ServerConfig; identity: ServerIdentity }> & AsyncDisposable
+
+/**
+ * Opens the server of this user: config, identity, engine, router.
+ * @throws {MypaasError} `usage` when there is none, or its config is wrong
+ */
+export async function openServer(home: string = homedir()): Promise<OpenServer> {
+  const directory = serverDirectory(home)
+  const config = await readConfig(directory)
+  const identity = await readIdentity(directory)
+  const docker = new Docker()
+  const { server, router } = config
+  const wanted = routerContainer(directory, config, identity)
+  const host: Host = {
+    server: identity.id,
+    directory,
+    home,
+    prefix: prefixOf(config),
+    network: wanted.networks.services,
+    docker,
+    router: new TraefikRouter(docker, {
+      directory: wanted.directory,
+      container: wanted.name,
+      gate: wanted.networks.gate,
+      address: router.bind === '' || router.bind === '0.0.0.0' || router.bind === '::' ? '127.0.0.1' : router.bind,
+      httpPort: router.httpPort,
+      httpsPort: router.httpsPort,
+      adminPort: router.adminPort,
+      adminPassword: identity.adminPassword,
+      settings: wanted.settings,
+      groupId: process.getuid?.() === 0 ? Number(wanted.user.split(':')[1]) : -1,
+    }),
+    volumeRoots: server.volumeRoots,
+    startTimeoutMs: server.startTimeoutMs,
+    drainMs: server.drainMs,
+    holdDrainMs: server.holdDrainMs,
+    graceMs: server.graceMs,
+    logBytes: server.logBytes,
+    keepReleases: server.keepReleases,
+    secrets: (service) => secretsOf(config, service),
+  }
+  return { host, config, identity, [Symbol.asyncDispose]: async () => docker.close() }
+}
+
+/** What the router's container is to be, from the config. */
+export function routerContainer(directory: string, config: ServerConfig, identity: ServerIdentity): RouterContainer {
+  const prefix = prefixOf(config)
+  const { router } = config
+  // `{SHA}` is an unsalted hash, which is enough for a random password of 256 bits and costs nothing at each request.
+  const adminPasswordHash = `{SHA}${createHash('sha1').update(identity.adminPassword).digest('base64')}`
+  const settings: RouterSettings = {
+    httpsPort: router.httpsPort,
+    adminPasswordHash,
+    ...(router.email === '' ? {} : { acme: { email: router.email, challenge: 'http' } }),
+  }
+  const uid = process.getuid?.() ?? 0
+  return {
+    server: identity.id,
+    name: `${prefix}traefik`,
+    image: router.image,
+    networks: { services: `${prefix}mypaas-net`, edge: `${prefix}mypaas-edge`, gate: `${prefix}mypaas-gate` },
+    directory: join(directory, 'traefik'),
+    ...(router.bind === '' ? {} : { bind: router.bind }),
+    httpPort: router.httpPort,
+    httpsPort: router.httpsPort,
+    adminPort: router.adminPort,
+    settings,
+    // Nobody's: it owns nothing on this machine but its certificates.
+    user: uid === 0 ? '65532:65532' : `${uid}:${process.getgid?.() ?? uid}`,
+  }
+}
+
+/** Reads who this server is. @throws {MypaasError} `degraded` when that is lost: nothing could be told to be its own */
+export async function readIdentity(directory: string): Promise<ServerIdentity> {
+  const identity = await findIdentity(directory)
+  if (identity) return identity
+  throw new MypaasError(
+    `${join(directory, 'server.json')} is missing, which says what on this engine is this server's.`,
+    {
+      code: 'degraded',
+      hint: 'Put it back from a backup. If this server is to be a new one: mypaas server init',
+    },
+  )
+}
+
+export async function findIdentity(directory: string): Promise<ServerIdentity | undefined> {
+  const file = join(directory, 'server.json')
+  const text = await readIfThere(file)
+  if (text === undefined) return undefined
+  try {
+    const identity = JSON.parse(text) as ServerIdentity
+    if (identity.version === 1 && /^[0-9a-f]{16,}$/.test(identity.id) && identity.adminPassword.length >= 32)
+      return identity
+  } catch {
+    // Falls through to the same answer.
+  }
+  throw new MypaasError(`${file} is not one that mypaas wrote.`, {
+    code: 'degraded',
+    hint: 'Put it back from a backup.',
+  })
+}
+
+/** Makes up who this server is and keeps it. */
+export async function makeIdentity(directory: string): Promise<ServerIdentity> {
+  const identity: ServerIdentity = {
+    version: 1,
+    id: randomBytes(8).toString('hex'),
+    adminPassword: randomBytes(32).toString('base64url'),
+  }
+  await writeDurably(join(directory, 'server.json'), `${JSON.stringify(identity, undefined, 1)}\n`)
+  return identity
+}
+
+function prefixOf(config: ServerConfig): string {
+  return config.server.instance === '' ? '' : `${config.server.instance}-`
+}
