@@ -1,45 +1,61 @@
-// Tells what tests left behind: `leftovers.ts before FILE` writes down what is there, `leftovers.ts after FILE` fails
-// when there is more. It looks only at what tests mark: the label `mypaas.test`, the worlds in MYPAAS_TEST_LEDGER, and
-// processes with this MYPAAS_TEST_RUN. Run by scripts/test.
+// What tests left behind: `leftovers.ts before FILE` writes down what is there, `leftovers.ts after FILE` fails when
+// there is more, `leftovers.ts remove FILE` removes that. It looks only at what tests mark: the label `mypaas.test`,
+// the worlds in MYPAAS_TEST_LEDGER, and processes with this MYPAAS_TEST_RUN. Run by scripts/test.
 import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { Docker } from '../src/docker/index.ts'
+import { Docker, NotFoundError } from '../src/docker/index.ts'
 
-type Thing = Readonly<{ kind: string; name: string; id: string; labels: Readonly<Record<string, string>> }>
+type Leftover = Readonly<{ what: string; remove: () => Promise<unknown> }>
+type Thing = Leftover & Readonly<{ name: string; id: string; labels: Readonly<Record<string, string>> }>
 /** Written by test/support/world.ts when a world begins, and again with its server's id when it ends. */
 type World = Readonly<{ instance: string; home: string; id?: string }>
 
 const [command, file] = process.argv.slice(2)
-if (!file || (command !== 'before' && command !== 'after')) throw new Error('leftovers.ts before|after FILE')
+if (!file || !['before', 'after', 'remove'].includes(command ?? ''))
+  throw new Error('leftovers.ts before|after|remove FILE')
 await using docker = new Docker()
 if (command === 'before') {
   const marked = (await things()).filter(isMarked)
   await writeFile(file, JSON.stringify(marked.map((thing) => thing.id)))
 } else {
   const before = new Set(JSON.parse(await readFile(file, 'utf8')) as string[])
-  const left = await waitUntilGone(before)
-  for (const line of left) console.log(`left behind: ${line}`)
-  if (left.length > 0) process.exitCode = 1
+  if (command === 'after') await report(before)
+  else await remove(before)
 }
 
 /** What ends by itself gets a moment for it. */
-async function waitUntilGone(before: ReadonlySet<string>): Promise<string[]> {
-  for (let round = 0; ; round++) {
-    const left = await leftovers(before)
-    if (left.length === 0 || round === 10) return left
+async function report(before: ReadonlySet<string>): Promise<void> {
+  let left = await leftovers(before)
+  for (let round = 0; left.length > 0 && round < 10; round++) {
     await sleep(500)
+    left = await leftovers(before)
+  }
+  for (const { what } of left) console.log(`left behind: ${what}`)
+  if (left.length > 0) process.exitCode = 1
+}
+
+/** Processes first, so that nothing is made anew; containers before what they use. */
+async function remove(before: ReadonlySet<string>): Promise<void> {
+  for (const leftover of await leftovers(before)) {
+    try {
+      await leftover.remove()
+      console.log(`removed: ${leftover.what}`)
+    } catch (error) {
+      if (!(error instanceof NotFoundError)) console.log(`can't remove ${leftover.what}: ${error}`)
+    }
   }
 }
 
-async function leftovers(before: ReadonlySet<string>): Promise<string[]> {
+async function leftovers(before: ReadonlySet<string>): Promise<Leftover[]> {
   const worlds = await ledger()
   const ours = (thing: Thing) =>
     (isMarked(thing) && !before.has(thing.id)) || worlds.some((world) => belongsTo(thing, world))
+  const homes = [...new Set(worlds.map(({ home }) => home))].filter((home) => existsSync(home))
   return [
-    ...(await things()).filter(ours).map((thing) => `${thing.kind} ${thing.name}`),
-    ...new Set(worlds.filter(({ home }) => existsSync(home)).map(({ home }) => `folder ${home}`)),
     ...(await processes(process.env['MYPAAS_TEST_RUN'])),
+    ...(await things()).filter(ours),
+    ...homes.map((home) => ({ what: `folder ${home}`, remove: () => rm(home, { recursive: true }) })),
   ]
 }
 
@@ -59,41 +75,64 @@ async function things(): Promise<Thing[]> {
     docker.volumes.list(),
     docker.images.list(),
   ])
+  const thing = (
+    kind: string,
+    name: string,
+    id: string,
+    labels: Thing['labels'] | null | undefined,
+    remove: Thing['remove'],
+  ): Thing => ({
+    what: `${kind} ${name}`,
+    name,
+    id,
+    labels: labels ?? {},
+    remove,
+  })
   return [
-    ...containers.map(({ Id, Names, Labels }) => thing('container', Names[0]?.slice(1), Id, Labels)),
-    ...networks.map(({ Id, Name, Labels }) => thing('network', Name, Id, Labels)),
-    ...(volumes.Volumes ?? []).map(({ Name, Labels }) => thing('volume', Name, Name, Labels)),
-    ...images.map(({ Id, RepoTags, Labels }) => thing('image', RepoTags?.[0], Id, Labels)),
+    ...containers.map(({ Id, Names, Labels }) =>
+      thing('container', Names[0]?.slice(1) ?? Id, Id, Labels, () =>
+        docker.containers.remove(Id, { force: true, volumes: true }),
+      ),
+    ),
+    ...networks.map(({ Id, Name, Labels }) => thing('network', Name, Id, Labels, () => docker.networks.remove(Id))),
+    ...(volumes.Volumes ?? []).map(({ Name, Labels }) =>
+      thing('volume', Name, Name, Labels, () => docker.volumes.remove(Name)),
+    ),
+    ...images.flatMap(({ Id, RepoTags, Labels }) =>
+      (RepoTags?.length ? RepoTags : [Id]).map((name) =>
+        thing('image', name, Id, Labels, () => docker.images.remove(name, { force: true })),
+      ),
+    ),
   ]
-}
-
-function thing(
-  kind: string,
-  name: string | undefined,
-  id: string,
-  labels: Record<string, string> | null | undefined,
-): Thing {
-  return { kind, name: name ?? id, id, labels: labels ?? {} }
 }
 
 async function ledger(): Promise<World[]> {
   const path = process.env['MYPAAS_TEST_LEDGER']
   if (!path || !existsSync(path)) return []
   const lines = (await readFile(path, 'utf8')).split('\n').filter(Boolean)
-  return lines.map((line) => JSON.parse(line) as World)
+  const worlds = lines.map((line) => JSON.parse(line) as World)
+  return Promise.all(worlds.map(async (world) => ({ ...world, ...(await idOf(world)) })))
+}
+
+/** A world that was never taken down still has its server's id in its home. */
+async function idOf({ home }: World): Promise<{ id?: string }> {
+  const text = await readFile(`${home}/_mypaas/server.json`, 'utf8').catch(() => '{}')
+  const { id } = JSON.parse(text) as { id?: string }
+  return id === undefined ? {} : { id }
 }
 
 /** What runs with this mark in its environment, except what started us and what we started. */
-async function processes(run: string | undefined): Promise<string[]> {
+async function processes(run: string | undefined): Promise<Leftover[]> {
   if (!run) return []
-  const found: string[] = []
+  const found: Leftover[] = []
   const above = await ancestors(process.pid)
   for (const pid of (await readdir('/proc').catch(() => [])).filter((entry) => /^\d+$/.test(entry)).map(Number)) {
     const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
     if (!environment.split('\0').includes(`MYPAAS_TEST_RUN=${run}`)) continue
     if (above.has(pid) || (await ancestors(pid)).has(process.pid)) continue
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
-    if (command) found.push(`process ${pid} ${command.replaceAll('\0', ' ').trim().slice(0, 120)}`)
+    const what = `process ${pid} ${command.replaceAll('\0', ' ').trim().slice(0, 120)}`
+    if (command) found.push({ what, remove: async () => process.kill(pid, 'SIGKILL') })
   }
   return found
 }
