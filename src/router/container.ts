@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { chmod, chown, mkdir } from 'node:fs/promises'
+import http from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from '../docker/index.ts'
@@ -214,12 +215,7 @@ async function answers(docker: Docker, wanted: RouterContainer): Promise<void> {
       })
     }
     // Without credentials the answer is 401: the entry point listens and the file provider has loaded the base file.
-    const status = await fetch(`http://127.0.0.1:${wanted.adminPort}/api/version`, {
-      signal: AbortSignal.timeout(2_000),
-    }).then(
-      (response) => response.status,
-      () => 0,
-    )
+    const status = await statusOf(wanted.adminPort)
     if (status === 401) return
     if (performance.now() > deadline) {
       throw new MypaasError(
@@ -232,6 +228,19 @@ async function answers(docker: Docker, wanted: RouterContainer): Promise<void> {
     }
     await sleep(50)
   }
+}
+
+/** The status that the admin entry point answers with; 0 when it does not. */
+function statusOf(port: number): Promise<number> {
+  return new Promise((resolve) => {
+    const request = http.get({ host: '127.0.0.1', port, path: '/api/version', agent: false, timeout: 2_000 }, (response) => {
+      resolve(response.statusCode ?? 0)
+      response.destroy()
+    })
+    request.on('timeout', () => request.destroy())
+    request.on('close', () => resolve(0))
+    request.on('error', () => resolve(0))
+  })
 }
 
 async function lastLines(docker: Docker, container: string): Promise<string> {
