@@ -1,5 +1,5 @@
 // What tests left behind: `leftovers.ts before FILE` writes down what is there, `leftovers.ts after FILE` fails when
-// there is more, `leftovers.ts remove FILE` removes that. It looks only at what tests mark: the label `mypaas.test`,
+// there is more, `leftovers.ts remove` removes it. It looks only at what tests mark: the label `mypaas.test`,
 // the worlds in MYPAAS_TEST_LEDGER, and processes with this MYPAAS_TEST_RUN. Run by scripts/test.
 import { existsSync } from 'node:fs'
 import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
@@ -12,32 +12,36 @@ type Thing = Leftover & Readonly<{ name: string; id: string; labels: Readonly<Re
 type World = Readonly<{ instance: string; home: string; id?: string }>
 
 const [command, file] = process.argv.slice(2)
-if (!file || !['before', 'after', 'remove'].includes(command ?? ''))
-  throw new Error('leftovers.ts before|after|remove FILE')
 await using docker = new Docker()
-if (command === 'before') {
+if (command === 'before' && file) {
   const marked = (await things()).filter(isMarked)
   await writeFile(file, JSON.stringify(marked.map((thing) => thing.id)))
+} else if (command === 'after' && file) {
+  await report(new Set(JSON.parse(await readFile(file, 'utf8')) as string[]))
+} else if (command === 'remove') {
+  await remove()
 } else {
-  const before = new Set(JSON.parse(await readFile(file, 'utf8')) as string[])
-  if (command === 'after') await report(before)
-  else await remove(before)
+  throw new Error('leftovers.ts before FILE | after FILE | remove')
 }
 
 /** What ends by itself gets a moment for it. */
 async function report(before: ReadonlySet<string>): Promise<void> {
-  let left = await leftovers(before)
+  const isNew = (thing: Thing) => isMarked(thing) && !before.has(thing.id)
+  let left = await leftovers(isNew)
   for (let round = 0; left.length > 0 && round < 10; round++) {
     await sleep(500)
-    left = await leftovers(before)
+    left = await leftovers(isNew)
   }
   for (const { what } of left) console.log(`left behind: ${what}`)
   if (left.length > 0) process.exitCode = 1
 }
 
-/** Processes first, so that nothing is made anew; containers before what they use. */
-async function remove(before: ReadonlySet<string>): Promise<void> {
-  for (const leftover of await leftovers(before)) {
+/**
+ * Processes first, so that nothing is made anew; containers before what they use. What has only the label stays: it may
+ * belong to tests that somebody else runs at this moment.
+ */
+async function remove(): Promise<void> {
+  for (const leftover of await leftovers(() => false)) {
     try {
       await leftover.remove()
       console.log(`removed: ${leftover.what}`)
