@@ -51,10 +51,9 @@ async function remove(): Promise<void> {
   }
 }
 
-async function leftovers(before: ReadonlySet<string>): Promise<Leftover[]> {
+async function leftovers(also: (thing: Thing) => boolean): Promise<Leftover[]> {
   const worlds = await ledger()
-  const ours = (thing: Thing) =>
-    (isMarked(thing) && !before.has(thing.id)) || worlds.some((world) => belongsTo(thing, world))
+  const ours = (thing: Thing) => also(thing) || worlds.some((world) => belongsTo(thing, world))
   const homes = [...new Set(worlds.map(({ home }) => home))].filter((home) => existsSync(home))
   return [
     ...(await processes(process.env['MYPAAS_TEST_RUN'])),
