@@ -88,3 +88,23 @@ async function worldWithId(t: TestContext, id: string): Promise<World> {
   await writeFile(join(one.home, '_mypaas', 'server.json'), JSON.stringify({ id }))
   return one
 }
+
+test('a watch tells how many containers ran at the same time, also those that were there before', async (t) => {
+  const one = await worldWithId(t, 'test-watch-id')
+  const { docker } = one
+  const image = await scratchImage(docker)
+  const labels = { 'mypaas.server': 'test-watch-id', 'mypaas.service': 'web' }
+  const create = async () =>
+    (await docker.containers.create({ Image: image, Labels: labels, HostConfig: { Init: true } })).Id
+  const [first, second] = [await create(), await create()]
+  await docker.containers.start(first)
+  const apart = await one.watch('web')
+  await docker.containers.stop(first)
+  await docker.containers.start(second)
+  const { most, events } = await apart.stop()
+  assert.deepEqual({ most, actions: events.map(({ action }) => action) }, { most: 1, actions: ['die', 'start'] })
+  await using together = await one.watch('web')
+  await docker.containers.start(first)
+  await docker.containers.stop(second)
+  assert.equal((await together.stop()).most, 2)
+})

@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { type Journal, readJournal } from '../../src/deploy/journal.ts'
 import { Docker, NotFoundError } from '../../src/docker/index.ts'
 import { nodeImage } from './images.ts'
 import { type Reply, type RequestOptions, request } from './request.ts'
 import { until } from './until.ts'
+import { type Watch, watchContainers } from './watch.ts'
 
 export type CliOptions = Readonly<{
   /** Written to stdin, which is closed then. */
@@ -62,7 +64,7 @@ export type ServiceFiles = Readonly<{
 export async function world(t: TestContext): Promise<World> {
   const home = await mkdtemp(join(tmpdir(), 'mypaas-test-'))
   const instance = `t${randomName(5)}`
-  const made = new World(home, instance, { http: await freePort(), https: await freePort(), api: await freePort() })
+  const made = new World(home, instance, { http: await freePort(), https: await freePort(), admin: await freePort() })
   t.after(() => made.remove())
   await noteForTheLeftoverCheck({ instance, home })
   return made
@@ -71,10 +73,10 @@ export async function world(t: TestContext): Promise<World> {
 export class World {
   readonly home: string
   readonly instance: string
-  readonly ports: Readonly<{ http: number; https: number; api: number }>
+  readonly ports: Readonly<{ http: number; https: number; admin: number }>
   readonly docker: Docker = new Docker()
 
-  constructor(home: string, instance: string, ports: { http: number; https: number; api: number }) {
+  constructor(home: string, instance: string, ports: { http: number; https: number; admin: number }) {
     this.home = home
     this.instance = instance
     this.ports = ports
@@ -82,7 +84,8 @@ export class World {
 
   /** `mypaas server init` with this world's name and ports. @throws with the command's output unless it exits with 0 */
   async init(...more: string[]): Promise<CliResult> {
-    const ports = ['--http-port', `${this.ports.http}`, '--https-port', `${this.ports.https}`]
+    const { http, https, admin } = this.ports
+    const ports = ['--http-port', `${http}`, '--https-port', `${https}`, '--admin-port', `${admin}`]
     return this.ok(['server', 'init', '--local', '--instance', this.instance, ...ports, '--yes', ...more])
   }
 
@@ -144,15 +147,39 @@ export class World {
     return found.toSorted((a, b) => ((a.Names[0] ?? '') < (b.Names[0] ?? '') ? -1 : 1))
   }
 
-  /** The names of the running containers of one service, sorted. */
+  /** The names of the running containers of one service, sorted, without the instance's prefix: `web-r1-1`. */
   async runningNames(service: string): Promise<string[]> {
     const found = await this.containers(service)
-    return found.filter((container) => container.State === 'running').map((container) => nameOf(container))
+    return found.filter((container) => container.State === 'running').map((container) => this.nameOf(container))
+  }
+
+  /** `/t12ab3-web-r1-1` → `web-r1-1` */
+  nameOf(container: { Names: readonly string[] }): string {
+    return nameOf(container).replace(`${this.instance}-`, '')
+  }
+
+  /** Follows how many containers of a service run at the same time. */
+  async watch(service: string): Promise<Watch> {
+    return watchContainers(this.docker, [`mypaas.server=${await this.serverId()}`, `mypaas.service=${service}`])
   }
 
   /** A service's journal as it stands; nothing before its first deploy. */
-  async journal(service: string): Promise<Readonly<Record<string, unknown>> | undefined> {
-    return readJson(join(this.home, '_mypaas', 'services', `${service}.json`))
+  journal(service: string): Promise<Journal | undefined> {
+    return readJournal(join(this.home, '_mypaas'), service)
+  }
+
+  /** Adds to the section `[env]` of the server's config. */
+  async addSecrets(secrets: Readonly<Record<string, string>>): Promise<void> {
+    const file = join(this.home, '_mypaas', 'config.toml')
+    const text = await readFile(file, 'utf8')
+    const lines = Object.entries(secrets).map(([key, value]) => `${key} = ${JSON.stringify(value)}\n`)
+    const section = /^\[env\][^\n]*\n/m.exec(text)
+    if (section)
+      await writeFile(
+        file,
+        text.replace(section[0], () => section[0] + lines.join('')),
+      )
+    else await writeFile(file, `${text}\n[env]\n${lines.join('')}`)
   }
 
   /** The id that `server init` gave, which labels all that this world's mypaas makes. */
@@ -186,13 +213,8 @@ export class World {
   }
 }
 
-/** `/web-r1-1` → `web-r1-1` */
-export function nameOf(container: { Names: readonly string[] }): string {
-  return (container.Names[0] ?? '').slice(1)
-}
-
 /** A TCP port that nobody uses, below those that the kernel gives to outgoing connections. */
-export async function freePort(): Promise<number> {
+async function freePort(): Promise<number> {
   return until(
     async () => {
       const port = randomInt(20_000, 32_000)
@@ -294,6 +316,11 @@ async function removeFromEngine(docker: Docker, instance: string, id: string | u
     for (const name of names) await attempt(docker.images.remove(name, { force: true }))
   }
   return problems
+}
+
+/** `/web-r1-1` → `web-r1-1` */
+function nameOf(container: { Names: readonly string[] }): string {
+  return (container.Names[0] ?? '').slice(1)
 }
 
 /** Kills what runs with this world's mark in its environment, whoever its parent is by now. */
