@@ -4,7 +4,7 @@ import { realpath, stat } from 'node:fs/promises'
 import { promisify } from 'node:util'
 import { busyboxEntries } from '../../scripts/busybox.ts'
 import { baseEntries, type RootfsEntry, rootfs } from '../../scripts/rootfs.ts'
-import { type Docker, NotFoundError } from '../../src/docker/index.ts'
+import { ConflictError, type Docker, NotFoundError } from '../../src/docker/index.ts'
 
 /**
  * The base image of test services: this machine's Node, a shell, the CA certificates. Made once per engine and kept,
@@ -60,6 +60,10 @@ async function ensure(docker: Docker, repo: string, entries: RootfsEntry[], chan
   // Not `mypaas.…`: containers and images inherit labels from their base, and a service's image may not bring those.
   const labels = ['LABEL io.mypaas.test=1', `LABEL io.mypaas.recipe=${recipe}`]
   await docker.images.import(rootfs(entries), { repo, tag: 'latest', changes: [...changes, ...labels] })
+  if (present)
+    await docker.images.remove(present.Id).catch((error: unknown) => {
+      if (!(error instanceof ConflictError || error instanceof NotFoundError)) throw error // a container or image still uses it
+    })
   return repo
 }
 
