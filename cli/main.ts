@@ -22,6 +22,10 @@ const root: Group = {
           about: 'Build a directory and make it the current release of its service',
           load: async () => (await import('./commands/server/deploy.ts')).deploy,
         },
+        status: {
+          about: 'Show what runs: services, releases, replicas, URLs',
+          load: async () => (await import('./commands/server/status.ts')).status,
+        },
         down: {
           about: 'Remove all services and the router of this server; volumes stay',
           load: async () => (await import('./commands/server/down.ts')).down,

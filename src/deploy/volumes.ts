@@ -145,7 +145,7 @@ async function fileOf(docker: Docker, container: string, path: string): Promise<
     const done = (async () => {
       for await (const entry of reader) lines.push(...(await text(entry)).split('\n'))
     })()
-    await pipeline(archive.body, reader)
+    await pipeline(archive.tar, reader)
     await done
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error

@@ -233,10 +233,13 @@ async function answers(docker: Docker, wanted: RouterContainer): Promise<void> {
 /** The status that the admin entry point answers with; 0 when it does not. */
 function statusOf(port: number): Promise<number> {
   return new Promise((resolve) => {
-    const request = http.get({ host: '127.0.0.1', port, path: '/api/version', agent: false, timeout: 2_000 }, (response) => {
-      resolve(response.statusCode ?? 0)
-      response.destroy()
-    })
+    const request = http.get(
+      { host: '127.0.0.1', port, path: '/api/version', agent: false, timeout: 2_000 },
+      (response) => {
+        resolve(response.statusCode ?? 0)
+        response.destroy()
+      },
+    )
     request.on('timeout', () => request.destroy())
     request.on('close', () => resolve(0))
     request.on('error', () => resolve(0))

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { baseFile, type ServiceRoutes, serviceFile, staticFile } from '../../src/router/config.ts'
+
+const settings = { httpsPort: 443, adminPasswordHash: '{SHA}x' }
+const routes: ServiceRoutes = {
+  service: 'blog',
+  urls: [
+    { scheme: 'https', host: 'example.com', path: '/' },
+    { scheme: 'http', host: 'plain.example.com', path: '/api' },
+  ],
+  active: { release: 7, port: 3000, upstreams: ['up-blog-r7-x1', 'up-blog-r7-x2'] },
+}
+
+test('a service is routed by host and whole path segments, each URL to the one active release', () => {
+  const { http } = parse(serviceFile(routes, settings).content)
+  assert.deepEqual(http.routers, {
+    'blog~0': {
+      rule: 'Host(`example.com`)',
+      priority: 1000,
+      entryPoints: ['websecure'],
+      service: 'blog-r7',
+      middlewares: ['blog~retry'],
+      tls: {},
+    },
+    'blog~0~redirect': {
+      rule: 'Host(`example.com`)',
+      priority: 1000,
+      entryPoints: ['web'],
+      service: 'noop@internal',
+      middlewares: ['mypaas~https'],
+    },
+    'blog~1': {
+      rule: 'Host(`plain.example.com`) && (Path(`/api`) || PathPrefix(`/api/`))',
+      priority: 1004,
+      entryPoints: ['web'],
+      service: 'blog-r7',
+      middlewares: ['blog~retry'],
+    },
+  })
+  assert.deepEqual(http.services, {
+    'blog-r7': {
+      loadBalancer: {
+        servers: [{ url: 'http://up-blog-r7-x1:3000' }, { url: 'http://up-blog-r7-x2:3000' }],
+        serversTransport: 'mypaas',
+      },
+    },
+  })
+})
+
+test('requests that are held are retried for the whole hold, ask no health check, and may end at the fallback', () => {
+  const healthcheck = { path: '/up', intervalMs: 5_000, timeoutMs: 2_000 }
+  const active = { ...routes.active, healthcheck, fallback: { upstream: 'up-blog-r7-x0', port: 80 } }
+  const { http } = parse(serviceFile({ ...routes, active, holdMs: 30_000 }, settings).content)
+  assert.deepEqual(http.middlewares['blog~retry'], { retry: { attempts: 600, initialInterval: '50ms' } })
+  assert.deepEqual(http.services['blog-r7'], {
+    loadBalancer: {
+      servers: [
+        { url: 'http://up-blog-r7-x1:3000' },
+        { url: 'http://up-blog-r7-x2:3000' },
+        { url: 'http://up-blog-r7-x0:80' },
+      ],
+      serversTransport: 'mypaas',
+    },
+  })
+})
+
+test('a release that is probed is reached by the admin entry point only, behind the password', () => {
+  const probe = { release: 8, port: 3000, upstreams: ['up-blog-r8-x1'] }
+  const { http } = parse(serviceFile({ ...routes, probe }, settings).content)
+  assert.deepEqual(http.routers['blog~probe'], {
+    rule: 'Header(`X-Mypaas-Probe`, `blog-r8`)',
+    priority: 1000,
+    entryPoints: ['admin'],
+    service: 'blog-r8',
+    middlewares: ['mypaas~admin', 'mypaas~probe'],
+  })
+  assert.equal(http.routers['blog~0'].service, 'blog-r7')
+})
+
+test('the revision in the file changes with its content and with nothing else', () => {
+  const one = serviceFile(routes, settings)
+  assert.deepEqual(serviceFile(structuredClone(routes), settings), one)
+  const other = serviceFile({ ...routes, active: { ...routes.active, release: 8 } }, settings)
+  assert.notEqual(other.revision, one.revision)
+  assert.ok(one.content.includes(`blog~rev~${one.revision}`))
+})
+
+test('what could end a rule or start a template is refused, however it got here', () => {
+  for (const host of ['a`)||HostRegexp(`.+', 'a.test{{env "X"}}', 'a b', '']) {
+    const urls = [{ scheme: 'http', host, path: '/' }] as const
+    assert.throws(() => serviceFile({ ...routes, urls }, settings), /refusing to route/)
+  }
+  for (const path of ['/`', '/{{', '/a b', 'a', '/"']) {
+    const urls = [{ scheme: 'http', host: 'a.test', path }] as const
+    assert.throws(() => serviceFile({ ...routes, urls }, settings), /refusing to route/)
+  }
+})
+
+test('redirects name the port of https where it is not 443', () => {
+  const redirect = (httpsPort: number): unknown =>
+    parse(baseFile({ ...settings, httpsPort })).http.middlewares['mypaas~https']
+  assert.deepEqual(redirect(443), { redirectScheme: { scheme: 'https', permanent: true } })
+  assert.deepEqual(redirect(8443), { redirectScheme: { scheme: 'https', permanent: true, port: '8443' } })
+})
+
+test('the router watches its folder, shows no dashboard, phones nobody, and asks for certificates only with an address', () => {
+  const plain = JSON.parse(staticFile(settings))
+  assert.deepEqual(plain.global, { checkNewVersion: false, sendAnonymousUsage: false })
+  assert.deepEqual(plain.api, { dashboard: false })
+  assert.deepEqual(Object.keys(plain.providers), ['providersThrottleDuration', 'file'])
+  assert.equal(plain.certificatesResolvers, undefined)
+  const acme = { email: 'ops@example.com', challenge: 'http' } as const
+  assert.deepEqual(JSON.parse(staticFile({ ...settings, acme })).certificatesResolvers.mypaas.acme.httpChallenge, {
+    entryPoint: 'web',
+  })
+})
+
+type File = { http: Record<'routers' | 'services' | 'middlewares', Record<string, { service?: string }>> }
+
+function parse(content: string): { http: { [K in keyof File['http']]: Record<string, { service?: string }> & Record<string, never> } } {
+  return JSON.parse(content)
+}

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import { MypaasError } from '../../src/errors.ts'
+import { parseConfig, secretsOf } from '../../src/server/config.ts'
+import { setKey } from '../../src/server/init.ts'
+
+test('an empty config has every default', () => {
+  const { server, router, env } = parseConfig('')
+  assert.deepEqual(server, {
+    instance: '',
+    volumeRoots: [],
+    keepReleases: 5,
+    startTimeoutMs: 60_000,
+    drainMs: 300_000,
+    holdDrainMs: 5_000,
+    graceMs: 10_000,
+    logBytes: 10 * 1024 * 1024,
+  })
+  assert.deepEqual(router, { image: 'traefik:v3.7.15', bind: '', httpPort: 80, httpsPort: 443, adminPort: 8081, email: '' })
+  assert.deepEqual(env, {})
+})
+
+test('a service sees the secrets of all and its own, its own first', () => {
+  const config = parseConfig('[env]\nA = "1"\nB = "2"\n[services."blog.api".env]\nB = "3"\n')
+  assert.deepEqual(secretsOf(config, 'blog.api'), { A: '1', B: '3' })
+  assert.deepEqual(secretsOf(config, 'shop'), { A: '1', B: '2' })
+})
+
+test('every unknown key and wrong value is named with its line, and no value of a secret is', () => {
+  const text = [
+    'color = 1',
+    '[server]',
+    'drain = "soon"',
+    'keep_releases = 0',
+    'volume_roots = ["srv"]',
+    '[router]',
+    'http_port = 70000',
+    '[env]',
+    'OK = "s3cr3t"',
+    'NUMBER = 5',
+    '"not a name" = "s3cr3t"',
+    '[services.blog]',
+    'replicas = 3',
+  ].join('\n')
+  assert.throws(
+    () => parseConfig(text, 'config.toml'),
+    (error) => {
+      assert.ok(error instanceof MypaasError)
+      assert.equal(error.code, 'usage')
+      const lines = error.message.split('\n').map((line) => line.split(':')[1])
+      assert.deepEqual(lines, ['1', '3', '4', '5', '7', '10', '11', '13'])
+      assert.ok(!error.message.includes('s3cr3t'))
+      return true
+    },
+  )
+})
+
+test('text that is not TOML is refused by its line, without quoting it', () => {
+  assert.throws(
+    () => parseConfig('[env]\nA = "1"\nSECRET = s3cr3t\n', 'config.toml'),
+    (error) => error instanceof MypaasError && /^config\.toml:3: /.test(error.message) && !/s3cr3t/.test(String(error)),
+  )
+})
+
+test('setting a key leaves every other character of the file as it was', () => {
+  const text = '# mine\n[server]\nkeep_releases = 3 # few\n\n[env]\nhttp_port = "a secret"\n[router] # ports\nhttp_port = 80\n'
+  assert.equal(setKey(text, 'server', 'keep_releases', '4'), text.replace('keep_releases = 3 # few', 'keep_releases = 4'))
+  assert.equal(setKey('[a]\nx = 1\n', 'router', 'http_port', '81'), '[a]\nx = 1\n\n[router]\nhttp_port = 81\n')
+})
