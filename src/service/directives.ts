@@ -62,6 +62,7 @@ function readComment({ text }: Line, reportFor: (key: string) => Report): ReadCo
 
   const at = body.indexOf('=')
   const key = trimBlanks(at < 0 ? (body.split(/[ \t:]/, 1)[0] ?? '') : body.slice(0, at))
+  const name = `mypaas.${/^[a-z]{1,20}$/.test(key) ? key : 'KEY'}`
   const report = reportFor(key)
   const unread = { key, value: undefined, quoted: false }
   const strange = noText.exec(body)?.[0]
@@ -70,14 +71,14 @@ function readComment({ text }: Line, reportFor: (key: string) => Report): ReadCo
     return unread
   }
   if (at < 0) {
-    report('the line has no = and no value', 'Write # mypaas.KEY = VALUE; to turn a line off, #--- mypaas.KEY = VALUE')
+    report('the line has no = and no value', `Write # ${name} = VALUE, or turn the line off: #--- ${name}`)
     return unread
   }
   const written = trimBlanks(body.slice(at + 1))
   const value = unpair(written, report)
   if (value === undefined) return unread
   if (trimBlanks(value) === '') {
-    report('it has no value', 'Give it one, or turn the line off: #--- mypaas.KEY = VALUE')
+    report('it has no value', `Give it one, or turn the line off: #--- ${name} =`)
     return unread
   }
   return { key, value, quoted: value !== written }

@@ -13,7 +13,7 @@ export type Line = Readonly<{ line: number; text: string }>
 export function scanDockerfile(
   dockerfile: string,
 ): Readonly<{ comments: readonly Line[]; instructions: readonly Line[] }> {
-  const lines = dockerfile.replace(/^\uFEFF/, '').split(/\r?\n/)
+  const lines = dockerfile.replace(/^\uFEFF|\r$/g, '').split(/\r?\n/)
   const comments: Line[] = []
   const instructions: Line[] = []
   const endOf = hereDocumentEnds(lines)

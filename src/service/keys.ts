@@ -12,20 +12,19 @@ export const directiveKeys: readonly string[] = [
   'maxmem',
 ]
 
-/** The directive that an unknown one was most likely meant to be. */
+/** The directive that an unknown one was most likely meant to be: by its letters, or by what other tools call it. */
 export function nearestKey(unknown: string): string {
   const written = unknown
     .slice(0, 40)
     .toLowerCase()
     .replace(/[^a-z]/g, '')
-  const meant = otherWords.get(written)
-  if (meant !== undefined) return meant
-  const ranked = directiveKeys.map((key) => ({ key, distance: distance(written, key) }))
+  const known = [...directiveKeys.map((key) => [key, key] as const), ...otherWords]
+  const ranked = known.map(([word, key]) => ({ key, distance: distance(written, word) }))
   return ranked.reduce((best, next) => (next.distance < best.distance ? next : best)).key
 }
 
 /** Words that other tools use for the same thing. */
-const otherWords: ReadonlyMap<string, string> = new Map([
+const otherWords: readonly (readonly [word: string, key: string])[] = [
   ...['name', 'app', 'appname', 'servicename'].map((word) => [word, 'service'] as const),
   ...['host', 'hostname', 'domain', 'domains', 'route'].map((word) => [word, 'url'] as const),
   ...['mount', 'mounts', 'storage', 'bind'].map((word) => [word, 'volume'] as const),
@@ -36,7 +35,7 @@ const otherWords: ReadonlyMap<string, string> = new Map([
   ...['health', 'check', 'ready', 'readiness'].map((word) => [word, 'healthcheck'] as const),
   ...['cpu', 'cpus', 'cpulimit'].map((word) => [word, 'maxcpu'] as const),
   ...['memory', 'mem', 'maxmemory', 'memorylimit', 'memlimit'].map((word) => [word, 'maxmem'] as const),
-])
+]
 
 /** How many letters to add, drop, change or swap with their neighbour to get from one word to the other. */
 function distance(from: string, to: string): number {

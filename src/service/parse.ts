@@ -120,8 +120,12 @@ function readPublished(
       break
     }
     const clash = firstClash(ports, all)
-    if (clash)
-      report(directive)(`${formatPublish(clash.port)} is taken by line ${clash.line} already`, 'Keep one of them')
+    if (clash) {
+      report(directive)(
+        `${formatPublish(clash.port)} wants a port of the server that line ${clash.line} has already`,
+        'Keep one of them',
+      )
+    }
     const fixed = ports.find(({ hostPort, hostPortEnd = hostPort }) => {
       return hostPort !== undefined && hostPortEnd !== undefined && hostPortEnd - hostPort + 1 < scale
     })

@@ -42,7 +42,7 @@ export function quote(text: string): string {
 }
 
 /** Control and format characters, lone surrogates, unassigned code points, and blanks other than the plain one. */
-const unseen = /[\p{C}\p{Z}]/u
+export const unseen: RegExp = /[\p{C}\p{Z}]/u
 
 function escapeCharacter(character: string): string {
   return character === ' ' ? ' ' : `\\u{${character.codePointAt(0)?.toString(16)}}`

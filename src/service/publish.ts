@@ -24,7 +24,7 @@ export function parsePublish(text: string, report: Report): readonly PublishedPo
   if (parts.length === 0 && isIPv4(hostText)) {
     report(
       `${quote(text)} has no port of the server`,
-      `Write ${hostText}:${ports.slice(hostText.length + 1)}:${ports.slice(hostText.length + 1)}, or ${hostText}::… for one that the engine chooses`,
+      `Write it between the two, ${hostText}:8080:80, or leave it to the engine, ${hostText}::80`,
     )
     return undefined
   }

@@ -110,7 +110,7 @@ function parseCheckPath(path: string, report: Report): string | undefined {
   else if (path.length > 255) report(`the path ${quote(path)} is longer than 255 characters`)
   else if (location.includes('//')) report(`the path ${quote(path)} has two slashes in a row`, 'Write it with one')
   else if (location.split('/').some((part) => part === '.' || part === '..')) {
-    report(`the path ${quote(path)} has a part . or ..`, 'Write it without')
+    report(`the path ${quote(path)} has a part "." or ".."`, 'Write it without')
   } else if (!/^(?:[A-Za-z0-9._~!$&()*+,;=:@/?-]|%[0-9A-Fa-f]{2})+$/.test(path)) {
     report(`the path ${quote(path)} has characters that a URL can't have`, 'Encode them, for example a blank as %20')
   } else return path

@@ -48,10 +48,10 @@ function checkHost(text: string, scheme: 'http' | 'https', report: Report): stri
   }
   // Before lower-casing: that makes plain letters of some that are not (the Kelvin sign, for one).
   if (!/^[\x21-\x7e]+$/.test(text)) {
-    const ascii = asciiHost(text)
+    const ascii = asciiHost(text) ?? ''
     report(
       `the host ${quote(text)} has characters other than A-Z, 0-9 and -`,
-      ascii && `Write it in the form that is used on the wire: ${ascii}`,
+      hostProblem(ascii, scheme) === undefined ? `Write it in the form that is used on the wire: ${ascii}` : undefined,
     )
     return undefined
   }
@@ -77,6 +77,8 @@ function hostProblem(host: string, scheme: 'http' | 'https'): string | undefined
       ? `has a part (${quote(wrong)}) that begins or ends with a dash or is longer than 63 characters`
       : `has a part (${quote(wrong)}) with other characters than a-z, 0-9 and -`
   }
+  if (name.includes('xn--') && asciiHost(name) !== name)
+    return 'has a part that begins with xn-- and is no international name'
   // Browsers take a host for an IPv4 address when its last part looks like a number.
   if (!/^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? '')) return undefined
   if (name !== host || !isIPv4(name)) return 'ends like an IP address but is none'
@@ -88,12 +90,12 @@ function checkPath(path: string, report: Report): string | undefined {
   if (segments.at(-1) === '') segments.pop()
   const shown = `the path ${quote(path)}`
   if (path.length > 255) report(`${shown} is longer than 255 characters`)
-  else if (segments.some((segment) => segment === '.' || segment === '..')) report(`${shown} has a part . or ..`)
-  else if (segments.includes(''))
-    report(`${shown} has two slashes in a row`, `Write /${segments.filter(Boolean).join('/')}`)
   else if (path.includes('%')) report(`${shown} has a %: it is compared as written, so it can't be encoded`)
   else if (!/^[A-Za-z0-9._~/-]*$/.test(path)) report(`${shown} has other characters than A-Z a-z 0-9 . _ ~ - /`)
-  else return `/${segments.join('/')}`
+  else if (segments.some((segment) => segment === '.' || segment === '..')) report(`${shown} has a part "." or ".."`)
+  else if (segments.includes('')) {
+    report(`${shown} has two slashes in a row`, `Write /${segments.filter(Boolean).join('/')}`)
+  } else return `/${segments.join('/')}`
   return undefined
 }
 
@@ -114,11 +116,10 @@ function asWritten(scheme: 'http' | 'https', rest: string): string | undefined {
     : formatUrl({ scheme, host: url.host, path: url.path })
 }
 
-/** The punycode form of an international host, if it has one. */
+/** The host as a browser asks for it, international names as `xn--…`; `undefined` if it would not. */
 function asciiHost(host: string): string | undefined {
   try {
-    const ascii = new URL(`http://${host}`).hostname
-    return hostProblem(ascii, 'http') === undefined ? ascii : undefined
+    return new URL(`http://${host}`).hostname
   } catch {
     return undefined
   }

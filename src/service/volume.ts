@@ -1,4 +1,4 @@
-import { quote, type Report } from './problems.ts'
+import { quote, type Report, unseen } from './problems.ts'
 import type { Mount } from './spec.ts'
 
 /**
@@ -8,7 +8,7 @@ import type { Mount } from './spec.ts'
 export function parseVolume(text: string, report: Report): Mount | undefined {
   const [source = '', target, options, ...more] = text.split(':')
   if (target === undefined) {
-    const example = source.startsWith('/') ? `~/NAME:${source}` : '~/NAME:/data'
+    const example = source.startsWith('/') && isPlainPath(source.slice(1)) ? `~/NAME:${source}` : '~/NAME:/data'
     report(
       `${quote(text)} does not say what to mount where`,
       `Write SOURCE:TARGET, for example mypaas.volume = ${example} (what is not in a named place is lost with the next release)`,
@@ -43,7 +43,7 @@ function parseSource(source: string, report: Report): Source | undefined {
     return undefined
   }
   if (source.startsWith('~/')) {
-    const path = cleanPath(source.slice(1), report)?.slice(1)
+    const path = cleanPath(source.slice(1), report, source)?.slice(1)
     const [first = ''] = path?.split('/') ?? []
     const why = privateInHome.get(first)
     if (why) report(`~/${first} is not mounted: ${why}`, 'Give another directory below the home: ~/data')
@@ -95,15 +95,17 @@ function parseOptions(text: string, report: Report): boolean | undefined {
 }
 
 /** An absolute path without the slash at its end; `undefined`, and a report, if it is not clean otherwise. */
-function cleanPath(path: string, report: Report): string | undefined {
+function cleanPath(path: string, report: Report, shown: string = path): string | undefined {
   const parts = path.split('/').slice(1)
   if (parts.at(-1) === '') parts.pop()
-  if (path.length > 1000) report(`the path ${quote(path)} is longer than 1000 characters`)
+  if (path.length > 1000) report(`the path ${quote(shown)} is longer than 1000 characters`)
   else if (parts.some((part) => part === '.' || part === '..')) {
-    report(`the path ${quote(path)} has a part . or ..`, 'Write it without')
-  } else if (parts.includes('')) report(`the path ${quote(path)} has two slashes in a row`, 'Write it with one')
+    report(`the path ${quote(shown)} has a part "." or ".."`, 'Write it without')
+  } else if (unseen.test(path.replaceAll(' ', ''))) {
+    report(`the path ${quote(shown)} has a character that nobody can see`, 'Write it without')
+  } else if (parts.includes('')) report(`the path ${quote(shown)} has two slashes in a row`, 'Write it with one')
   else if (parts.some((part) => part !== part.trim())) {
-    report(`a part of the path ${quote(path)} begins or ends with a blank`, 'Write it without')
+    report(`a part of the path ${quote(shown)} begins or ends with a blank`, 'Write it without')
   } else return `/${parts.join('/')}`
   return undefined
 }

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MypaasError } from '../../src/errors.ts'
+import { sampleEnvironment } from '../../src/service/environment.ts'
+
+test('variables come as KEY=value in their order, those without a value from the secrets', () => {
+  const env = [{ key: 'B', value: 'x=y' }, { key: 'TOKEN' }, { key: 'EMPTY', value: '' }, { key: 'NONE' }]
+  const secrets = { TOKEN: 's3cr3t\nline 2', NONE: '', B: 'not asked for', OTHER: 'not asked for' }
+  assert.deepEqual(sampleEnvironment({ service: 'blog', env }, secrets), [
+    'B=x=y',
+    'TOKEN=s3cr3t\nline 2',
+    'EMPTY=',
+    'NONE=',
+  ])
+})
+
+test('all missing secrets are told at once, with the lines to add, and without any value', () => {
+  const env = [{ key: 'A' }, { key: 'HAVE' }, { key: 'x.y' }, { key: 'constructor' }, { key: '__proto__' }]
+  assert.throws(
+    () => sampleEnvironment({ service: 'blog', env }, { HAVE: 's3cr3t' }),
+    (error) => {
+      assert.ok(error instanceof MypaasError)
+      assert.equal(error.code, 'directives')
+      assert.equal(
+        error.message,
+        'The server has no value for A, x.y, constructor, __proto__, which blog wants (mypaas.env without a value).',
+      )
+      assert.equal(
+        error.hint,
+        'Add to ~/_mypaas/config.toml on the server:\n  [env]\n  A = "…"\n  "x.y" = "…"\n  constructor = "…"\n  __proto__ = "…"',
+      )
+      return true
+    },
+  )
+})
+
+test('the message names the config that is meant', () => {
+  assert.throws(
+    () => sampleEnvironment({ service: 'blog', env: [{ key: 'A' }] }, {}, { config: '/srv/home/_mypaas/config.toml' }),
+    (error) =>
+      error instanceof MypaasError && error.hint?.startsWith('Add to /srv/home/_mypaas/config.toml on') === true,
+  )
+})
