@@ -1,9 +1,10 @@
 import { decodeTrace, type Trace } from './buildkit.ts'
+import { type AuthConfig, type Credentials, encodeAuth } from './credentials.ts'
 import type { CallOptions } from './deadline.ts'
-import type { Engine, Query } from './engine.ts'
-import { BadRequestError, BuildError, ProtocolError, ServerError } from './errors.ts'
+import type { Engine, OpenAnswer, Query } from './engine.ts'
+import { BadRequestError, BuildError, DockerError, NotFoundError, ProtocolError, ServerError } from './errors.ts'
 import { jsonLines } from './json-lines.ts'
-import { type AuthConfig, encodeAuth } from './registry-auth.ts'
+import type { PullEvent } from './progress.ts'
 
 export type BuildEvent =
   | { type: 'step'; id: string; name: string; status: 'started' | 'cached' | 'done' | 'failed'; error?: string }
@@ -37,8 +38,15 @@ export type BuildOptions = {
   shmSize?: number | undefined
   /** Default: BuildKit where the engine has it. */
   builder?: 'buildkit' | 'classic' | undefined
-  /** Credentials by registry host. */
+  /** Credentials by registry host. Default: as the docker command has them. */
   registryAuth?: Readonly<Record<string, AuthConfig>> | undefined
+  /**
+   * Base images to pull first, if they are not there (with `pull`: in any case). BuildKit can't be given credentials
+   * without a session, but uses what is there.
+   */
+  baseImages?: readonly string[] | undefined
+  /** A name for `images.cancelBuild`. */
+  buildId?: string | undefined
 } & CallOptions
 
 /**
@@ -47,12 +55,13 @@ export type BuildOptions = {
  * @throws {BuildError} when a step fails or the Dockerfile can't be built
  */
 export async function* build(
-  engine: Engine,
+  docker: Builder,
   context: AsyncIterable<Uint8Array>,
   options: BuildOptions,
 ): AsyncGenerator<BuildEvent, void> {
   const reader = new ProgressReader(options)
-  const { body } = await openBuild(engine, context, options, reader)
+  for (const image of options.baseImages ?? []) yield* pullBase(docker, image, options)
+  const { body } = await openBuild(docker, context, options, reader)
   for await (const line of jsonLines<BuildLine>(body, 'Build')) yield* reader.read(line)
   yield* reader.end()
 }
@@ -67,13 +76,51 @@ type BuildLine = {
   errorDetail?: { code?: number; message?: string }
 }
 
+/** What a build needs of the client. */
+type Builder = { engine: Engine; credentials: Credentials; images: BaseImages }
+
+interface BaseImages {
+  inspect(name: string, options: CallOptions): Promise<unknown>
+  pull(name: string, options: CallOptions & { platform?: string | undefined }): AsyncIterable<PullEvent>
+}
+
+async function* pullBase({ images }: Builder, image: string, options: BuildOptions): AsyncGenerator<BuildEvent> {
+  const { signal, platform, pull } = options
+  if (!pull && (await isThere(images, image, { signal }))) return
+  const step = { type: 'step', id: `pull ${image}`, name: `Pull ${image}` } as const
+  yield { ...step, status: 'started' }
+  try {
+    for await (const { status = '', id = '', progressDetail } of images.pull(image, { signal, platform })) {
+      const { current, total = 0 } = progressDetail ?? {}
+      if (current !== undefined) yield { type: 'progress', id: step.id, name: `${status} ${id}`.trim(), current, total }
+    }
+  } catch (error) {
+    if (!(error instanceof DockerError) || error instanceof ProtocolError) throw error
+    yield { ...step, status: 'failed', error: error.message }
+    const { message, status, hint } = error
+    throw new BuildError(message, { step: step.name, instruction: `FROM ${image}`, status, hint, cause: error })
+  }
+  yield { ...step, status: 'done' }
+}
+
+async function isThere(images: BaseImages, image: string, options: CallOptions): Promise<boolean> {
+  try {
+    await images.inspect(image, options)
+    return true
+  } catch (error) {
+    if (error instanceof NotFoundError) return false
+    throw error
+  }
+}
+
 async function openBuild(
-  engine: Engine,
+  { engine, credentials }: Builder,
   context: AsyncIterable<Uint8Array>,
   options: BuildOptions,
   reader: ProgressReader,
-) {
-  const { tags, dockerfile, target, platform, labels, buildArgs, pull, noCache, cacheFrom, registryAuth } = options
+): Promise<OpenAnswer> {
+  const { tags, dockerfile, target, platform, labels, buildArgs, pull, noCache, cacheFrom, signal } = options
+  const builder = options.builder ?? (await defaultBuilder(engine, options))
   const query: Query = {
     t: tags,
     dockerfile,
@@ -81,35 +128,37 @@ async function openBuild(
     platform,
     labels: json(labels),
     buildargs: json(buildArgs),
-    pull: pull || undefined,
+    pull: (pull && !options.baseImages) || undefined,
     nocache: noCache || undefined,
     cachefrom: json(cacheFrom),
     networkmode: options.networkMode,
     extrahosts: options.extraHosts?.join(','),
     shmsize: options.shmSize,
+    buildid: options.buildId,
     rm: true,
     forcerm: true,
-    version: options.builder === 'classic' ? '1' : '2',
+    version: builder === 'buildkit' ? '2' : '1',
   }
+  const auth = options.registryAuth ?? (await credentials.all({ signal }))
+  const headers = { 'Content-Type': 'application/x-tar', 'X-Registry-Config': encodeAuth(auth) }
   try {
-    return await engine.open({
-      method: 'POST',
-      path: '/build',
-      query,
-      headers: {
-        'Content-Type': 'application/x-tar',
-        'X-Registry-Config': registryAuth === undefined ? undefined : encodeAuth(registryAuth),
-      },
-      body: context,
-      // Engine 29.5 breaks a build on a connection that it keeps.
-      close: true,
-      options,
-    })
+    // Engine 29.5 breaks a build on a connection that it keeps, so this one is given up afterwards.
+    const call = { method: 'POST', path: '/build', query, headers, body: context, close: true, options } as const
+    return await engine.open(call)
   } catch (error) {
-    if (error instanceof BadRequestError || error instanceof ServerError)
-      throw reader.failure(error.message, { cause: error })
-    throw error
+    if (!(error instanceof BadRequestError || error instanceof ServerError)) throw error
+    // Not as a cause: its message could tell a build argument.
+    const { status, method, path } = error
+    throw reader.failure(error.message, { status, method, path })
   }
+}
+
+async function defaultBuilder(engine: Engine, { signal }: CallOptions): Promise<'buildkit' | 'classic'> {
+  const headers = await engine.about({ signal })
+  // Engines before 23 don't say, and have both; Podman builds in its own way and talks like the classic builder.
+  const isClassic =
+    headers['builder-version'] === '1' || headers['ostype'] === 'windows' || 'libpod-api-version' in headers
+  return isClassic ? 'classic' : 'buildkit'
 }
 
 function json(value: object | undefined): string | undefined {
@@ -122,7 +171,7 @@ type Step = { id: string; name: string; status: string; tail: string[]; open: { 
 class ProgressReader {
   readonly #mask: (text: string) => string
   readonly #steps = new Map<string, Step>()
-  readonly #decoders = new Map<string, TextDecoder>()
+  readonly #decoders = new Map<string, InstanceType<typeof TextDecoder>>()
   #current: Step | undefined
   #imageId: string | undefined
 
@@ -163,18 +212,29 @@ class ProgressReader {
     yield { type: 'image', imageId: this.#imageId }
   }
 
-  failure(message: string, options: { code?: number | undefined; cause?: unknown }): BuildError {
+  failure(
+    message: string,
+    options: {
+      code?: number | undefined
+      status?: number | undefined
+      method?: string | undefined
+      path?: string | undefined
+    },
+  ): BuildError {
+    const { code, status, method, path } = options
     const steps = [...this.#steps.values()]
     const step = steps.findLast((one) => one.status === 'failed') ?? this.#current
-    const exitCode = options.code || Number(/(?:exit code|non-zero code):? (\d+)/.exec(message)?.[1] ?? Number.NaN)
-    const instruction = step?.name.replace(/^(?:\[[^\]]*\]|Step \d+\/\d+ :) */, '')
+    const exitCode = code || Number(/(?:exit code|non-zero code):? (\d+)/.exec(message)?.[1] ?? Number.NaN)
+    const instruction = step?.name.replace(/^(?:\[[^\]]*\]|step \d+\/\d+ ?:) */i, '')
     return new BuildError(this.#mask(message.trim()), {
       step: step?.name,
       instruction,
       exitCode: Number.isNaN(exitCode) ? undefined : exitCode,
       lastLines: step?.tail ?? [],
       hint: hintFor(message),
-      cause: options.cause,
+      status,
+      method,
+      path,
     })
   }
 
@@ -205,7 +265,7 @@ class ProgressReader {
   }
 
   *#readClassic(text: string): Generator<BuildEvent, void> {
-    const header = /^Step (\d+)\/\d+ : .*/.exec(text)
+    const header = /^Step (\d+)\/\d+ ?: .*/i.exec(text)
     const before = this.#current
     if (header) {
       if (before) {
@@ -275,7 +335,7 @@ const maxOpenLine = 64 * 1024
 function masker({ buildArgs = {}, shownArgs = [] }: BuildOptions): (text: string) => string {
   const secrets = Object.entries(buildArgs)
     .filter(([name]) => !shownArgs.includes(name))
-    .flatMap(([, value]) => [value, ...value.split('\n')])
+    .flatMap(([, value]) => [value, ...value.split('\n'), JSON.stringify(value).slice(1, -1)])
     .filter((value) => value.length >= 6)
     .sort((a, b) => b.length - a.length)
   return (text) => secrets.reduce((masked, secret) => masked.replaceAll(secret, '•••'), text)

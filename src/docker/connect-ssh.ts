@@ -8,7 +8,7 @@ import type { Wire } from './pool.ts'
  * Joins the pipes of `ssh HOST docker system dial-stdio` to a stream. The user's own ssh, so agent, jump hosts and known
  * hosts work as they do in a shell. Done when the process has started; what ssh says against it ends the stream with an error.
  */
-export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>): Promise<Wire> {
+export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>, env: NodeJS.ProcessEnv): Promise<Wire> {
   const { user, host, port, path } = endpoint
   const args = [
     ...(user === undefined ? [] : ['-l', user]),
@@ -23,7 +23,7 @@ export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>): Promis
     'system',
     'dial-stdio',
   ]
-  const child = spawn('ssh', args, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn('ssh', args, { env, stdio: ['pipe', 'pipe', 'pipe'] })
   const { stdin, stdout, stderr } = child
   let said = ''
   stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -8,29 +8,43 @@ import type { Wire } from './pool.ts'
  * @throws {DockerUnavailableError} with one sentence about what is wrong, and what to do as its hint
  * @throws {TimeoutError} when it takes longer than `timeoutMs`
  */
-export async function connect(endpoint: Endpoint, options: { timeoutMs: number; signal: AbortSignal }): Promise<Wire> {
+export async function connect(endpoint: Endpoint, options: ConnectOptions): Promise<Wire> {
   switch (endpoint.kind) {
     case 'unix':
       return opened(connectSocket({ path: endpoint.path, allowHalfOpen: true }), 'connect', endpoint, options)
     case 'tcp': {
       const { host, port, tls } = endpoint
       if (!tls)
-        return opened(connectSocket({ host, port, allowHalfOpen: true, noDelay: true }), 'connect', endpoint, options)
+        return opened(
+          connectSocket({
+            host,
+            port,
+            allowHalfOpen: true,
+            noDelay: true,
+            keepAlive: true,
+            keepAliveInitialDelay: 30_000,
+          }),
+          'connect',
+          endpoint,
+          options,
+        )
       const { connectTls } = await import('./connect-tls.ts')
       return opened(connectTls({ host, port, tls }), 'secureConnect', endpoint, options)
     }
     case 'ssh': {
       const { connectSsh } = await import('./connect-ssh.ts')
-      return connectSsh(endpoint)
+      return connectSsh(endpoint, options.env)
     }
   }
 }
+
+export type ConnectOptions = { timeoutMs: number; signal: AbortSignal; env: NodeJS.ProcessEnv }
 
 function opened(
   socket: Socket,
   event: 'connect' | 'secureConnect',
   endpoint: Endpoint,
-  { timeoutMs, signal }: { timeoutMs: number; signal: AbortSignal },
+  { timeoutMs, signal }: ConnectOptions,
 ): Promise<Wire> {
   return new Promise((resolve, reject) => {
     const end = (act: () => void) => {

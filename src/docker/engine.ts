@@ -22,6 +22,8 @@ export type Call = {
   long?: boolean
   /** Goes without a version, and needs none to be known. */
   unversioned?: boolean
+  /** The protocol to switch to, for `hijack`. Default `tcp`. */
+  upgrade?: 'tcp' | 'websocket' | 'h2c'
   /** Asks the engine to give up the connection after the answer. */
   close?: boolean
   options?: CallOptions | undefined
@@ -46,6 +48,7 @@ export type EngineOptions = {
   apiVersion?: string | undefined
   timeoutMs?: number | undefined
   connectTimeoutMs?: number | undefined
+  env: NodeJS.ProcessEnv
 }
 
 /** The newest API that this client knows. */
@@ -59,6 +62,7 @@ export class Engine {
   readonly #pool: ConnectionPool
   #endpoint: Promise<Endpoint> | undefined
   #version: string | undefined
+  #about: Record<string, string> | undefined
   #negotiation: Promise<string> | undefined
 
   constructor(options: EngineOptions) {
@@ -66,7 +70,8 @@ export class Engine {
     this.#version = options.apiVersion
     this.#pool = new ConnectionPool(async (signal) => {
       try {
-        return await connect(await this.endpoint(), { timeoutMs: options.connectTimeoutMs ?? 10_000, signal })
+        const timeoutMs = options.connectTimeoutMs ?? 10_000
+        return await connect(await this.endpoint(), { timeoutMs, signal, env: options.env })
       } catch (error) {
         this.#forgetVersion()
         throw error
@@ -98,6 +103,14 @@ export class Engine {
     return this.#negotiation
   }
 
+  /** The headers of the engine's ping, which say what it is. */
+  async about(options?: CallOptions): Promise<Record<string, string>> {
+    if (this.#about) return this.#about
+    const deadline = new Deadline('the ping', options, this.#options.timeoutMs ?? defaultTimeoutMs)
+    await deadline.race(this.#ping()).finally(() => deadline.done())
+    return this.#about ?? {}
+  }
+
   /** Calls and parses the JSON of the answer. */
   async json<T>(call: Call): Promise<T> {
     const { body } = await this.send(call)
@@ -125,7 +138,7 @@ export class Engine {
 
   /** Calls and takes over the connection. */
   async hijack(call: Call): Promise<Hijacked> {
-    const reply = await this.#call({ long: true, ...call }, true)
+    const reply = await this.#call({ long: true, upgrade: 'tcp', ...call })
     const { status, headers } = await reply.head
     if (reply.upgraded) return { ...reply.upgraded, headers }
     reply.cancel()
@@ -135,14 +148,7 @@ export class Engine {
     )
   }
 
-  /** @throws {ApiVersionError} when the engine is too old for one of the options */
-  async require(since: readonly Since[], options?: CallOptions): Promise<void> {
-    if (!since.some(isUsed)) return
-    const deadline = new Deadline('the version check', options, this.#options.timeoutMs)
-    checkSince(since, await deadline.race(this.apiVersion()).finally(() => deadline.done()))
-  }
-
-  async #call(call: Call, upgrade = false): Promise<Reply> {
+  async #call(call: Call): Promise<Reply> {
     const defaultMs = call.long ? undefined : (this.#options.timeoutMs ?? defaultTimeoutMs)
     const deadline = new Deadline(`${call.method} ${call.path}`, call.options, defaultMs)
     try {
@@ -151,7 +157,7 @@ export class Engine {
         if (version !== undefined && call.since) checkSince(call.since, version)
         deadline.check()
         const reply = new Reply(deadline)
-        reply.exchange = this.#pool.send(wireRequest(call, version, upgrade), reply)
+        reply.exchange = this.#pool.send(wireRequest(call, version), reply)
         const { status } = await reply.head
         if ((status >= 200 && status < 300) || status === 101 || call.success?.includes(status)) return reply
         const error = errorFromAnswer(call, status, await reply.bytes(maxErrorBytes, 'cut'), version)
@@ -167,10 +173,16 @@ export class Engine {
     }
   }
 
-  async #negotiate(): Promise<string> {
+  async #ping(): Promise<Answer> {
     const ping = { path: '/_ping', unversioned: true, success: anyStatus } as const
     let answer = await this.send({ method: 'HEAD', ...ping })
     if (answer.status !== 200) answer = await this.send({ method: 'GET', ...ping })
+    this.#about = answer.headers
+    return answer
+  }
+
+  async #negotiate(): Promise<string> {
+    const answer = await this.#ping()
     const found = answer.headers['api-version']
     if (found === undefined && answer.status >= 500) {
       throw errorFromAnswer({ method: 'GET', path: '/_ping' }, answer.status, answer.body, undefined)
@@ -199,6 +211,7 @@ export class Engine {
   /** After a break the next call asks again: another engine may have come up. */
   #forgetVersion(): void {
     this.#version = this.#options.apiVersion
+    this.#about = undefined
   }
 }
 
@@ -235,6 +248,11 @@ export function filtersJson(filters: Filters | undefined): string | undefined {
 /** E.g. `{ label: ['mypaas.service=web'], status: ['running'] }`: all keys must match, one of each key's values. */
 export type Filters = Record<string, readonly string[]>
 
+/** A time as the engine wants it: Unix seconds. */
+export function unixTime(time: Date | number | string | undefined): string | number | undefined {
+  return time instanceof Date ? (time.getTime() / 1000).toFixed(3) : time
+}
+
 /** `1.9` < `1.41`: negative, 0 or positive, as sort wants it. */
 export function compareVersions(a: string, b: string): number {
   const [aMajor = 0, aMinor = 0] = a.split('.').map(Number)
@@ -246,7 +264,7 @@ export function isVersion(text: string): boolean {
   return /^\d+\.\d+$/.test(text)
 }
 
-function wireRequest(call: Call, version: string | undefined, upgrade: boolean): WireRequest {
+function wireRequest(call: Call, version: string | undefined): WireRequest {
   let headers = 'User-Agent: mypaas\r\n'
   for (const [name, value] of Object.entries(call.headers ?? {}))
     if (value !== undefined) headers += header(name, value)
@@ -257,7 +275,7 @@ function wireRequest(call: Call, version: string | undefined, upgrade: boolean):
     headers += 'Content-Type: application/json\r\n'
   }
   const target = `${version === undefined ? '' : `/v${version}`}${call.path}${call.query ? queryString(call.query) : ''}`
-  return { method: call.method, target, headers, body, quick: !call.long, upgrade }
+  return { method: call.method, target, headers, body, quick: !call.long, upgrade: call.upgrade }
 }
 
 function header(name: string, value: string): string {

@@ -4,7 +4,7 @@ import { ProtocolError } from './errors.ts'
 import { InteractiveStream } from './interactive.ts'
 import type { Some } from './types/partial.ts'
 
-/** Commands in running containers: `docker.exec`. */
+/** Commands in running containers: `docker.exec`. For a command and its output, `docker.containers.exec` is shorter. */
 export class Exec {
   readonly #engine: Engine
 
@@ -12,43 +12,66 @@ export class Exec {
     this.#engine = engine
   }
 
+  /**
+   * Prepares a command in a running container.
+   * @throws {ConflictError} when the container does not run
+   * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Exec/operation/ContainerExec
+   */
   create(container: string, config: ExecConfig, options: CallOptions = {}): Promise<{ Id: string }> {
-    return this.#engine.json({ method: 'POST', path: path`/containers/${container}/exec`, json: config, options })
-  }
-
-  /** Starts it and joins its input and output. */
-  async start(id: string, options: ExecStartOptions = {}): Promise<InteractiveStream> {
-    const tty = options.tty ?? (await this.inspect(id, { signal: options.signal })).ProcessConfig?.tty ?? false
-    const json = { Detach: false, Tty: tty, ConsoleSize: options.consoleSize }
-    const since = [['consoleSize of exec.start', '1.42', options.consoleSize]] as const
-    const hijacked = await this.#engine.hijack({ method: 'POST', path: path`/exec/${id}/start`, json, since, options })
-    return new InteractiveStream(hijacked, {
-      tty,
-      resize: (size) => this.resize(id, size),
-      exitCode: () => this.#exitCode(id, options),
-    })
-  }
-
-  /** Starts it and lets it run. */
-  async startDetached(id: string, options: CallOptions = {}): Promise<void> {
-    await this.#engine.send({
+    const since = [['ConsoleSize', '1.42', config.ConsoleSize ?? undefined]] as const
+    return this.#engine.json({
       method: 'POST',
-      path: path`/exec/${id}/start`,
-      json: { Detach: true, Tty: false },
+      path: path`/containers/${container}/exec`,
+      json: config,
+      since,
       options,
     })
   }
 
+  /**
+   * Starts a command and joins its input and output.
+   * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Exec/operation/ExecStart
+   */
+  async start(id: string, options: ExecStartOptions = {}): Promise<InteractiveStream> {
+    const { consoleSize, signal } = options
+    const tty = options.tty ?? (await this.inspect(id, { signal })).ProcessConfig.tty
+    const json = { Detach: false, Tty: tty, ConsoleSize: consoleSize }
+    const since = [['consoleSize of exec.start', '1.42', consoleSize]] as const
+    const hijacked = await this.#engine.hijack({ method: 'POST', path: path`/exec/${id}/start`, json, since, options })
+    return new InteractiveStream(hijacked, {
+      tty,
+      resize: (size) => this.resize(id, size, { signal }),
+      exitCode: () => this.#exitCode(id, signal),
+    })
+  }
+
+  /**
+   * Starts a command and lets it run.
+   * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Exec/operation/ExecStart
+   */
+  async startDetached(id: string, options: { tty?: boolean | undefined } & CallOptions = {}): Promise<void> {
+    const json = { Detach: true, Tty: options.tty ?? false }
+    await this.#engine.send({ method: 'POST', path: path`/exec/${id}/start`, json, options })
+  }
+
+  /**
+   * Gives a command's terminal a new size.
+   * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Exec/operation/ExecResize
+   */
   async resize(id: string, size: { rows: number; columns: number }, options: CallOptions = {}): Promise<void> {
     const query = { h: size.rows, w: size.columns }
     await this.#engine.send({ method: 'POST', path: path`/exec/${id}/resize`, query, options })
   }
 
+  /**
+   * Whether a command runs, and how it ended.
+   * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Exec/operation/ExecInspect
+   */
   inspect(id: string, options: CallOptions = {}): Promise<ExecInspect> {
     return this.#engine.json({ method: 'GET', path: path`/exec/${id}/json`, options })
   }
 
-  async #exitCode(id: string, { signal }: CallOptions): Promise<number> {
+  async #exitCode(id: string, signal: AbortSignal | undefined): Promise<number> {
     // The output ends a moment before the engine has noted the end.
     for (let waitMs = 1; waitMs < 5000; waitMs *= 2) {
       const { Running, ExitCode } = await this.inspect(id, { signal })
@@ -67,9 +90,11 @@ export type ExecConfig = Some<{
   ConsoleSize: [number, number] | null
   DetachKeys: string
   Tty: boolean
+  /** `KEY=value` */
   Env: string[]
   Cmd: string[]
   Privileged: boolean
+  /** `user`, `uid`, `user:group`, … */
   User: string
   WorkingDir: string
 }>
@@ -77,6 +102,7 @@ export type ExecConfig = Some<{
 export type ExecStartOptions = {
   /** Whether it was created with a terminal. Default: asked of the engine. */
   tty?: boolean | undefined
+  /** Rows and columns. Since API 1.42. */
   consoleSize?: [number, number] | undefined
 } & CallOptions
 
@@ -84,6 +110,7 @@ export type ExecInspect = {
   ID: string
   ContainerID: string
   Running: boolean
+  /** `null` until it has ended. */
   ExitCode: number | null
   Pid: number
   CanRemove: boolean

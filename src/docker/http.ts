@@ -43,7 +43,8 @@ export class ResponseReader {
           const end = this.#takeHead(chunk, at)
           if (end === undefined) return
           at = end
-          if (this.#state === 'upgraded') {
+          // Method calls change it, which the type checker does not see.
+          if ((this.#state as State) === 'upgraded') {
             this.#handler.onUpgraded(chunk.subarray(at))
             return
           }
@@ -76,7 +77,7 @@ export class ResponseReader {
         case 'chunk-size': {
           const newline = chunk.indexOf(10, at)
           const end = newline < 0 ? chunk.length : newline
-          this.#sizeText += chunk.latin1Slice(at, end)
+          this.#sizeText += chunk.toString('latin1', at, end)
           if (this.#sizeText.length > 4096) throw new ProtocolError('The answer has an endless chunk size.')
           at = end + 1
           if (newline >= 0) this.#startChunk()
@@ -91,7 +92,7 @@ export class ResponseReader {
         case 'trailer': {
           const newline = chunk.indexOf(10, at)
           const end = newline < 0 ? chunk.length : newline
-          this.#sizeText += chunk.latin1Slice(at, end)
+          this.#sizeText += chunk.toString('latin1', at, end)
           if (this.#sizeText.length > maxHeadBytes) throw new ProtocolError('The answer has an endless trailer.')
           at = end + 1
           if (newline < 0) break
@@ -135,14 +136,14 @@ export class ResponseReader {
     const blank = bytes.indexOf('\r\n\r\n', from)
     if (blank < 0) {
       if (bytes.length > maxHeadBytes) throw new ProtocolError('The answer has endless headers.')
-      if (bytes.length >= 5 && bytes.latin1Slice(0, 5) !== 'HTTP/') throw notHttp(bytes)
+      if (bytes.length >= 5 && bytes.toString('latin1', 0, 5) !== 'HTTP/') throw notHttp(bytes)
       this.#headParts = [bytes]
       this.#headBytes = bytes.length
       return undefined
     }
     this.#headParts = []
     this.#headBytes = 0
-    const head = parseHead(bytes.latin1Slice(0, blank))
+    const head = parseHead(bytes.toString('latin1', 0, blank))
     if (!head) throw notHttp(bytes)
     const end = at + blank + 4 - carried
     if (head.status >= 100 && head.status < 200 && head.status !== 101) return end
@@ -150,7 +151,7 @@ export class ResponseReader {
     return end
   }
 
-  #startBody(head: Head): void {
+  #startBody(head: ParsedHead): void {
     const { status, headers } = head
     const encoding = headers['transfer-encoding']
     const length = headers['content-length']

@@ -140,7 +140,8 @@ export type WireRequest = {
   body: Buffer | AsyncIterable<Uint8Array> | undefined
   /** Short calls are limited in number; those that may last are not. */
   quick: boolean
-  upgrade?: boolean
+  /** The protocol to switch to. */
+  upgrade?: string | undefined
 }
 
 /** Hears of one answer: `onHead`, any number of `onBody`, then `onEnd`; or `onError` at any point, once. */
@@ -228,11 +229,11 @@ class Connection implements ResponseHandler {
     this.#reader.expect(method)
     this.#socket.ref?.()
     const start = `${method} ${target} HTTP/1.1\r\nHost: docker\r\n${headers}`
-    if (upgrade) {
-      this.#socket.write(
-        `${start}Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: ${body ? (body as Buffer).length : 0}\r\n\r\n`,
-      )
-      if (body) this.#socket.write(body as Buffer)
+    if (upgrade !== undefined) {
+      const bytes = Buffer.isBuffer(body) ? body : undefined
+      const length = bytes ? `Content-Length: ${bytes.length}\r\n` : ''
+      this.#socket.write(`${start}Connection: Upgrade\r\nUpgrade: ${upgrade}\r\n${length}\r\n`, 'latin1')
+      if (bytes) this.#socket.write(bytes)
     } else if (body === undefined) {
       this.#socket.write(
         method === 'GET' || method === 'HEAD' ? `${start}\r\n` : `${start}Content-Length: 0\r\n\r\n`,

@@ -124,6 +124,7 @@ export type Resources = Some<{
   Devices: { PathOnHost: string; PathInContainer: string; CgroupPermissions: string }[] | null
   DeviceCgroupRules: string[] | null
   DeviceRequests: DeviceRequest[] | null
+  /** Until API 1.51. */
   KernelMemoryTCP: number
   /** Bytes. */
   MemoryReservation: number
@@ -300,6 +301,8 @@ export type ContainerInspect = {
   ExecIDs: string[] | null
   HostConfig: HostConfig & { NetworkMode: string; RestartPolicy: RestartPolicy }
   GraphDriver?: { Name: string; Data: Record<string, string> | null }
+  /** Since API 1.52, with the containerd image store. */
+  Storage?: { RootFS?: { Snapshot?: { Name: string } | null } | null }
   /** Bytes; only with `size`. */
   SizeRw?: number
   /** Bytes; only with `size`. */
@@ -330,10 +333,11 @@ export type Descriptor = {
   mediaType: string
   digest: string
   size: number
-  urls?: string[]
-  annotations?: Record<string, string>
+  urls?: string[] | null
+  annotations?: Record<string, string> | null
+  data?: string | null
   platform?: Platform
-  artifactType?: string
+  artifactType?: string | null
 }
 
 export type Platform = {
@@ -348,3 +352,77 @@ export type Platform = {
 export type ContainerExit = { StatusCode: number; Error?: { Message: string } | null }
 
 export type ContainerUpdate = Resources & Some<{ RestartPolicy: RestartPolicy }>
+
+/** A path that differs from the image. `Kind`: 0 changed, 1 added, 2 deleted. */
+export type FilesystemChange = { Path: string; Kind: 0 | 1 | 2 }
+
+/** `ps` in a container: the names of the columns, and one row per process. */
+export type ContainerTop = { Titles: string[]; Processes: string[][] | null }
+
+/** A file or directory in a container. */
+export type PathStat = {
+  name: string
+  /** Bytes. */
+  size: number
+  /** Go's file mode: the low nine bits are the permissions, bit 31 a directory, bit 27 a symlink. */
+  mode: number
+  mtime: string
+  linkTarget: string
+}
+
+/** One measurement of what a container uses. Counters count from its start. */
+export type ContainerStats = {
+  id?: string
+  name?: string
+  /** Since API 1.52. */
+  os_type?: string
+  read: string
+  preread: string
+  cpu_stats: CpuStats
+  /** The measurement before; empty with `oneShot`. */
+  precpu_stats: CpuStats
+  /** Bytes. */
+  memory_stats: {
+    usage?: number
+    max_usage?: number
+    limit?: number
+    stats?: Record<string, number>
+    failcnt?: number
+    commitbytes?: number
+    commitpeakbytes?: number
+    privateworkingset?: number
+  }
+  networks?: Record<string, NetworkStats>
+  pids_stats: { current?: number; limit?: number }
+  blkio_stats: Record<string, BlkioStat[] | null>
+  num_procs: number
+  storage_stats: {
+    read_count_normalized?: number
+    read_size_bytes?: number
+    write_count_normalized?: number
+    write_size_bytes?: number
+  }
+}
+
+/** Nanoseconds. */
+export type CpuStats = {
+  cpu_usage: { total_usage: number; percpu_usage?: number[]; usage_in_kernelmode: number; usage_in_usermode: number }
+  system_cpu_usage?: number
+  online_cpus?: number
+  throttling_data: { periods: number; throttled_periods: number; throttled_time: number }
+}
+
+export type BlkioStat = { major: number; minor: number; op: string; value: number }
+
+export type NetworkStats = {
+  rx_bytes: number
+  rx_packets: number
+  rx_errors: number
+  rx_dropped: number
+  tx_bytes: number
+  tx_packets: number
+  tx_errors: number
+  tx_dropped: number
+  endpoint_id?: string
+  instance_id?: string
+}

@@ -1,4 +1,4 @@
-import type { ContainerSettings, Descriptor } from './container.ts'
+import type { ContainerSettings, Descriptor, Platform } from './container.ts'
 
 export type ImageSummary = {
   Id: string
@@ -28,7 +28,13 @@ export type ImageManifest = {
   Available: boolean
   Size: { Total: number; Content: number }
   Kind: 'image' | 'attestation' | 'unknown'
-  ImageData?: { Platform: Descriptor['platform']; Containers: string[]; Size: { Unpacked: number } } | null
+  ImageData?: {
+    Platform: Platform
+    /** Since API 1.54. */
+    Identity?: ImageIdentity | null
+    Containers: string[]
+    Size: { Unpacked: number }
+  } | null
   AttestationData?: { For: string } | null
 }
 
@@ -57,6 +63,34 @@ export type ImageInspect = {
   Descriptor?: Descriptor | null
   /** Since API 1.48, with `manifests`. */
   Manifests?: ImageManifest[] | null
+  /** Since API 1.53. */
+  Identity?: ImageIdentity | null
+}
+
+/** What the engine could verify about where an image comes from. */
+export type ImageIdentity = {
+  Signature?: ImageSignature[]
+  Pull?: { Repository: string }[]
+  Build?: { Ref: string; CreatedAt: string }[]
+}
+
+export type ImageSignature = {
+  Name?: string
+  Timestamps?: { Type: string; URI: string; Timestamp: string }[]
+  KnownSigner?: string
+  DockerReference?: string
+  Signer?: Record<string, string>
+  SignatureType?: string
+  Error?: string
+  Warnings?: string[]
+}
+
+/** A signed statement that is attached to an image. */
+export type AttestationStatement = {
+  Descriptor: Descriptor
+  PredicateType: string
+  /** Only with `statement`. */
+  Statement?: Record<string, unknown> | null
 }
 
 export type ImageHistoryEntry = {
