@@ -63,14 +63,16 @@ function planSummary(plan: Plan): string {
 
 /** One line per finished thing: for logs and pipes. */
 function plain(verbose: boolean): Renderer {
+  const built = new Set<string>()
   const line = (text: string): void => {
     process.stderr.write(`${text}\n`)
   }
-  return { event: (event) => show(event, { line, begin: () => {}, verbose }), end: () => {} }
+  return { event: (event) => show(event, { line, begin: () => {}, verbose, built }), end: () => {} }
 }
 
 /** The same on a terminal, with what is being done at the moment in the last line. */
 function terminal(verbose: boolean): Renderer {
+  const built = new Set<string>()
   let busy = false
   const clear = (): void => {
     if (busy) process.stderr.write('\r\u001b[2K')
@@ -86,10 +88,16 @@ function terminal(verbose: boolean): Renderer {
     process.stderr.write(dim(text.length > width ? `${text.slice(0, width - 1)}…` : text))
     busy = true
   }
-  return { event: (event) => show(event, { line, begin, verbose }), end: clear }
+  return { event: (event) => show(event, { line, begin, verbose, built }), end: clear }
 }
 
-type Output = { line: (text: string) => void; begin: (text: string) => void; verbose: boolean }
+type Output = {
+  line: (text: string) => void
+  begin: (text: string) => void
+  verbose: boolean
+  /** Build steps that have had their line: the builder reports some as done first and as cached then. */
+  built: Set<string>
+}
 
 function show(event: DeployEvent, out: Output): void {
   switch (event.type) {
@@ -151,9 +159,14 @@ function showBuild(event: BuildEvent, out: Output): void {
   }
 }
 
-function showBuildStep({ name, status }: Extract<BuildEvent, { type: 'step' }>, out: Output): void {
-  if (status === 'started') out.begin(`  build  ${name}`)
-  else if (status === 'failed') out.line(`  ${dim('build')}  ${red('✗')} ${name}`)
+function showBuildStep({ id, name, status }: Extract<BuildEvent, { type: 'step' }>, out: Output): void {
+  if (status === 'started') {
+    out.begin(`  build  ${name}`)
+    return
+  }
+  if (out.built.has(id)) return
+  out.built.add(id)
+  if if (status === 'failed') out.line(`  ${dim('build')}  ${red('✗')} ${name}`)
   else out.line(`  ${dim('build')}  ${name}${status === 'cached' ? dim(' cached') : ''}`)
 }
 

@@ -311,14 +311,14 @@ async function drain(targets: readonly Target[], timeoutMs: number, run: Executi
   const waiting = async (target: Target): Promise<void> => {
     const found = await docker.containers.inspect(target.name).catch(unlessGone)
     if (!found?.State.Running) return
-    const { spec } = await run.releases(target.release)
+    const port = portOf(found.Config.Env ?? [])
     for (let quiet = 0; quiet < quietPolls; ) {
       const sockets = await readSockets(found.State.Pid)
       if (sockets === undefined && !(await isRunning(run, target.name))) return
       const talking = (sockets ?? []).filter(
         (socket) =>
           socket.state === 'open' &&
-          socket.localPort === spec.port &&
+          (port === undefined || socket.localPort === port) &&
           (address === undefined || socket.remoteAddress === address),
       )
       open.set(target.name, talking.length)
@@ -333,6 +333,12 @@ async function drain(targets: readonly Target[], timeoutMs: number, run: Executi
   if (left === 0) return undefined
   const reason = run.stopDraining?.aborted ? 'on request' : `after ${formatDuration(timeoutMs)}`
   return `${left} connection${left === 1 ? '' : 's'} still open, cut ${reason}`
+}
+
+/** The port that a container was told to listen on when it was made, whatever its service says today. */
+function portOf(environment: readonly string[]): number | undefined {
+  const found = environment.findLast((variable) => variable.startsWith('MYPAAS_PORT='))
+  return found === undefined ? undefined : Number(found.slice('MYPAAS_PORT='.length))
 }
 
 async function isRunning(run: Execution, name: string): Promise<boolean> {
