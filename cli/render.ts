@@ -166,7 +166,7 @@ function showBuildStep({ id, name, status }: Extract<BuildEvent, { type: 'step' 
   }
   if (out.built.has(id)) return
   out.built.add(id)
-  if if (status === 'failed') out.line(`  ${dim('build')}  ${red('✗')} ${name}`)
+  if (status === 'failed') out.line(`  ${dim('build')}  ${red('✗')} ${name}`)
   else out.line(`  ${dim('build')}  ${name}${status === 'cached' ? dim(' cached') : ''}`)
 }
 
