@@ -113,10 +113,14 @@ function show(event: DeployEvent, out: Output): void {
       break
     case 'step':
       if (event.state === 'started') out.begin(`  …      ${event.title}`)
+      else if (event.state === 'failed') out.line(`  ${red('✗')}      ${event.title} ${dim(seconds(event.ms))}`)
       else
         out.line(
-          `  ${green('✓')}      ${event.title} ${dim(seconds(event.ms) + (event.detail ? `, ${event.detail}` : ''))}`,
+          `  ${green('✓')}      ${event.title} ${dim(seconds(event.ms) + ('detail' in event ? `, ${event.detail}` : ''))}`,
         )
+      break
+    case 'taking-back':
+      out.line(`${event.service} r${event.release} is taken back`)
       break
     case 'warning':
       out.line(`  ${yellow('!')}      ${event.message}${event.hint ? ` ${event.hint}` : ''}`)

@@ -150,6 +150,7 @@ async function takeBack(
 ): Promise<unknown> {
   const before = journal.current?.release
   const { service } = journal
+  options.emit({ type: 'taking-back', service, release })
   try {
     const { serve, clean } = await settlement(host, journal, host.drainMs)
     await execute([...serve, ...clean], {
@@ -175,7 +176,11 @@ async function takeBack(
   }
   const hadTraffic = before !== undefined && (track.step?.kind === 'request' || track.step?.kind === 'commit')
   if (error instanceof BuildError) {
-    return new DeployError(error.message, { now, hint: error.hint, cause: error })
+    const { step, exitCode, lastLines } = error
+    const where = step ? `The build failed at ${step}` : 'The build failed'
+    const message = exitCode === undefined ? `${where}: ${error.message}` : `${where}, with exit code ${exitCode}.`
+    const report = { container: 'the build', lastLines, ...(exitCode === undefined ? {} : { exitCode }) }
+    return new DeployError(message, { now, hint: error.hint, report, cause: error })
   }
   if (error instanceof DeployError || error instanceof MypaasError) {
     const code =

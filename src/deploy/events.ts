@@ -9,6 +9,8 @@ export type DeployEvent = Readonly<
   | { type: 'planned'; plan: Plan }
   | { type: 'step'; step: string; title: string; state: 'started' }
   | { type: 'step'; step: string; title: string; state: 'done'; ms: number; detail?: string }
+  | { type: 'step'; step: string; title: string; state: 'failed'; ms: number }
+  | { type: 'taking-back'; service: string; release: number }
   | { type: 'warning'; message: string; hint?: string }
   | { type: 'live'; service: string; release: number; urls: readonly string[]; ms: number }
   | { type: 'done'; service: string; release: number; ms: number }
@@ -29,6 +31,7 @@ export type Emit = (event: DeployEvent) => void
 
 /** What is known about a container that did not become what it should be. */
 export type FailureReport = Readonly<{
+  /** Its name, or `the build`. */
   container: string
   exitCode?: number
   /** Named when a signal ended it: `SIGSEGV`. */

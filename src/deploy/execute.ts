@@ -50,9 +50,15 @@ export async function execute(
     onStep(step)
     const begin = performance.now()
     run.emit({ type: 'step', step: step.kind, title: describe(step), state: 'started' })
-    const detail = await doStep(step, run)
-    const ms = Math.round(performance.now() - begin)
-    run.emit({ type: 'step', step: step.kind, title: describe(step), state: 'done', ms, ...(detail ? { detail } : {}) })
+    const state = { type: 'step', step: step.kind, title: describe(step) } as const
+    const ms = (): number => Math.round(performance.now() - begin)
+    try {
+      const detail = await doStep(step, run)
+      run.emit({ ...state, state: 'done', ms: ms(), ...(detail ? { detail } : {}) })
+    } catch (error) {
+      run.emit({ ...state, state: 'failed', ms: ms() })
+      throw error
+    }
   }
 }
 

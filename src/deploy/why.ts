@@ -68,6 +68,18 @@ export function explainExit(
           : 'Give it more with # mypaas.maxmem=…, or let it use less.',
     }
   }
+  if (found.exitCode === 126 || found.exitCode === 127) {
+    // What the engine's init and shells say of a program that is not there, or not a program.
+    const program = /exec (\S+) failed|(\S+): (?:command )?not found|(\S+): [Pp]ermission denied/.exec(
+      found.lastLines.join('\n'),
+    )
+    const name = program?.slice(1).find((part) => part !== undefined)
+    const what = found.exitCode === 127 ? 'is not there' : 'is not executable'
+    return {
+      message,
+      hint: `Its command ${name ? `${name} ` : ''}${what}. Check the CMD or ENTRYPOINT of the Dockerfile.`,
+    }
+  }
   if (found.exitCode === 0) {
     return {
       message,
