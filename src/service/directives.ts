@@ -47,7 +47,7 @@ export function readDirectives(dockerfile: string): DirectiveReading {
 
 /** Notes problems of one line, each with the name of the directive before it. */
 export function reporter(problems: Problem[], line: number, key: string): Report {
-  const name = /^[a-z]+$/.test(key) ? `mypaas.${key}` : quote(`mypaas.${key}`)
+  const name = /^[a-z]{1,20}$/.test(key) ? `mypaas.${key}` : quote(`mypaas.${key}`)
   return (message, hint) => {
     problems.push({ line, message: `${name}: ${message}`, ...(hint === undefined ? {} : { hint }) })
   }
@@ -61,7 +61,7 @@ function readComment({ text }: Line, reportFor: (key: string) => Report): ReadCo
   if (body === undefined) return readNearly(text, reportFor)
 
   const at = body.indexOf('=')
-  const key = trimBlanks(at < 0 ? (body.split(/[ \t:]/, 1)[0] ?? '') : body.slice(0, at))
+  const key = trimEnd(at < 0 ? (/^[^ \t:]*/.exec(body)?.[0] ?? '') : body.slice(0, at))
   const name = `mypaas.${/^[a-z]{1,20}$/.test(key) ? key : 'KEY'}`
   const report = reportFor(key)
   const unread = { key, value: undefined, quoted: false }
@@ -89,18 +89,14 @@ function readNearly(text: string, reportFor: (key: string) => Report): ReadComme
   const match = /^([\s\p{Cf}]*#[\s\p{Cf}]*mypaas\.([a-z]+))[ \t]*=/iu.exec(text)
   const [, start = '', key = ''] = match ?? []
   if (!match) return undefined
-  const unread = { key: key.toLowerCase(), value: undefined, quoted: false }
-  const report = reportFor(unread.key)
-  if (/^[ -~\t]*$/.test(start))
-    report(`${quote(trimBlanks(start))} is not in lower case`, `Write # mypaas.${unread.key} = …`)
-  else {
-    const name = quote(trimBlanks(start))
-    report(
-      `in ${name} is a character that looks like a blank or like nothing, and is neither space nor tab`,
-      'Write the line anew',
-    )
+  const report = reportFor(key.toLowerCase())
+  const shown = quote(trimBlanks(start))
+  if (/^[ -~\t]*$/.test(start)) {
+    report(`${shown} is not in lower case`, `Write # mypaas.${key.toLowerCase()} = …`)
+  } else {
+    report(`in ${shown} is something like a blank that is neither space nor tab`, 'Write the line anew')
   }
-  return unread
+  return { key: key.toLowerCase(), value: undefined, quoted: false }
 }
 
 /** The text between a pair of quotes, else the text itself; `undefined`, and a report, if the pair is not clear. */
@@ -120,11 +116,16 @@ export function unpair(text: string, report: Report): string | undefined {
 /** Control characters except the tab, halves of characters, and what a decoder puts for bytes that are not UTF-8. */
 export const noText: RegExp = /(?!\t)[\p{Cc}\p{Cs}\uFFFD]/u
 
-/** Without the spaces and tabs around it, in a time that grows only as their number does. */
+/** Without the spaces and tabs around it. */
 function trimBlanks(text: string): string {
   let from = 0
-  let to = text.length
   while (text[from] === ' ' || text[from] === '\t') from += 1
-  while (to > from && (text[to - 1] === ' ' || text[to - 1] === '\t')) to -= 1
-  return text.slice(from, to)
+  return trimEnd(text.slice(from))
+}
+
+/** Without the spaces and tabs at its end; a loop, because a pattern takes the square of their number. */
+function trimEnd(text: string): string {
+  let end = text.length
+  while (text[end - 1] === ' ' || text[end - 1] === '\t') end -= 1
+  return text.slice(0, end)
 }

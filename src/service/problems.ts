@@ -15,13 +15,18 @@ export class DirectiveError extends MypaasError {
   constructor(problems: readonly Problem[], options: { file?: string | undefined } = {}) {
     const file = options.file ?? 'Dockerfile'
     const inOrder = [...problems].sort((a, b) => a.line - b.line)
-    super(inOrder.map((problem) => `${file}:${problem.line}: ${formatProblem(problem)}`).join('\n'), {
+    const lines = inOrder.slice(0, maxShown).map((problem) => `${file}:${problem.line}: ${formatProblem(problem)}`)
+    if (inOrder.length > maxShown) lines.push(`${file}: and ${inOrder.length - maxShown} more`)
+    super(lines.join('\n'), {
       code: 'directives',
       hint: `Nothing was changed. Correct ${inOrder.length === 1 ? 'this line' : 'these lines'} and try again.`,
     })
     this.problems = inOrder
   }
 }
+
+/** How many problems the message has; a person corrects one at a time, and the message travels to them. */
+const maxShown = 100
 
 /** One line: the message, then the hint, without a full stop that would be copied with what it shows. */
 function formatProblem({ message, hint }: Problem): string {

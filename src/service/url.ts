@@ -7,6 +7,10 @@ import type { ServiceUrl } from './spec.ts'
  * segments of `A-Z a-z 0-9 . _ ~ -`. So it can stand in a router's rule as it is.
  */
 export function parseUrl(text: string, report: Report): ServiceUrl | undefined {
+  if (/[ \t]/.test(text)) {
+    report(`${quote(text)} has a blank in it`, 'Write nothing behind the URL, not even a comment')
+    return undefined
+  }
   const match = /^(?:([A-Za-z][A-Za-z0-9+.-]*):)?\/\/([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?$/s.exec(text)
   const scheme = match?.[1]?.toLowerCase()
   if (!match || (scheme !== 'http' && scheme !== 'https')) {

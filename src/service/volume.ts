@@ -6,6 +6,10 @@ import type { Mount } from './spec.ts'
  * out clean: no `.`, no `..`, no empty part, no slash at the end.
  */
 export function parseVolume(text: string, report: Report): Mount | undefined {
+  if (/[ \t]#/.test(text)) {
+    report(`${quote(text)} has a # in it`, 'Write nothing behind the volume, not even a comment')
+    return undefined
+  }
   const [source = '', target, options, ...more] = text.split(':')
   if (target === undefined) {
     const example = source.startsWith('/') && isPlainPath(source.slice(1)) ? `~/NAME:${source}` : '~/NAME:/data'

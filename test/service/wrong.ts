@@ -73,10 +73,10 @@ export const wrong: readonly Wrong[] = [
   {
     title: 'a URL that would be a rule of the router',
     dockerfile:
-      '# mypaas.service = blog\n# mypaas.url = https://a`)||HostRegexp(`.+\n# mypaas.url = https://example.com/{{env "HOME"}}\nFROM nginx\n',
+      '# mypaas.service = blog\n# mypaas.url = https://a`)||HostRegexp(`.+\n# mypaas.url = https://example.com/{{env"HOME"}}\nFROM nginx\n',
     errors: [
       'Dockerfile:2: mypaas.url: the host "a`)||HostRegexp(`.+" has a part ("a`)||hostregexp(`") with other characters than a-z, 0-9 and -',
-      'Dockerfile:3: mypaas.url: the path "/{{env "HOME"}}" has other characters than A-Z a-z 0-9 . _ ~ - /',
+      'Dockerfile:3: mypaas.url: the path "/{{env"HOME"}}" has other characters than A-Z a-z 0-9 . _ ~ - /',
     ],
   },
   {
@@ -212,7 +212,7 @@ export const wrong: readonly Wrong[] = [
     dockerfile: '# MyPaas.service = blog\n# mypaas.url = https://example.com\nFROM nginx\n',
     errors: [
       'Dockerfile:1: mypaas.service: "# MyPaas.service" is not in lower case. Write # mypaas.service = …',
-      'Dockerfile:2: mypaas.url: in "#\\u{a0}mypaas.url" is a character that looks like a blank or like nothing, and is neither space nor tab. Write the line anew',
+      'Dockerfile:2: mypaas.url: in "#\\u{a0}mypaas.url" is something like a blank that is neither space nor tab. Write the line anew',
     ],
   },
   {
