@@ -4,7 +4,7 @@ import { quote, type Report } from './problems.ts'
 import type { EnvVariable, HealthCheck, Rollout } from './spec.ts'
 
 /** How many replicas a service may have. */
-export const maxScale = 100
+const maxScale = 100
 
 /**
  * `KEY=value`, or `KEY` for a value that only the server knows. A value in a pair of quotes is what is between them.
@@ -141,7 +141,7 @@ export function parseMaxCpu(text: string, report: Report): number | undefined {
 }
 
 /** Docker runs no container with less: "Minimum memory limit allowed is 6MB". */
-export const minMemoryBytes: number = 6 * 1024 ** 2
+const minMemoryBytes = 6 * 1024 ** 2
 
 export function parseMaxMemory(text: string, report: Report): number | undefined {
   const bytes = parseBytes(text)
