@@ -1,4 +1,3 @@
-import { decodePathStat, type PathStat } from './archive.ts'
 import type { CallOptions } from './deadline.ts'
 import type { OutputChunk } from './demux.ts'
 import { type Engine, type Filters, filtersJson, path, unixTime } from './engine.ts'
@@ -7,6 +6,7 @@ import type { Exec } from './exec.ts'
 import { InteractiveStream } from './interactive.ts'
 import { jsonLines } from './json-lines.ts'
 import { collectOutput, output, type RunResult } from './output.ts'
+import { decodePathStat } from './path-stat.ts'
 import { containerConfigSince, containerUpdateSince, sinceOf } from './since.ts'
 import type {
   ContainerConfig,
@@ -18,6 +18,7 @@ import type {
   ContainerTop,
   ContainerUpdate,
   FilesystemChange,
+  PathStat,
 } from './types/container.ts'
 import { WebSocketStream } from './websocket.ts'
 

@@ -1,4 +1,5 @@
 export type { Endpoint, TlsMaterial } from './address.ts'
+export { type ArchiveEntry, type ArchiveLimits, readArchive, unpackArchive } from './archive.ts'
 export type { BuildEvent, BuildOptions } from './build.ts'
 export { Docker, type DockerOptions } from './client.ts'
 export type { Configs } from './configs.ts'
