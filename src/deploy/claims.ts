@@ -1,5 +1,7 @@
 import { MypaasError } from '../errors.ts'
+import { portsClash } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
+import { formatUrl } from '../service/url.ts'
 import { type Journal, type JournalRelease, journalledServices, readJournal } from './journal.ts'
 
 /**
@@ -26,19 +28,9 @@ function clashes(spec: ServiceSpec, journal: Journal): readonly string[] {
   return releases.flatMap(({ spec: other }) => [
     ...spec.urls
       .filter((url) => other.urls.some((taken) => taken.host === url.host && taken.path === url.path))
-      .map((url) => `${url.scheme}://${url.host}${url.path} belongs to the service ${other.service}.`),
+      .map((url) => `${formatUrl(url)} belongs to the service ${other.service}.`),
     ...spec.publish
-      .filter((port) => port.hostPort !== undefined && other.publish.some((taken) => samePort(port, taken)))
+      .filter((port) => other.publish.some((taken) => portsClash(port, taken)))
       .map((port) => `Host port ${port.hostPort}/${port.protocol} belongs to the service ${other.service}.`),
   ])
-}
-
-type Port = ServiceSpec['publish'][number]
-
-/** Two ports clash on one address, or when one of them is for all addresses. */
-function samePort(a: Port, b: Port): boolean {
-  const all = (ip: string | undefined): boolean => ip === undefined || ip === '0.0.0.0' || ip === '::'
-  return (
-    a.hostPort === b.hostPort && a.protocol === b.protocol && (all(a.hostIp) || all(b.hostIp) || a.hostIp === b.hostIp)
-  )
 }

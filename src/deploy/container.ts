@@ -86,10 +86,13 @@ export function bringsInit(entrypointAndCommand: readonly string[]): boolean {
 
 function publishedPorts(spec: ServiceSpec): Record<string, PortBinding[]> {
   const ports: Record<string, PortBinding[]> = {}
-  for (const { hostIp, hostPort, containerPort, protocol } of spec.publish) {
+  for (const { hostIp, hostPort, hostPortEnd, containerPort, protocol } of spec.publish) {
     const key = `${containerPort}/${protocol}`
     ports[key] ??= []
-    ports[key].push({ HostIp: hostIp ?? '', HostPort: hostPort === undefined ? '' : String(hostPort) })
+    ports[key].push({
+      HostIp: hostIp ?? '',
+      HostPort: [hostPort, hostPortEnd].filter((port) => port !== undefined).join('-'),
+    })
   }
   return ports
 }

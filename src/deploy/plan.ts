@@ -1,5 +1,6 @@
 import type { RoutedRelease, ServiceRoutes } from '../router/config.ts'
 import { containerName, gateAlias } from '../service/names.ts'
+import { portsClash } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatDuration } from '../units.ts'
 import { replicaCount } from './container.ts'
@@ -165,11 +166,7 @@ function switchOver(
 export function whyStopFirst(spec: ServiceSpec, current: ServiceSpec): string | undefined {
   if (spec.rollout === 'stop-first') return 'no scale, so the old container stops before the new one starts'
   if (spec.rollout === 'safe') return 'scale says safe, so all old replicas stop before a new one starts'
-  const clash = spec.publish.find(({ hostPort, protocol }) =>
-    current.publish.some(
-      (other) => hostPort !== undefined && other.hostPort === hostPort && other.protocol === protocol,
-    ),
-  )
+  const clash = spec.publish.find((port) => current.publish.some((other) => portsClash(port, other)))
   return clash ? `publishes host port ${clash.hostPort}, which only one release can have` : undefined
 }
 

@@ -1,3 +1,5 @@
+import { distance } from '../nearest.ts'
+
 /** The directives that there are, in the order of the documentation. */
 export const directiveKeys: readonly string[] = [
   'service',
@@ -36,25 +38,3 @@ const otherWords: readonly (readonly [word: string, key: string])[] = [
   ...['cpu', 'cpus', 'cpulimit'].map((word) => [word, 'maxcpu'] as const),
   ...['memory', 'mem', 'maxmemory', 'memorylimit', 'memlimit'].map((word) => [word, 'maxmem'] as const),
 ]
-
-/** How many letters to add, drop, change or swap with their neighbour to get from one word to the other. */
-function distance(from: string, to: string): number {
-  const rows = [Array.from({ length: to.length + 1 }, (_, column) => column)]
-  for (let row = 1; row <= from.length; row += 1) {
-    const current = [row]
-    for (let column = 1; column <= to.length; column += 1) {
-      const same = from[row - 1] === to[column - 1]
-      const swapped = row > 1 && column > 1 && from[row - 1] === to[column - 2] && from[row - 2] === to[column - 1]
-      current.push(
-        Math.min(
-          (current[column - 1] ?? 0) + 1,
-          (rows[row - 1]?.[column] ?? 0) + 1,
-          (rows[row - 1]?.[column - 1] ?? 0) + (same ? 0 : 1),
-          swapped ? (rows[row - 2]?.[column - 2] ?? 0) + 1 : Number.POSITIVE_INFINITY,
-        ),
-      )
-    }
-    rows.push(current)
-  }
-  return rows.at(-1)?.at(-1) ?? 0
-}
