@@ -37,16 +37,24 @@ export async function scratchImage(docker: Docker): Promise<string> {
   return ensure(docker, 'mypaas-test/scratch', entries, ['CMD ["/httpd", "-f", "-p", "80", "-h", "/www"]'])
 }
 
+/** Node, a shell, and flock, which Debian's busybox lacks and the test app needs. */
 async function nodeEntries(): Promise<RootfsEntry[]> {
-  const node = await realpath(process.execPath)
-  const { stdout } = await promisify(execFile)('ldd', [node])
-  const libraries = [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] as string)
+  const programs: readonly (readonly [path: string, from: string])[] = [
+    ['/usr/local/bin/node', await realpath(process.execPath)],
+    ['/usr/local/bin/flock', await realpath('/usr/bin/flock')],
+  ]
+  const libraries = await Promise.all(programs.map(([, from]) => librariesOf(from)))
   return [
     ...baseEntries(),
     ...(await busyboxEntries()),
-    { kind: 'file', path: '/usr/local/bin/node', from: node, mode: 0o755 },
-    ...libraries.map((path): RootfsEntry => ({ kind: 'file', path, from: path, mode: 0o755 })),
+    ...programs.map(([path, from]): RootfsEntry => ({ kind: 'file', path, from, mode: 0o755 })),
+    ...[...new Set(libraries.flat())].map((path): RootfsEntry => ({ kind: 'file', path, from: path, mode: 0o755 })),
   ]
+}
+
+async function librariesOf(program: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)('ldd', [program])
+  return [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] as string)
 }
 
 /** Imports the image unless the engine has one that was made of the same files. */
