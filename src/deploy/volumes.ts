@@ -66,8 +66,8 @@ async function mountProblem(host: Host, mount: Mount): Promise<string | undefine
       const real = await resolveExisting(join(home, mount.path))
       const inside = within(home, real)
       const first = inside?.split(sep)[0]
-      if (inside === undefined || inside === '')
-        return `~/${mount.path} leads out of the home directory: it is a link to ${real}.`
+      if (inside === '') return `~/${mount.path} leads to the home directory itself, which no service may mount.`
+      if (inside === undefined) return `~/${mount.path} leads out of the home directory: it is a link to ${real}.`
       if (first === '.ssh' || first === '_mypaas')
         return `~/${mount.path} leads to ~/${first}, which no service may mount.`
       return undefined
