@@ -1,6 +1,7 @@
 import type { Context } from '../context/index.ts'
 import { type BuildEvent, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { wantsNewestBase } from '../service/dockerfile.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { bringsInit, imageName } from './container.ts'
@@ -51,6 +52,7 @@ export async function buildImage(
     tags: [tag],
     dockerfile: context.dockerfile,
     labels,
+    pull: wantsNewestBase(context.dockerfileText),
     signal: input.signal,
   })
   for await (const event of build) input.onEvent(event)
