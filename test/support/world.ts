@@ -8,6 +8,7 @@ import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Journal, readJournal } from '../../src/deploy/journal.ts'
 import { Docker, NotFoundError } from '../../src/docker/index.ts'
+import { setKey } from '../../src/server/init.ts'
 import { nodeImage } from './images.ts'
 import { type Reply, type RequestOptions, request } from './request.ts'
 import { until } from './until.ts'
@@ -168,6 +169,12 @@ export class World {
     return readJournal(join(this.home, '_mypaas'), service)
   }
 
+  /** Sets one key of the server's config: `set('server', 'start_timeout', '"3s"')`. */
+  async set(table: string, key: string, value: string): Promise<void> {
+    const file = join(this.home, '_mypaas', 'config.toml')
+    await writeFile(file, setKey(await readFile(file, 'utf8'), table, key, value))
+  }
+
   /** Adds to the section `[env]` of the server's config. */
   async addSecrets(secrets: Readonly<Record<string, string>>): Promise<void> {
     const file = join(this.home, '_mypaas', 'config.toml')
@@ -213,12 +220,13 @@ export class World {
   }
 }
 
-/** A TCP port that nobody uses, below those that the kernel gives to outgoing connections. */
-async function freePort(): Promise<number> {
+/** A TCP port that nobody uses, below those that the kernel gives to outgoing connections; the first of `inARow`. */
+export async function freePort(inARow = 1): Promise<number> {
   return until(
     async () => {
       const port = randomInt(20_000, 32_000)
-      return (await canListen(port)) && port
+      for (let next = port; next < port + inARow; next += 1) if (!(await canListen(next))) return false
+      return port
     },
     { what: 'a free port', everyMs: 0 },
   )
