@@ -1,4 +1,5 @@
 import type { RoutedRelease, ServiceRoutes } from '../router/config.ts'
+import type { FoundRoutes } from '../router/router.ts'
 import { containerName, gateAlias } from '../service/names.ts'
 import { portsClash } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
@@ -178,13 +179,12 @@ export function whyStopFirst(spec: ServiceSpec, current: ServiceSpec): string | 
  * The route moves before anything stops. A service with one writer has its other releases stopped before the current
  * one starts.
  * @returns `serve`: what it takes until the current release serves; `clean`: what can go afterwards
- * @param input.routes The routes that the router has now; `undefined` when it has none, or ones that nobody confirmed.
  * @param input.drainMs How long open requests of replicas that go may take.
  */
 export function settle(input: {
   journal: Journal
   observed: Observed
-  routes: ServiceRoutes | undefined
+  routes: FoundRoutes
   prefix: string
   timing: Timing
   drainMs: number
@@ -214,7 +214,7 @@ export function settle(input: {
   }
 
   if (!current || journal.stopped) {
-    if (!current || current.spec.urls.length > 0) add({ kind: 'unroute' })
+    if (input.routes) add({ kind: 'unroute' })
     steps = clean
     takeAway(runningOthers, drainMs)
     add({ kind: 'remove', targets: go })
@@ -241,13 +241,16 @@ export function settle(input: {
     add({ kind: 'join', targets, fallbackOf: failed.release })
   }
   const noneServes = routed && inside.length === 0
-  const holding = noneServes && input.routes?.active.release === current.release && input.routes.holdMs !== undefined
-  if (!routed) add({ kind: 'unroute' })
-  else if (!noneServes) add({ kind: 'route', routes })
-  else if (!holding) add({ kind: 'route', routes: { ...routes, holdMs: holdMs(timing) } })
+  const holding = noneServes && isHeldFor(current.release, input.routes, undefined)
+  if (!routed) {
+    if (input.routes) add({ kind: 'unroute' })
+  } else if (!noneServes) {
+    if (!sameRoutes(input.routes, routes)) add({ kind: 'route', routes })
+  } else if (!holding) add({ kind: 'route', routes: { ...routes, holdMs: holdMs(timing) } })
 
   const oneWriter = current.spec.rollout !== 'roll' || (failed ?? current).spec.rollout !== 'roll'
-  const stopBefore = runningOthers.length > 0 && (oneWriter || down.length > 0 || missing.length > 0)
+  const inTheWay = (failed ?? current).spec.publish.some(({ hostPort }) => hostPort !== undefined)
+  const stopBefore = runningOthers.length > 0 && (oneWriter || (inTheWay && down.length + missing.length > 0))
   if (stopBefore) takeAway(runningOthers, Math.min(drainMs, timing.holdDrainMs))
   // Off the gate before it starts: a replica gets its name there when it is ready.
   add({ kind: 'leave', targets: down.filter(({ onGate }) => onGate).map(targetOf) })
@@ -264,10 +267,15 @@ export function settle(input: {
   return { serve, clean }
 }
 
-/** Whether requests may be waiting for a release that is not coming. */
-function isHeldFor(release: number, routes: ServiceRoutes | undefined, spec: ServiceSpec): boolean {
-  if (routes) return routes.active.release === release && routes.holdMs !== undefined
-  return spec.urls.length > 0 && spec.rollout !== 'roll'
+function sameRoutes(found: FoundRoutes, wanted: ServiceRoutes): boolean {
+  // Both are made here or were read back from JSON, so keys have one order.
+  return JSON.stringify(found) === JSON.stringify(wanted)
+}
+
+/** Whether requests wait for a release; where nobody knows, whether they may, going by its spec. */
+function isHeldFor(release: number, routes: FoundRoutes, spec: ServiceSpec | undefined): boolean {
+  if (routes === 'unknown') return spec !== undefined && spec.urls.length > 0 && spec.rollout !== 'roll'
+  return routes?.active.release === release && routes.holdMs !== undefined
 }
 
 /** The containers that a release is to have. */

@@ -15,8 +15,8 @@ export interface Router {
   /** Takes all routes of the service away and waits until no new request goes by them. */
   remove(service: string, options?: { signal?: AbortSignal | undefined }): Promise<void>
 
-  /** The routes that the service has now, or `undefined`. */
-  current(service: string): Promise<ServiceRoutes | undefined>
+  /** The routes that the service has now. */
+  current(service: string): Promise<FoundRoutes>
 
   /**
    * One GET of `url` through the router to a release that may have no traffic yet.
@@ -38,6 +38,9 @@ export interface Router {
   /** How users write `url`, with the port where it is not the scheme's own. */
   show(url: ServiceUrl): string
 }
+
+/** `undefined` without routes; `unknown` when they were changed by hand, or never confirmed because their writer died. */
+export type FoundRoutes = ServiceRoutes | 'unknown' | undefined
 
 /** What came back: a status, or why nothing did. */
 export type Answer = Readonly<{ status: number } | { error: string }>

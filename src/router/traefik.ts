@@ -15,7 +15,7 @@ import {
   type ServiceRoutes,
   serviceFile,
 } from './config.ts'
-import type { Answer, Router } from './router.ts'
+import type { Answer, FoundRoutes, Router } from './router.ts'
 
 /** Where the running router is and how to talk to it. */
 export type TraefikOptions = Readonly<{
@@ -80,16 +80,15 @@ export class TraefikRouter implements Router {
     })
   }
 
-  async current(service: string): Promise<ServiceRoutes | undefined> {
+  async current(service: string): Promise<FoundRoutes> {
     const live = await readIfThere(this.#file(service))
     const kept = await readIfThere(join(this.#options.directory, 'state', `${service}.json`))
-    if (live === undefined || kept === undefined) return undefined
+    if (live === undefined) return undefined
     try {
-      const routes = JSON.parse(kept) as ServiceRoutes
-      // What was changed by hand, or written by a process that was killed before it confirmed, counts as unknown.
-      return serviceFile(routes, this.#options.settings).content === live ? routes : undefined
+      const routes = JSON.parse(kept ?? '') as ServiceRoutes
+      return serviceFile(routes, this.#options.settings).content === live ? routes : 'unknown'
     } catch {
-      return undefined
+      return 'unknown'
     }
   }
 

@@ -224,7 +224,10 @@ function lineOf(text: string, path: readonly string[]): number {
         .join('.')
       if (current === path.join('.')) return index + 1
     }
-    const assigned = /^\s*(?:"([^"]*)"|'([^']*)'|([\w.-]+))\s*=/.exec(line)?.slice(1).find((name) => name !== undefined)
+    const assigned = /^\s*(?:"([^"]*)"|'([^']*)'|([\w.-]+))\s*=/
+      .exec(line)
+      ?.slice(1)
+      .find((name) => name !== undefined)
     if (assigned === key && current === header) return index + 1
   }
   return 1

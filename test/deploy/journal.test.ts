@@ -23,7 +23,10 @@ test('a journal that mypaas did not write asks for a person', async (t) => {
   await writeJournal(directory, journal)
   for (const text of ['', '{"version":1', '{"version":1,"service":"shop","lastRelease":1}', 'null']) {
     await writeFile(join(directory, 'services', 'blog.json'), text)
-    await assert.rejects(readJournal(directory, 'blog'), (error) => error instanceof MypaasError && error.code === 'degraded')
+    await assert.rejects(
+      readJournal(directory, 'blog'),
+      (error) => error instanceof MypaasError && error.code === 'degraded',
+    )
   }
 })
 
