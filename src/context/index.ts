@@ -1,0 +1,3 @@
+export type { ContextEntry } from './entries.ts'
+export { type IgnoreRules, parseIgnore } from './ignore.ts'
+export { type Context, type ReadContextOptions, readContext, type TarOptions } from './read.ts'

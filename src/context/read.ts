@@ -1,0 +1,144 @@
+import { resolve } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { readBuildFiles } from './build-files.ts'
+import { type ContextEntry, type EntryTable, isIgnored, listEntries, pathOf, selectEntries } from './entries.ts'
+import { trailerSize } from './header.ts'
+import { parseIgnore } from './ignore.ts'
+import { fillTar, plannedSize, planTar, spareRoom, type TarPlan } from './pack.ts'
+import { type Walked, walk } from './walk.ts'
+import { packInWorkers, walkInWorker } from './workers.ts'
+
+/**
+ * Looks at a directory as `docker build` does: which files go to the builder? `NAME.dockerignore` beside the Dockerfile
+ * wins over `.dockerignore`. Large directories are read in a worker, so that the event loop stays free.
+ *
+ * The Dockerfile is sent even if it is ignored, and so is `.dockerignore`: the classic builder reads both and takes the
+ * ignored ones out of the build again. BuildKit reads the Dockerfile only, and takes nothing out: with
+ * `tar({ builder: 'buildkit' })` an ignored `.dockerignore` stays at home, while an ignored Dockerfile remains visible to
+ * `COPY . .` (with its own command line it would not be; the Engine's API has no way to say so).
+ * @param options.dockerfile relative to the directory; default `Dockerfile`
+ * @throws {MypaasError} `context`: no directory, no Dockerfile in it, something unreadable, a bad pattern
+ */
+export async function readContext(directory: string, options: ReadContextOptions = {}): Promise<Context> {
+  const { signal } = options
+  signal?.throwIfAborted()
+  const root = resolve(directory)
+  const { dockerfile, dockerfileText, ignoreName, ignoreText, required } = readBuildFiles(
+    root,
+    options.dockerfile ?? 'Dockerfile',
+    directory,
+  )
+  const rules = parseIgnore(ignoreText, { name: ignoreName })
+  const patience = Date.now() + maxStallMs
+  const mayGoOn = (seen: number): boolean => seen <= maxInThread && Date.now() <= patience
+  const small = walk(root, rules, { required, mayGoOn })
+  const walked = small ?? (await walkInWorker({ root, ignoreText, ignoreName, required }, signal))
+  signal?.throwIfAborted()
+  return new DirectoryContext(walked, { root, dockerfile, dockerfileText, inWorkers: small === undefined })
+}
+
+export type ReadContextOptions = { dockerfile?: string; signal?: AbortSignal }
+
+/** What a build gets. */
+export type Context = {
+  /** Its path inside the context. A symlink counts as the file that it leads to. */
+  readonly dockerfile: string
+  readonly dockerfileText: string
+  /** What is sent, sorted by the bytes of the paths. */
+  readonly entries: readonly ContextEntry[]
+  /** Sockets, named pipes and devices, which are not sent. */
+  readonly warnings: readonly string[]
+  /** Of all files. */
+  readonly totalBytes: number
+  /**
+   * The files as a tar archive: sorted, owner 0:0, modes and modification times (whole seconds) as they are. The same files
+   * give the same bytes. Each call reads them anew.
+   * @throws {MypaasError} `context` when a file is not what it was: gone, shorter, longer
+   */
+  tar(options?: TarOptions): AsyncIterable<Uint8Array>
+}
+
+export type TarOptions = {
+  /** Who reads it; default `classic`, which gets everything. `buildkit` gets no `.dockerignore` that is itself ignored. */
+  builder?: 'buildkit' | 'classic'
+  /**
+   * For readers that are done with a part when they ask for the next one, as a request body is: memory is used again
+   * instead of being allocated for each part. Default false: every part can be kept.
+   */
+  reuse?: boolean
+  signal?: AbortSignal
+}
+
+/** More names than that take longer than starting a worker does. */
+const maxInThread = 1000
+const maxStallMs = 20
+
+class DirectoryContext implements Context {
+  readonly dockerfile: string
+  readonly dockerfileText: string
+  readonly warnings: readonly string[]
+  readonly totalBytes: number
+  readonly #table: EntryTable
+  readonly #root: string
+  readonly #inWorkers: boolean
+  #entries: readonly ContextEntry[] | undefined
+
+  constructor(
+    { table, warnings }: Walked,
+    from: { root: string; dockerfile: string; dockerfileText: string; inWorkers: boolean },
+  ) {
+    this.dockerfile = from.dockerfile
+    this.dockerfileText = from.dockerfileText
+    this.warnings = warnings
+    this.totalBytes = table.sizes.reduce((sum, size) => sum + size, 0)
+    this.#table = table
+    this.#root = from.root
+    this.#inWorkers = from.inWorkers
+  }
+
+  get entries(): readonly ContextEntry[] {
+    this.#entries ??= listEntries(this.#table)
+    return this.#entries
+  }
+
+  async *tar(options: TarOptions = {}): AsyncGenerator<Uint8Array, void> {
+    options.signal?.throwIfAborted()
+    const table = options.builder === 'buildkit' ? withoutIgnoreFile(this.#table, this.#inWorkers) : this.#table
+    const plan = planTar(this.#root, table)
+    if (!this.#inWorkers) {
+      yield* packHere(plan, options.signal)
+      return
+    }
+    yield* packInWorkers(plan, { reuse: options.reuse ?? false, signal: options.signal })
+    yield Buffer.alloc(trailerSize)
+  }
+}
+
+async function* packHere(plan: TarPlan, signal?: AbortSignal): AsyncGenerator<Uint8Array, void> {
+  const total = plannedSize(plan)
+  let turn = Date.now()
+  for (let at = 0; at <= total; at += partSize) {
+    const length = Math.min(partSize, total - at)
+    const isLast = at + length === total
+    const part = Buffer.allocUnsafeSlow(length + (isLast ? trailerSize : spareRoom))
+    fillTar(plan, at, part, length)
+    if (isLast) part.fill(0, length)
+    yield part.subarray(0, isLast ? length + trailerSize : length)
+    if (isLast) return
+    if (Date.now() - turn > maxStallMs) {
+      await setImmediate()
+      turn = Date.now()
+    }
+    signal?.throwIfAborted()
+  }
+}
+
+const partSize = 1024 * 1024
+
+function withoutIgnoreFile(table: EntryTable, shared: boolean): EntryTable {
+  const isIgnoreFile = (index: number): boolean =>
+    ((table.flags[index] as number) & isIgnored) !== 0 &&
+    Buffer.from(pathOf(table, index)).toString() === '.dockerignore'
+  const kept = Array.from({ length: table.count }, (_, index) => index).filter((index) => !isIgnoreFile(index))
+  return kept.length === table.count ? table : selectEntries(table, kept, shared)
+}
