@@ -22,6 +22,38 @@ const root: Group = {
           about: 'Build a directory and make it the current release of its service',
           load: async () => (await import('./commands/server/deploy.ts')).deploy,
         },
+        rollback: {
+          about: 'Make an older release current again, without a build',
+          load: async () => (await import('./commands/server/again.ts')).rollback,
+        },
+        releases: {
+          about: 'List the releases of a service',
+          load: async () => (await import('./commands/server/releases.ts')).releases,
+        },
+        restart: {
+          about: 'Run the current release of a service anew',
+          load: async () => (await import('./commands/server/again.ts')).restart,
+        },
+        scale: {
+          about: 'Change how many replicas a service has, until its next deploy',
+          load: async () => (await import('./commands/server/again.ts')).scale,
+        },
+        stop: {
+          about: 'Stop a service until it is started or deployed again',
+          load: async () => (await import('./commands/server/lifecycle.ts')).stop,
+        },
+        start: {
+          about: 'Start a service that was stopped',
+          load: async () => (await import('./commands/server/lifecycle.ts')).start,
+        },
+        rm: {
+          about: 'Remove a service; its volumes stay unless asked for',
+          load: async () => (await import('./commands/server/lifecycle.ts')).rm,
+        },
+        reconcile: {
+          about: 'Bring a service, or all, to what they should be',
+          load: async () => (await import('./commands/server/lifecycle.ts')).reconcile,
+        },
         status: {
           about: 'Show what runs: services, releases, replicas, URLs',
           load: async () => (await import('./commands/server/status.ts')).status,

@@ -1,7 +1,17 @@
-export { type Deployed, type DeployOptions, deploy } from './deploy/deploy.ts'
+export { restart, rollback, scale } from './deploy/again.ts'
+export { deploy } from './deploy/deploy.ts'
 export type { DeployEvent, Emit, FailureReport } from './deploy/events.ts'
 export type { Host } from './deploy/host.ts'
 export { describe, type Interruption, type Plan, type Step, type Target } from './deploy/plan.ts'
+export {
+  type Reconciled,
+  reconcile,
+  reconcileAll,
+  removeService,
+  startService,
+  stopService,
+} from './deploy/reconcile.ts'
+export type { Released, ReleaseOptions } from './deploy/release.ts'
 export { DeployError } from './deploy/why.ts'
 export { type ErrorCode, MypaasError } from './errors.ts'
 export { parseConfig, type ServerConfig } from './server/config.ts'

@@ -1,19 +1,20 @@
 import type { BuildEvent } from '../docker/index.ts'
 import type { ErrorCode } from '../errors.ts'
-import type { Plan } from './plan.ts'
+import type { Receipt, ReleaseAction } from './history.ts'
+import type { Plan, Step } from './plan.ts'
 
 /** What a deploy tells whoever watches, in order. Sent by callback: a watcher that leaves does not stop the deploy. */
 export type DeployEvent = Readonly<
-  | { type: 'deploy'; service: string; release: number }
+  | { type: 'deploy'; service: string; release: number; action: ReleaseAction }
   | { type: 'build'; event: BuildEvent }
   | { type: 'planned'; plan: Plan }
-  | { type: 'step'; step: string; title: string; state: 'started' }
-  | { type: 'step'; step: string; title: string; state: 'done'; ms: number; detail?: string }
-  | { type: 'step'; step: string; title: string; state: 'failed'; ms: number }
+  | { type: 'step'; step: Step['kind']; title: string; state: 'started'; holds?: true }
+  | { type: 'step'; step: Step['kind']; title: string; state: 'done'; ms: number; detail?: string; holds?: true }
+  | { type: 'step'; step: Step['kind']; title: string; state: 'failed'; ms: number; holds?: true }
   | { type: 'taking-back'; service: string; release: number }
   | { type: 'warning'; message: string; hint?: string }
   | { type: 'live'; service: string; release: number; urls: readonly string[]; ms: number }
-  | { type: 'done'; service: string; release: number; ms: number }
+  | { type: 'done'; service: string; release: number; ms: number; receipt: Receipt; before?: number }
   | {
       type: 'failed'
       service: string

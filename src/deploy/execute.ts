@@ -49,8 +49,9 @@ export async function execute(
     run.signal?.throwIfAborted()
     onStep(step)
     const begin = performance.now()
-    run.emit({ type: 'step', step: step.kind, title: describe(step), state: 'started' })
-    const state = { type: 'step', step: step.kind, title: describe(step) } as const
+    const holds = step.kind === 'route' && step.routes.holdMs !== undefined ? ({ holds: true } as const) : {}
+    const state = { type: 'step', step: step.kind, title: describe(step), ...holds } as const
+    run.emit({ ...state, state: 'started' })
     const ms = (): number => Math.round(performance.now() - begin)
     try {
       const detail = await doStep(step, run)

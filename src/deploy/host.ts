@@ -22,6 +22,8 @@ export type Host = Readonly<{
   graceMs: number
   logBytes: number
   keepReleases: number
+  /** Of the keyed hashes by which changed secrets are told. */
+  markKey: string
   /** The secrets that a service may ask for, by name. */
   secrets: (service: string) => Readonly<Record<string, string>>
 }>

@@ -5,7 +5,14 @@ import { readIfThere, writeDurably } from '../files.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 
 /** A release as intended: its number, its image by id, and its settings (never a secret's value). */
-export type JournalRelease = Readonly<{ release: number; image: string; spec: ServiceSpec; deployedAt: string }>
+export type JournalRelease = Readonly<{
+  release: number
+  image: string
+  spec: ServiceSpec
+  deployedAt: string
+  /** A keyed hash of each secret that it got. */
+  secrets?: Readonly<Record<string, string>>
+}>
 
 /**
  * Which release of a service is the one: the only thing that a deploy commits. Facts (what runs) come from Docker.
@@ -19,6 +26,8 @@ export type Journal = Readonly<{
   server: string
   current?: JournalRelease
   next?: JournalRelease
+  /** The releases before, newest first, as far as their images are kept. */
+  previous?: readonly JournalRelease[]
   /** Numbers are not used twice, also after a failed deploy. */
   lastRelease: number
   stopped?: true

@@ -1,3 +1,4 @@
+import { fingerprint } from '../fingerprint.ts'
 import type { RoutedRelease, ServiceRoutes } from '../router/config.ts'
 import type { FoundRoutes } from '../router/router.ts'
 import { containerName, gateAlias } from '../service/names.ts'
@@ -44,6 +45,8 @@ export type Interruption = Readonly<{
 
 /** A deploy as a value: what will be done until the new release is the one, and what that costs. */
 export type Plan = Readonly<{
+  /** Of what it was made for: the spec, and what runs. Another plan for the same has the same. */
+  id: string
   service: string
   release: number
   /** The release that is to be replaced. */
@@ -80,7 +83,9 @@ export function planDeploy(input: {
   const oldRunning = old.some(({ state }) => state === 'running' || state === 'restarting')
   const fresh = targetsOf(spec, release, prefix)
   const routed = spec.urls.length > 0
-  const common = { service: spec.service, release, from: current?.release }
+  const basis = observed.replicas.map(({ name, state, armed, onGate }) => [name, state, armed, onGate])
+  const id = fingerprint(JSON.stringify([spec, current?.release, basis]))
+  const common = { id, service: spec.service, release, from: current?.release }
 
   const begin: Step[] = [{ kind: 'create', targets: fresh }]
   const start: Step[] = [

@@ -1,4 +1,4 @@
-import { chown, lstat, mkdir, realpath } from 'node:fs/promises'
+import { chown, lstat, mkdir, realpath, rm } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, sep } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
@@ -7,6 +7,7 @@ import { NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
 import type { Host } from './host.ts'
+import { type Journal, journalledServices, readJournal } from './journal.ts'
 
 /**
  * Checks every mount of a service: below the home (never itself, `.ssh` or `_mypaas`), or below a `volume_roots` entry,
@@ -55,6 +56,58 @@ export async function prepareVolumes(host: Host, spec: ServiceSpec): Promise<voi
       })
     }
   }
+}
+
+/**
+ * Removes the directories and volumes that a service mounts, but for those that another service here mounts, too, and
+ * host paths outside the home, which were there before.
+ * @returns what was removed and what was left, in lines
+ */
+export async function removeVolumes(host: Host, service: string, journal: Journal): Promise<readonly string[]> {
+  const releases = [journal.current, journal.next, ...(journal.previous ?? [])]
+  const mounts = new Map(
+    releases.flatMap((release) => release?.spec.volumes ?? []).map((mount) => [place(mount), mount]),
+  )
+  const others = await mountsOfOthers(host, service)
+  const lines: string[] = []
+  for (const [name, mount] of mounts) {
+    const owner = others.find((other) => overlap(other.place, name))?.service
+    if (owner !== undefined || mount.kind === 'host') {
+      lines.push(`left ${name}: ${owner === undefined ? 'it is outside the home' : `${owner} mounts it, too`}`)
+    } else if (mount.kind === 'home') {
+      const problem = await mountProblem(host, mount)
+      if (problem) throw new MypaasError(problem, { code: 'failed' })
+      await rm(join(host.home, mount.path), { recursive: true, force: true })
+      lines.push(`directory ${name}`)
+    } else {
+      await host.docker.volumes.remove(mount.name).catch((error: unknown) => {
+        if (!(error instanceof NotFoundError)) throw error
+      })
+      lines.push(`volume ${name}`)
+    }
+  }
+  return lines
+}
+
+async function mountsOfOthers(host: Host, service: string): Promise<{ service: string; place: string }[]> {
+  const found: { service: string; place: string }[] = []
+  for (const other of await journalledServices(host.directory)) {
+    if (other === service) continue
+    const journal = await readJournal(host.directory, other)
+    for (const release of [journal?.current, journal?.next]) {
+      for (const mount of release?.spec.volumes ?? []) found.push({ service: other, place: place(mount) })
+    }
+  }
+  return found
+}
+
+/** What a mount is of, for people: `~/data`, `/srv/data`, `data`. */
+function place(mount: Mount): string {
+  return mount.kind === 'home' ? `~/${mount.path}` : mount.kind === 'host' ? mount.path : mount.name
+}
+
+function overlap(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`)
 }
 
 async function mountProblem(host: Host, mount: Mount): Promise<string | undefined> {

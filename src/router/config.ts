@@ -1,3 +1,4 @@
+import { fingerprint } from '../fingerprint.ts'
 import type { HealthCheck, ServiceUrl } from '../service/spec.ts'
 import { formatDuration } from '../units.ts'
 
@@ -155,17 +156,6 @@ function loadBalancer(release: RoutedRelease, holding: boolean): unknown {
 /** Traefik waits between once and twice the interval before each attempt; only failed dials count as attempts. */
 function retry(patienceMs: number): unknown {
   return { attempts: Math.max(2, Math.ceil(patienceMs / retryIntervalMs)), initialInterval: `${retryIntervalMs}ms` }
-}
-
-/** Two 32-bit FNV-1a hashes in hex: names a content, guards nothing. */
-function fingerprint(text: string): string {
-  let low = 0x811c9dc5
-  let high = 0x050c5d1f
-  for (let i = 0; i < text.length; i += 1) {
-    low = Math.imul(low ^ text.charCodeAt(i), 0x01000193)
-    high = Math.imul(high ^ text.charCodeAt(i) ^ i, 0x01000193)
-  }
-  return [high, low].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('')
 }
 
 /** What all services share: redirect, HSTS, the password of the admin entry point, TLS options, how upstreams are talked to. */

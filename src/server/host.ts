@@ -59,6 +59,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     graceMs: server.graceMs,
     logBytes: server.logBytes,
     keepReleases: server.keepReleases,
+    markKey: identity.adminPassword,
     secrets: (service) => secretsOf(config, service),
   }
   return { host, config, identity, [Symbol.asyncDispose]: async () => docker.close() }

@@ -1,42 +1,38 @@
 import type { CommandDef } from 'citty'
-import { MypaasError } from '../../../src/errors.ts'
-import { parseDuration } from '../../../src/units.ts'
 import { command } from '../../command.ts'
-import { interruptible } from '../../interrupt.ts'
-import { renderer } from '../../render.ts'
+import { openContext } from '../../context.ts'
+import { operate, operateArgs } from '../../operate.ts'
+import { planLines, print, printJson } from '../../render.ts'
 
 const args = {
-  dir: { type: 'positional', description: 'The directory, or a Dockerfile in it' },
-  wait: {
-    type: 'string',
-    valueHint: 'TIME',
-    description: 'Wait that long for a deploy of the same service that is on (0s)',
-  },
-  verbose: { type: 'boolean', alias: 'v', description: 'Show the output of the build and every step' },
-  json: { type: 'boolean', description: 'Print events as lines of JSON' },
+  dir: { type: 'positional', required: true, description: 'The directory, or a Dockerfile in it' },
+  plan: { type: 'boolean', description: 'Show what would be done and change nothing' },
+  'if-plan': { type: 'string', valueHint: 'ID', description: 'Deploy only if this is still the plan' },
+  ...operateArgs,
 } as const
 
 export const deploy: CommandDef = command({
   args,
   async run({ args }) {
-    const waitMs = args.wait === undefined ? 0 : parseDuration(args.wait)
-    if (waitMs === undefined)
-      throw new MypaasError(`--wait must be a time such as 30s or 5m, not ${args.wait}.`, { code: 'usage' })
-    const [{ openContext }, { openServer }, { deploy }] = await Promise.all([
-      import('../../context.ts'),
-      import('../../../src/server/host.ts'),
-      import('../../../src/deploy/deploy.ts'),
-    ])
-    const show = renderer({ json: args.json === true, verbose: args.verbose === true })
-    await interruptible(async (signal) => {
-      await using server = await openServer()
+    await operate(args, async ({ server, emit, signal, waitMs, who }) => {
       const context = await openContext(args.dir ?? '.', signal)
-      try {
-        for (const message of context.warnings) show.event({ type: 'warning', message })
-        await deploy(server.host, context, { emit: show.event, signal, waitMs })
-      } finally {
-        show.end()
+      if (args.plan) {
+        const { previewDeploy } = await import('../../../src/deploy/preview.ts')
+        const preview = await previewDeploy(server.host, context.dockerfileText)
+        if (args.json) printJson(preview)
+        else {
+          const { plan, changes, changedSecrets, warnings } = preview
+          for (const line of planLines(plan)) print(line)
+          for (const line of changes) print(`  ${line}`)
+          if (changedSecrets.length > 0) print(`  ~ the values of ${changedSecrets.join(', ')}`)
+          for (const warning of warnings) print(`  ! ${warning}`)
+          print(`Nothing was changed. To do just this: mypaas server deploy ${args.dir} --if-plan ${plan.id}`)
+        }
+        return
       }
+      for (const message of context.warnings) emit({ type: 'warning', message })
+      const { deploy } = await import('../../../src/deploy/deploy.ts')
+      await deploy(server.host, context, { emit, signal, waitMs, who, from: args.dir, ifPlan: args['if-plan'] })
     })
   },
 })

@@ -1,0 +1,70 @@
+import { appendFile, mkdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { ErrorCode } from '../errors.ts'
+
+/** What made a release: a build, an older release run again, the same one restarted or with more replicas. */
+export type ReleaseAction = 'deploy' | 'rollback' | 'restart' | 'scale'
+
+/** How long the parts of a deploy took, in milliseconds. */
+export type Receipt = Readonly<{
+  /** The build, or finding the image. */
+  imageMs: number
+  /** From creating the new containers until they were ready. */
+  readyMs: number
+  /** From the start until the new release had all requests. */
+  liveMs: number
+  /** Letting the open requests of the old release finish. */
+  drainMs: number
+  /** The longest that a request can have waited for the changeover; 0 where none had to. */
+  heldMs: number
+  /** All of it. */
+  totalMs: number
+}>
+
+/** One line of a service's history. */
+export type HistoryEntry = Readonly<{
+  release: number
+  action: ReleaseAction
+  /** What it was made from: `./blog`, `r5`. */
+  from: string
+  who: string
+  at: string
+  outcome: 'live' | ErrorCode
+  /** Why it failed, in one line. */
+  message?: string
+  /** The release that it replaced, or that went on serving. */
+  before?: number
+  receipt?: Receipt
+}>
+
+/** Appends to a service's history. One line per entry, so a crash costs the last at most. */
+export async function recordRelease(directory: string, service: string, entry: HistoryEntry): Promise<void> {
+  const file = historyFile(directory, service)
+  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
+  await appendFile(file, `${JSON.stringify(entry)}\n`, { mode: 0o600 })
+}
+
+/** A service's history, oldest first. Lines that are no entries (cut off by a crash) are passed over. */
+export async function readHistory(directory: string, service: string): Promise<readonly HistoryEntry[]> {
+  const text = await readFile(historyFile(directory, service), 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  return text.split('\n').flatMap((line) => {
+    try {
+      const entry = JSON.parse(line) as HistoryEntry
+      return Number.isInteger(entry.release) ? [entry] : []
+    } catch {
+      return []
+    }
+  })
+}
+
+/** The folder of what is kept of a service besides its journal: history, logs of removed containers. */
+export function serviceFolder(directory: string, service: string): string {
+  return join(directory, 'services', service)
+}
+
+function historyFile(directory: string, service: string): string {
+  return join(serviceFolder(directory, service), 'history.jsonl')
+}

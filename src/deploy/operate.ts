@@ -1,0 +1,83 @@
+import { join } from 'node:path'
+import { MypaasError } from '../errors.ts'
+import { sampleEnvironment } from '../service/environment.ts'
+import type { Emit } from './events.ts'
+import type { Execution, ReleaseFacts } from './execute.ts'
+import type { Host } from './host.ts'
+import { keptReleases, releaseImage } from './image.ts'
+import { type Journal, readJournal, writeJournal } from './journal.ts'
+import { takeLock } from './lock.ts'
+import { observe } from './observe.ts'
+import { type Settlement, settle } from './plan.ts'
+
+/** Takes the lock of a service for a command. */
+export function lockService(
+  host: Host,
+  service: string,
+  what: string,
+  options: { waitMs?: number | undefined; signal?: AbortSignal | undefined } = {},
+): Promise<AsyncDisposable> {
+  return takeLock(join(host.directory, 'services', `${service}.lock`), {
+    what,
+    waitMs: options.waitMs ?? 0,
+    signal: options.signal,
+  })
+}
+
+/** The journal of a service that must be there. @throws {MypaasError} `usage` when there is no such service */
+export async function journalOf(host: Host, service: string): Promise<Journal> {
+  const journal = /^[a-z0-9][a-z0-9._-]*$/.test(service) ? await readJournal(host.directory, service) : undefined
+  if (journal) return journal
+  throw new MypaasError(`There is no service ${service} here.`, { code: 'usage', hint: 'See mypaas server status' })
+}
+
+/** The number of the next release: not used before, also by a failed deploy or one whose journal is lost. */
+export async function nextRelease(host: Host, service: string, journal: Journal | undefined): Promise<number> {
+  const { replicas } = await observe(host, service)
+  const used = [...replicas, ...(await keptReleases(host, service))].map(({ release }) => release)
+  return Math.max(0, journal?.lastRelease ?? 0, ...used) + 1
+}
+
+export async function settlement(host: Host, journal: Journal, drainMs: number): Promise<Settlement> {
+  const observed = await observe(host, journal.service)
+  const routes = await host.router.current(journal.service)
+  return settle({ journal, observed, routes, prefix: host.prefix, timing: host, drainMs })
+}
+
+/** A journal without the release that was coming. */
+export async function forgetNext(host: Host, journal: Journal): Promise<void> {
+  const { next: _, ...rest } = journal
+  await writeJournal(host.directory, rest)
+}
+
+/** What steps need: facts of the releases at hand, and of older ones when they are asked for. */
+export function execution(
+  host: Host,
+  service: string,
+  emit: Emit,
+  known: readonly ReleaseFacts[],
+  journal: Journal,
+  commit: () => Promise<void> = async () => {},
+): Execution {
+  const facts = new Map(known.map((release) => [release.release, release]))
+  return {
+    host,
+    service,
+    emit,
+    commit,
+    async releases(release): Promise<ReleaseFacts> {
+      const found = facts.get(release)
+      if (found) return found
+      const spec = [journal.current, journal.next].find((candidate) => candidate?.release === release)?.spec
+      if (!spec) throw new MypaasError(`Nothing is known of r${release} of ${service}.`, { code: 'degraded' })
+      const made: ReleaseFacts = {
+        release,
+        spec,
+        image: await releaseImage(host, service, release),
+        environment: sampleEnvironment(spec, host.secrets(service)),
+      }
+      facts.set(release, made)
+      return made
+    },
+  }
+}

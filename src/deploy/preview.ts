@@ -1,0 +1,96 @@
+import { MypaasError } from '../errors.ts'
+import { sampleEnvironment } from '../service/environment.ts'
+import { parseSpec } from '../service/parse.ts'
+import { formatPublish } from '../service/publish.ts'
+import type { ServiceSpec } from '../service/spec.ts'
+import { formatUrl } from '../service/url.ts'
+import { formatVolume } from '../service/volume.ts'
+import { formatBytes, formatDuration } from '../units.ts'
+import { refuseClashes } from './claims.ts'
+import type { Host } from './host.ts'
+import { type Journal, readJournal } from './journal.ts'
+import { nextRelease } from './operate.ts'
+import type { Plan } from './plan.ts'
+import { makePlan } from './release.ts'
+import { resourceWarnings } from './resources.ts'
+import { changedSecrets, secretMarks } from './secrets.ts'
+import { checkMounts } from './volumes.ts'
+
+/** A deploy that was not done: its plan, what it would change, and what to mind. */
+export type Preview = Readonly<{
+  plan: Plan
+  /** Settings that differ from the current release's, in words: `+ url https://…`, `- env OLD`, `~ port 80 → 8080`. */
+  changes: readonly string[]
+  /** Names of secrets whose values differ from what the current release got. */
+  changedSecrets: readonly string[]
+  warnings: readonly string[]
+}>
+
+/**
+ * What a deploy of this Dockerfile would do. Reads only, and needs no lock; the image is not built.
+ * @throws the same errors as the deploy for what can be known before: directives, secrets, mounts, clashes
+ */
+export async function previewDeploy(host: Host, dockerfile: string): Promise<Preview> {
+  const spec = parseSpec(dockerfile)
+  sampleEnvironment(spec, host.secrets(spec.service))
+  await checkMounts(host, spec)
+  await refuseClashes(host.directory, spec)
+  const journal: Journal = (await readJournal(host.directory, spec.service)) ?? {
+    version: 1,
+    service: spec.service,
+    server: host.server,
+    lastRelease: 0,
+  }
+  if (journal.next) {
+    throw new MypaasError(`A deploy of ${spec.service} (r${journal.next.release}) is on, or was killed.`, {
+      code: 'locked',
+      hint: `If none is on: mypaas server reconcile ${spec.service}`,
+    })
+  }
+  const plan = await makePlan(host, spec, await nextRelease(host, spec.service, journal), journal)
+  const { current } = journal
+  return {
+    plan,
+    changes: current ? differences(current.spec, spec) : [],
+    changedSecrets: current ? changedSecrets(current.secrets ?? {}, secretMarks(host, spec)) : [],
+    warnings: await resourceWarnings(host, plan, spec),
+  }
+}
+
+/** The settings in which two specs differ, a line each; of variables only names. */
+export function differences(before: ServiceSpec, now: ServiceSpec): readonly string[] {
+  const lists: [name: string, list: (spec: ServiceSpec) => readonly string[]][] = [
+    ['url', (spec) => spec.urls.map(formatUrl)],
+    ['volume', (spec) => spec.volumes.map(formatVolume)],
+    ['publish', (spec) => spec.publish.map(formatPublish)],
+    ['env', (spec) => spec.env.map(({ key }) => key)],
+  ]
+  const lines = lists.flatMap(([name, list]) => {
+    const [old, fresh] = [list(before), list(now)]
+    return [
+      ...old.filter((item) => !fresh.includes(item)).map((item) => `- ${name} ${item}`),
+      ...fresh.filter((item) => !old.includes(item)).map((item) => `+ ${name} ${item}`),
+    ]
+  })
+  for (const { key, value } of now.env) {
+    const old = before.env.find((variable) => variable.key === key)
+    if (old && old.value !== value) lines.push(`~ env ${key}`)
+  }
+  const values: [name: string, show: (spec: ServiceSpec) => string][] = [
+    ['port', (spec) => String(spec.port)],
+    ['scale', (spec) => (spec.scale === undefined ? 'none' : `${spec.scale}${spec.rollout === 'safe' ? ' safe' : ''}`)],
+    [
+      'healthcheck',
+      ({ healthcheck }) =>
+        healthcheck
+          ? `${healthcheck.path} ${formatDuration(healthcheck.intervalMs)} ${formatDuration(healthcheck.timeoutMs)}`
+          : 'none',
+    ],
+    ['maxcpu', (spec) => String(spec.maxCpu ?? 'none')],
+    ['maxmem', (spec) => (spec.maxMemoryBytes === undefined ? 'none' : formatBytes(spec.maxMemoryBytes))],
+  ]
+  for (const [name, show] of values) {
+    if (show(before) !== show(now)) lines.push(`~ ${name} ${show(before)} → ${show(now)}`)
+  }
+  return lines
+}

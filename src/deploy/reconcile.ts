@@ -1,0 +1,183 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MypaasError } from '../errors.ts'
+import { imageName, replicaCount } from './container.ts'
+import type { Emit } from './events.ts'
+import { execute } from './execute.ts'
+import { serviceFolder } from './history.ts'
+import type { Host } from './host.ts'
+import { keptReleases, releaseImage, removeImage } from './image.ts'
+import { type Journal, journalledServices, readJournal, writeJournal } from './journal.ts'
+import { observe, observedServices } from './observe.ts'
+import { execution, forgetNext, journalOf, lockService, settlement } from './operate.ts'
+import { describe, type Step } from './plan.ts'
+import { removeVolumes } from './volumes.ts'
+import { DeployError } from './why.ts'
+
+export type ReconcileOptions = Readonly<{ emit: Emit; signal?: AbortSignal | undefined; waitMs?: number | undefined }>
+
+/** What a reconcile did to a service: nothing, or the steps that mended it. */
+export type Reconciled = Readonly<{ service: string; release: number | undefined; mended: readonly string[] }>
+
+/**
+ * Brings a service to what its journal says: the current release runs, armed and routed, and nothing else of it does.
+ * Needs no memory of what went wrong, and does nothing when nothing did.
+ * @throws {MypaasError} `degraded` when the journal is lost or older than what runs, or the current release can't run:
+ *   then nothing was stopped
+ */
+export async function reconcile(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+  await using _ = await lockService(host, service, `a reconcile of ${service}`, options)
+  return settleDown(host, service, options)
+}
+
+/** Every service of this server, one failure not keeping the others from being looked after. */
+export async function reconcileAll(
+  host: Host,
+  options: ReconcileOptions,
+): Promise<{ reconciled: readonly Reconciled[]; failed: readonly { service: string; error: unknown }[] }> {
+  const names = new Set([...(await journalledServices(host.directory)), ...(await observedServices(host))])
+  const reconciled: Reconciled[] = []
+  const failed: { service: string; error: unknown }[] = []
+  const queue = [...names].sort()
+  const worker = async (): Promise<void> => {
+    for (let service = queue.shift(); service !== undefined; service = queue.shift()) {
+      try {
+        reconciled.push(await reconcile(host, service, options))
+      } catch (error) {
+        failed.push({ service, error })
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: 8 }, worker))
+  return { reconciled: reconciled.sort((a, b) => (a.service < b.service ? -1 : 1)), failed }
+}
+
+/**
+ * What a deploy that was killed left behind is taken away before the next one plans. That the current release does not
+ * run keeps nobody from deploying a better one; the lock is the caller's.
+ */
+export async function clearLeftovers(host: Host, service: string, options: ReconcileOptions): Promise<void> {
+  const journal = await readJournal(host.directory, service)
+  const { replicas } = await observe(host, service)
+  refuseLost(host, service, journal, replicas)
+  if (!journal) return
+  const strangers = replicas.some(({ release }) => release !== journal.current?.release)
+  if (!journal.next && !strangers) return
+  try {
+    await settleDown(host, service, options)
+  } catch (error) {
+    if (!(error instanceof MypaasError) || options.signal?.aborted) throw error
+    options.emit({ type: 'warning', message: `${error.message} The deploy goes on.` })
+  }
+}
+
+/** Stops a service until it is started or deployed again; volumes and images stay. */
+export async function stopService(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+  await using _ = await lockService(host, service, `a stop of ${service}`, options)
+  const journal = await journalOf(host, service)
+  await writeJournal(host.directory, { ...journal, stopped: true })
+  return settleDown(host, service, options)
+}
+
+/** Starts a service that was stopped, with the release that it had; secrets are sampled anew. */
+export async function startService(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+  await using _ = await lockService(host, service, `a start of ${service}`, options)
+  const { stopped: _stopped, ...journal } = await journalOf(host, service)
+  if (!journal.current)
+    throw new MypaasError(`No release of ${service} was ever live here.`, { code: 'usage', hint: 'Deploy it first.' })
+  await writeJournal(host.directory, journal)
+  return settleDown(host, service, options)
+}
+
+/**
+ * Removes a service: routes, containers, images, journal, history, kept logs. Its lock file stays, for a second one of
+ * that name would be another lock.
+ * @param options.volumes Also its directories and volumes, unless another service mounts them, too.
+ * @returns what was removed, in lines
+ */
+export async function removeService(
+  host: Host,
+  service: string,
+  options: ReconcileOptions & { volumes?: boolean },
+): Promise<readonly string[]> {
+  await using _ = await lockService(host, service, `the removal of ${service}`, options)
+  const journal = await journalOf(host, service)
+  const { current: _current, next: _next, ...bare } = journal
+  const { replicas } = await observe(host, service)
+  await writeJournal(host.directory, bare)
+  await settleDown(host, service, options)
+  const removed = replicas.map(({ name }) => `container ${name}`)
+  for (const { image } of await keptReleases(host, service))
+    if (await removeImage(host, image)) removed.push(`image ${image}`)
+  if (options.volumes) removed.push(...(await removeVolumes(host, service, journal)))
+  await rm(serviceFolder(host.directory, service), { recursive: true, force: true })
+  await rm(join(host.directory, 'services', `${service}.json`), { force: true })
+  return removed
+}
+
+async function settleDown(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+  const journal = await readJournal(host.directory, service)
+  const { replicas } = await observe(host, service)
+  refuseLost(host, service, journal, replicas)
+  if (!journal) return { service, release: undefined, mended: [] }
+  await refuseUnrunnable(host, journal, replicas)
+  const { serve, clean } = await settlement(host, journal, host.drainMs)
+  const mended: string[] = []
+  const note = (step: Step): void => {
+    mended.push(describe(step))
+  }
+  const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
+  try {
+    await execute([...serve, ...clean], run, note)
+  } catch (error) {
+    if (options.signal?.aborted || !(error instanceof MypaasError)) throw error
+    const { current } = journal
+    throw new DeployError(`r${current?.release} of ${service}, its current release, does not run: ${error.message}`, {
+      code: 'degraded',
+      hint: error.hint ?? `Deploy ${service} again, or go back: mypaas server rollback ${service}`,
+      report: error instanceof DeployError ? error.report : undefined,
+      cause: error,
+    })
+  }
+  if (journal.next) {
+    await removeImage(host, imageName(host.prefix, service, journal.next.release))
+    await forgetNext(host, journal)
+    mended.push(`forget r${journal.next.release}, which never came`)
+  }
+  return { service, release: journal.stopped ? undefined : journal.current?.release, mended }
+}
+
+type Replicas = Awaited<ReturnType<typeof observe>>['replicas']
+
+/** A journal that is missing, or from before what runs, must not decide what is stopped. */
+function refuseLost(host: Host, service: string, journal: Journal | undefined, replicas: Replicas): void {
+  if (replicas.length === 0) return
+  const file = join(host.directory, 'services', `${service}.json`)
+  if (!journal) {
+    throw new MypaasError(
+      `${service} has containers here (${replicas.map(({ name }) => name).join(', ')}) but no journal that says which release is the one.`,
+      {
+        code: 'degraded',
+        hint: `They go on running. Put ${file} back from a backup, or remove them (docker rm -f …) and deploy again.`,
+      },
+    )
+  }
+  const newer = replicas.find(({ release }) => release > journal.lastRelease)
+  if (newer) {
+    throw new MypaasError(
+      `${newer.name} is newer than anything the journal of ${service} knows (r${journal.lastRelease}): the journal is an old copy.`,
+      {
+        code: 'degraded',
+        hint: `It goes on running. Put the right ${file} back, or remove that container (docker rm -f ${newer.name}) to go on with r${journal.current?.release ?? journal.lastRelease}.`,
+      },
+    )
+  }
+}
+
+/** A current release that lacks containers and can't get them leaves everything as it is. */
+async function refuseUnrunnable(host: Host, journal: Journal, replicas: Replicas): Promise<void> {
+  const { current } = journal
+  if (!current || journal.stopped) return
+  const there = replicas.filter(({ release }) => release === current.release).length
+  if (there < replicaCount(current.spec)) await releaseImage(host, journal.service, current.release)
+}

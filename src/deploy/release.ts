@@ -1,0 +1,260 @@
+import { join } from 'node:path'
+import { BuildError, type BuildEvent } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { sampleEnvironment } from '../service/environment.ts'
+import type { ServiceSpec } from '../service/spec.ts'
+import { refuseClashes } from './claims.ts'
+import { imageName } from './container.ts'
+import type { Emit } from './events.ts'
+import { execute, type ReleaseFacts, requestAll } from './execute.ts'
+import { type HistoryEntry, type ReleaseAction, recordRelease } from './history.ts'
+import type { Host } from './host.ts'
+import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
+import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
+import { takeLock } from './lock.ts'
+import { observe } from './observe.ts'
+import { execution, forgetNext, nextRelease, settlement } from './operate.ts'
+import { type Plan, planDeploy, type Settlement, type Step } from './plan.ts'
+import { Stopwatch } from './receipt.ts'
+import { clearLeftovers } from './reconcile.ts'
+import { resourceWarnings } from './resources.ts'
+import { secretMarks } from './secrets.ts'
+import { checkMounts } from './volumes.ts'
+import { DeployError } from './why.ts'
+
+export type ReleaseOptions = Readonly<{
+  emit: Emit
+  /** Ends it; up to the commit the old release goes on serving, after it the drain of the old one is cut short. */
+  signal?: AbortSignal | undefined
+  /** How long to wait for another deploy of the same service that is on; 0, the default, is not at all. */
+  waitMs?: number | undefined
+  /** Who wants it, for the history. */
+  who?: string | undefined
+  /** Refuses with `locked` when what runs is not what a plan with this id was made for. */
+  ifPlan?: string | undefined
+}>
+
+/** What is to become the current release. */
+export type ReleaseRequest = Readonly<{
+  action: ReleaseAction
+  spec: ServiceSpec
+  /** What it is made from, for the history. */
+  from: string
+  /** Makes the image `NAME:rN`. */
+  provide: (
+    release: number,
+    onEvent: (event: BuildEvent) => void,
+    signal: AbortSignal | undefined,
+  ) => Promise<ReleaseImage>
+}>
+
+export type Released = Readonly<{ service: string; release: number; urls: readonly string[] }>
+
+/**
+ * Makes an image the current release of its service, whatever it comes from. Done when the release answers on each of
+ * its URLs and the one before it is gone. The caller holds the service's lock.
+ * @throws {MypaasError} `failed` when the old release serves as before · `rolled-back` when the new one had traffic
+ *   already · `degraded` when a person is needed
+ */
+export async function rollOut(host: Host, request: ReleaseRequest, options: ReleaseOptions): Promise<Released> {
+  const { spec } = request
+  const { service } = spec
+  const watch = new Stopwatch()
+  const emit: Emit = (event) => {
+    watch.see(event)
+    options.emit(event)
+  }
+  const environment = sampleEnvironment(spec, host.secrets(service))
+  await checkMounts(host, spec)
+  await clearLeftovers(host, service, { ...options, emit })
+  const { journal, release } = await claim(host, spec)
+  emit({ type: 'deploy', service, release, action: request.action })
+
+  const begun = new Date().toISOString()
+  const entry = {
+    release,
+    action: request.action,
+    from: request.from,
+    who: options.who ?? 'somebody',
+    at: begun,
+  } as const
+  const before = journal.current ? { before: journal.current.release } : {}
+  const record = (outcome: HistoryEntry['outcome'], message?: string): Promise<void> =>
+    recordRelease(host.directory, service, {
+      ...entry,
+      ...before,
+      outcome,
+      ...(message === undefined ? {} : { message: message.split('\n')[0]?.slice(0, 500) ?? '' }),
+      ...(outcome === 'live' ? { receipt: watch.receipt() } : {}),
+    })
+
+  const track: Track = { step: undefined, plan: undefined }
+  let committed: Journal
+  let facts: ReleaseFacts
+  try {
+    const { signal } = options
+    const image = await request.provide(release, (event) => emit({ type: 'build', event }), signal)
+    facts = { release, spec, image, environment }
+    track.plan = await makePlan(host, spec, release, journal, options.ifPlan)
+    emit({ type: 'planned', plan: track.plan })
+    for (const message of await resourceWarnings(host, track.plan, spec)) emit({ type: 'warning', message })
+    const next: JournalRelease = {
+      release,
+      image: image.id,
+      spec,
+      deployedAt: new Date().toISOString(),
+      secrets: secretMarks(host, spec),
+    }
+    committed = committedJournal(journal, next, host.keepReleases)
+    const run = execution(host, service, emit, [facts], journal, () => writeJournal(host.directory, committed))
+    await execute(track.plan.steps, { ...run, signal }, (step) => {
+      track.step = step
+    })
+  } catch (error) {
+    const failure = await takeBack(host, journal, release, error, track, { ...options, emit })
+    await record(failure.code, failure.message).catch(() => {})
+    throw failure
+  }
+
+  const run = execution(host, service, emit, [facts], committed)
+  const urls = spec.urls.map((url) => host.router.show(url))
+  let after: Settlement
+  try {
+    after = await settlement(host, committed, host.drainMs)
+    await execute(after.serve, run)
+    if (track.plan.order === 'stop-first') await requestAll(release, run)
+  } catch (error) {
+    const failure = notServing(host, service, release, error)
+    await record(failure.code, failure.message).catch(() => {})
+    throw failure
+  }
+  emit({ type: 'live', service, release, urls, ms: watch.elapsedMs() })
+  await execute(after.clean, { ...run, stopDraining: options.signal })
+  await pruneReleases(host, service, [release])
+  emit({ type: 'done', service, release, ms: watch.elapsedMs(), receipt: watch.receipt(), ...before })
+  await record('live')
+  return { service, release, urls }
+}
+
+/** What is to be done to get from what runs to `release`. */
+export async function makePlan(
+  host: Host,
+  spec: ServiceSpec,
+  release: number,
+  journal: Journal,
+  ifPlan?: string | undefined,
+): Promise<Plan> {
+  const observed = await observe(host, spec.service)
+  const plan = planDeploy({ spec, release, journal, observed, prefix: host.prefix, timing: host })
+  if (ifPlan !== undefined && ifPlan !== plan.id) {
+    throw new MypaasError(`What runs of ${spec.service} is not what the plan ${ifPlan} was made for.`, {
+      code: 'locked',
+      hint: `Look at the plan as it is now (--plan), then deploy that: --if-plan ${plan.id}`,
+    })
+  }
+  return plan
+}
+
+type Track = { step: Step | undefined; plan: Plan | undefined }
+
+/**
+ * Gives the release its number and, under the lock that all services share, its URLs and host ports: from here on the
+ * journal says that it is coming.
+ */
+async function claim(host: Host, spec: ServiceSpec): Promise<{ journal: Journal; release: number }> {
+  await using _ = await takeLock(join(host.directory, 'claims.lock'), {
+    what: 'a claim of URLs and ports',
+    waitMs: 10_000,
+  })
+  await refuseClashes(host.directory, spec)
+  const journal = await readJournal(host.directory, spec.service)
+  const release = await nextRelease(host, spec.service, journal)
+  const next: JournalRelease = { release, image: '', spec, deployedAt: new Date().toISOString() }
+  const claimed: Journal = {
+    ...(journal ?? { version: 1, service: spec.service, server: host.server }),
+    next,
+    lastRelease: release,
+  }
+  await writeJournal(host.directory, claimed)
+  return { journal: claimed, release }
+}
+
+function committedJournal(journal: Journal, next: JournalRelease, keep: number): Journal {
+  const { next: _, stopped: __, current, previous = [], ...rest } = journal
+  const kept = current ? [current, ...previous].slice(0, Math.max(0, keep - 1)) : previous
+  return { ...rest, current: next, previous: kept, lastRelease: next.release }
+}
+
+/** After a failure before the commit: the release before serves again, and nothing of the failed one stays. */
+async function takeBack(
+  host: Host,
+  journal: Journal,
+  release: number,
+  error: unknown,
+  track: Track,
+  options: ReleaseOptions,
+): Promise<DeployError> {
+  const before = journal.current?.release
+  const { service } = journal
+  options.emit({ type: 'taking-back', service, release })
+  try {
+    const { serve, clean } = await settlement(host, journal, host.drainMs)
+    const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
+    await execute([...serve, ...clean], run)
+    await removeImage(host, imageName(host.prefix, service, release))
+    await forgetNext(host, journal)
+  } catch (trouble) {
+    const undone = before === undefined ? 'it could not be cleared away' : `r${before} could not be brought back`
+    return new DeployError(
+      `r${release} of ${service} failed: ${messageOf(error)} And ${undone}: ${messageOf(trouble)}`,
+      {
+        code: 'degraded',
+        hint: `See what is there: docker ps -a --filter label=mypaas.service=${service}. To try again: mypaas server reconcile ${service}, or a deploy of ${service} that works.`,
+        report: trouble instanceof DeployError ? trouble.report : undefined,
+        cause: error,
+      },
+    )
+  }
+  const now = journal.stopped
+    ? `${service} stays stopped.`
+    : before === undefined
+      ? `Nothing of ${service} runs.`
+      : `r${before} serves as before.`
+  if (options.signal?.aborted) {
+    return new DeployError(`The deploy of ${service} was stopped on request.`, { code: 'aborted', now, cause: error })
+  }
+  if (error instanceof BuildError) return buildFailure(error, now)
+  if (!(error instanceof MypaasError)) return new DeployError(messageOf(error), { now, cause: error })
+  const hadTraffic =
+    track.plan?.order === 'start-first' && (track.step?.kind === 'request' || track.step?.kind === 'commit')
+  const ours: readonly MypaasError['code'][] = ['directives', 'context', 'locked', 'degraded', 'usage']
+  return new DeployError(error.message, {
+    code: hadTraffic ? 'rolled-back' : ours.includes(error.code) ? error.code : 'failed',
+    hint: error.hint,
+    now,
+    report: error instanceof DeployError ? error.report : undefined,
+    cause: error,
+  })
+}
+
+function buildFailure(error: BuildError, now: string): DeployError {
+  const { step, exitCode, lastLines } = error
+  const where = step ? `The build failed at ${step}` : 'The build failed'
+  const message = exitCode === undefined ? `${where}: ${error.message}` : `${where}, with exit code ${exitCode}.`
+  const report = { container: 'the build', lastLines, ...(exitCode === undefined ? {} : { exitCode }) }
+  return new DeployError(message, { now, hint: error.hint, report, cause: error })
+}
+
+function notServing(host: Host, service: string, release: number, error: unknown): DeployError {
+  return new DeployError(`r${release} of ${service} is the current release, but: ${messageOf(error)}`, {
+    code: 'degraded',
+    hint: `Go back with: mypaas server rollback ${service}. Its log: mypaas server logs ${service}`,
+    report: error instanceof DeployError ? error.report : undefined,
+    cause: error,
+    now: `${host.prefix}${service}-r${release} runs.`,
+  })
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
