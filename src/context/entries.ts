@@ -39,12 +39,13 @@ export type EntryTable = Readonly<{
 export const isIgnored = 1
 export const isNotAscii = 2
 
-export function pathOf(table: EntryTable, index: number): Uint8Array {
-  return table.text.subarray(index === 0 ? 0 : table.ends[2 * index - 1], table.ends[2 * index])
-}
+/** A directory that the ignore file leaves out: it is sent only if something below it is. */
+export const needsContents = 4
 
-export function linkTargetOf(table: EntryTable, index: number): Uint8Array {
-  return table.text.subarray(table.ends[2 * index], table.ends[2 * index + 1])
+/** The bytes of an entry's path. */
+export function pathOf(table: EntryTable, index: number): Buffer {
+  const start = endOf(table, index)
+  return Buffer.from(table.text.buffer, table.text.byteOffset + start, (table.ends[2 * index] as number) - start)
 }
 
 export function typeOf(mode: number): ContextEntry['type'] | undefined {
@@ -108,21 +109,18 @@ export class EntryTableBuilder {
   #sizes = new Float64Array(1024)
   #mtimesMs = new Float64Array(1024)
   #flags = new Uint8Array(1024)
-  readonly #withheld = new Set<number>()
 
   get count(): number {
     return this.#count
   }
 
-  add(entry: { path: string; mode: number; size: number; mtimeMs: number; linkTarget: string; flags: number }): number {
+  add(entry: { path: string; mode: number; size: number; mtimeMs: number; linkTarget: string; flags: number }): void {
     const index = this.#count++
     if (index === this.#modes.length) this.#grow()
     const { path, linkTarget } = entry
     const length = path.length + linkTarget.length
     if (this.#used + length > this.#text.length) {
-      const text = Buffer.allocUnsafeSlow(2 * this.#text.length + length)
-      this.#text.copy(text, 0, 0, this.#used)
-      this.#text = text
+      this.#text = copyInto(Buffer.allocUnsafeSlow(2 * this.#text.length + length), this.#text)
     }
     this.#used += this.#text.write(path, this.#used, 'latin1')
     this.#ends[2 * index] = this.#used
@@ -132,34 +130,20 @@ export class EntryTableBuilder {
     this.#sizes[index] = entry.size
     this.#mtimesMs[index] = entry.mtimeMs
     this.#flags[index] = entry.flags
-    return index
   }
 
-  /** Leave the entry out unless `release` is called for it: an ignored directory counts only if something below it does. */
-  withhold(index: number): void {
-    this.#withheld.add(index)
-  }
-
-  release(index: number): void {
-    this.#withheld.delete(index)
-  }
-
-  /** @param shared in memory that workers can read without a copy */
-  finish(shared: boolean): EntryTable {
-    const kept: number[] = []
-    if (this.#withheld.size > 0) {
-      for (let index = 0; index < this.#count; index++) if (!this.#withheld.has(index)) kept.push(index)
-    }
-    const table: EntryTable = {
-      count: this.#count,
+  /** What is collected; the table shares memory with the builder. */
+  table(): EntryTable {
+    const count = this.#count
+    return {
+      count,
       text: this.#text.subarray(0, this.#used),
-      ends: this.#ends.subarray(0, 2 * this.#count),
-      modes: this.#modes.subarray(0, this.#count),
-      sizes: this.#sizes.subarray(0, this.#count),
-      mtimesMs: this.#mtimesMs.subarray(0, this.#count),
-      flags: this.#flags.subarray(0, this.#count),
+      ends: this.#ends.subarray(0, 2 * count),
+      modes: this.#modes.subarray(0, count),
+      sizes: this.#sizes.subarray(0, count),
+      mtimesMs: this.#mtimesMs.subarray(0, count),
+      flags: this.#flags.subarray(0, count),
     }
-    return this.#withheld.size > 0 ? selectEntries(table, kept, shared) : copyTable(table, shared)
   }
 
   #grow(): void {
@@ -172,43 +156,59 @@ export class EntryTableBuilder {
   }
 }
 
-/** A table of some of the entries, in the order given. */
-export function selectEntries(table: EntryTable, indexes: readonly number[], shared: boolean): EntryTable {
-  const builder = { text: [] as Uint8Array[], ends: new Uint32Array(2 * indexes.length) }
+/** Some consecutive entries of a table. */
+export type EntryRange = Readonly<{ table: EntryTable; from: number; to: number }>
+
+/**
+ * One table of all the ranges, in the order given.
+ * @param shared in memory that workers can read without a copy
+ */
+export function joinRanges(ranges: readonly EntryRange[], shared: boolean): EntryTable {
+  const room = (bytes: number): ArrayBufferLike => (shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes))
+  const count = ranges.reduce((sum, { from, to }) => sum + to - from, 0)
+  const textLength = ranges.reduce((sum, { table, from, to }) => sum + endOf(table, to) - endOf(table, from), 0)
+  const joined: EntryTable = {
+    count,
+    text: new Uint8Array(room(textLength)),
+    ends: new Uint32Array(room(8 * count)),
+    modes: new Uint32Array(room(4 * count)),
+    sizes: new Float64Array(room(8 * count)),
+    mtimesMs: new Float64Array(room(8 * count)),
+    flags: new Uint8Array(room(count)),
+  }
+  let at = 0
   let used = 0
-  for (const [to, from] of indexes.entries()) {
-    const path = pathOf(table, from)
-    const linkTarget = linkTargetOf(table, from)
-    builder.text.push(path, linkTarget)
-    builder.ends[2 * to] = used += path.length
-    builder.ends[2 * to + 1] = used += linkTarget.length
+  for (const { table, from, to } of ranges) {
+    const start = endOf(table, from)
+    joined.text.set(table.text.subarray(start, endOf(table, to)), used)
+    for (let index = 2 * from; index < 2 * to; index++) {
+      joined.ends[2 * at + index - 2 * from] = (table.ends[index] as number) - start + used
+    }
+    joined.modes.set(table.modes.subarray(from, to), at)
+    joined.sizes.set(table.sizes.subarray(from, to), at)
+    joined.mtimesMs.set(table.mtimesMs.subarray(from, to), at)
+    joined.flags.set(table.flags.subarray(from, to), at)
+    used += endOf(table, to) - start
+    at += to - from
   }
-  const pick = <T extends Uint8Array | Uint32Array | Float64Array>(column: T): T =>
-    column.slice(0, indexes.length).map((_, to) => column[indexes[to] as number] as number) as T
-  const selected: EntryTable = {
-    count: indexes.length,
-    text: Buffer.concat(builder.text),
-    ends: builder.ends,
-    modes: pick(table.modes),
-    sizes: pick(table.sizes),
-    mtimesMs: pick(table.mtimesMs),
-    flags: pick(table.flags),
-  }
-  return shared ? copyTable(selected, true) : selected
+  return joined
 }
 
-function copyTable(table: EntryTable, shared: boolean): EntryTable {
-  const room = (bytes: number): ArrayBufferLike => (shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes))
-  const { count, text, ends, modes, sizes, mtimesMs, flags } = table
-  return {
-    count,
-    text: copyInto(new Uint8Array(room(text.byteLength)), text),
-    ends: copyInto(new Uint32Array(room(ends.byteLength)), ends),
-    modes: copyInto(new Uint32Array(room(modes.byteLength)), modes),
-    sizes: copyInto(new Float64Array(room(sizes.byteLength)), sizes),
-    mtimesMs: copyInto(new Float64Array(room(mtimesMs.byteLength)), mtimesMs),
-    flags: copyInto(new Uint8Array(room(flags.byteLength)), flags),
+/** The table without some entries. */
+export function filterEntries(table: EntryTable, isKept: (index: number) => boolean, shared: boolean): EntryTable {
+  const ranges: EntryRange[] = []
+  let from = 0
+  for (let index = 0; index < table.count; index++) {
+    if (isKept(index)) continue
+    ranges.push({ table, from, to: index })
+    from = index + 1
   }
+  return from === 0 ? table : joinRanges([...ranges, { table, from, to: table.count }], shared)
+}
+
+/** Where the text of the entries before this one ends. */
+function endOf(table: EntryTable, index: number): number {
+  return index === 0 ? 0 : (table.ends[2 * index - 1] as number)
 }
 
 function copyInto<T extends Uint8Array | Uint32Array | Float64Array>(target: T, source: T): T {

@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { MypaasError } from '../errors.ts'
-import { type EntryTable, isNotAscii, typeOf } from './entries.ts'
+import { type EntryTable, isNotAscii, pathOf, typeOf } from './entries.ts'
 import {
   directoryType,
   fileType,
@@ -141,7 +141,7 @@ function readFile(
 const openFlags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
 
 function openFile(plan: TarPlan, index: number): number {
-  const path = pathBytes(plan.table, index)
+  const path = pathOf(plan.table, index)
   const isAscii = ((plan.table.flags[index] as number) & isNotAscii) === 0
   try {
     return openSync(
@@ -162,21 +162,15 @@ function assertSame(plan: TarPlan, index: number, file: number): void {
   if (mtimeMs !== plan.table.mtimesMs[index]) throw changed(plan, index, 'it was written to')
 }
 
-function pathBytes(table: EntryTable, index: number): Buffer {
-  const start = index === 0 ? 0 : (table.ends[2 * index - 1] as number)
-  const end = table.ends[2 * index] as number
-  return Buffer.from(table.text.buffer, table.text.byteOffset + start, end - start)
-}
-
 function changed(plan: TarPlan, index: number, how: string): MypaasError {
-  return new MypaasError(`${pathBytes(plan.table, index)} changed while it was packed: ${how}.`, {
+  return new MypaasError(`${pathOf(plan.table, index)} changed while it was packed: ${how}.`, {
     code: 'context',
     hint: 'Try again when nothing writes to it, or list it in .dockerignore.',
   })
 }
 
 function unreadable(plan: TarPlan, index: number, cause: unknown): MypaasError {
-  const path = pathBytes(plan.table, index).toString()
+  const path = pathOf(plan.table, index).toString()
   const { code } = cause as NodeJS.ErrnoException
   if (code === 'ENOENT') return changed(plan, index, 'it is gone')
   if (code === 'ELOOP' || code === 'ENXIO') return changed(plan, index, 'it is no longer a file')

@@ -1,12 +1,11 @@
 import { resolve } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import { readBuildFiles } from './build-files.ts'
-import { type ContextEntry, type EntryTable, isIgnored, listEntries, pathOf, selectEntries } from './entries.ts'
+import { type ContextEntry, type EntryTable, filterEntries, isIgnored, listEntries, pathOf } from './entries.ts'
 import { trailerSize } from './header.ts'
-import { parseIgnore } from './ignore.ts'
+import { type Listing, listDirectory } from './list.ts'
 import { fillTar, plannedSize, planTar, spareRoom, type TarPlan } from './pack.ts'
-import { type Walked, walk } from './walk.ts'
-import { packInWorkers, walkInWorker } from './workers.ts'
+import { packInWorkers } from './workers.ts'
 
 /**
  * Looks at a directory as `docker build` does: which files go to the builder? `NAME.dockerignore` beside the Dockerfile
@@ -28,13 +27,9 @@ export async function readContext(directory: string, options: ReadContextOptions
     options.dockerfile ?? 'Dockerfile',
     directory,
   )
-  const rules = parseIgnore(ignoreText, { name: ignoreName })
-  const patience = Date.now() + maxStallMs
-  const mayGoOn = (seen: number): boolean => seen <= maxInThread && Date.now() <= patience
-  const small = walk(root, rules, { required, mayGoOn })
-  const walked = small ?? (await walkInWorker({ root, ignoreText, ignoreName, required }, signal))
+  const listing = await listDirectory({ root, ignoreText, ignoreName, required }, signal)
   signal?.throwIfAborted()
-  return new DirectoryContext(walked, { root, dockerfile, dockerfileText, inWorkers: small === undefined })
+  return new DirectoryContext(listing, { root, dockerfile, dockerfileText })
 }
 
 export type ReadContextOptions = { dockerfile?: string; signal?: AbortSignal }
@@ -69,43 +64,36 @@ export type TarOptions = {
   signal?: AbortSignal
 }
 
-/** More names than that take longer than starting a worker does. */
-const maxInThread = 1000
-const maxStallMs = 20
-
 class DirectoryContext implements Context {
   readonly dockerfile: string
   readonly dockerfileText: string
   readonly warnings: readonly string[]
   readonly totalBytes: number
-  readonly #table: EntryTable
   readonly #root: string
-  readonly #inWorkers: boolean
+  readonly #listing: Listing
   #entries: readonly ContextEntry[] | undefined
 
-  constructor(
-    { table, warnings }: Walked,
-    from: { root: string; dockerfile: string; dockerfileText: string; inWorkers: boolean },
-  ) {
+  constructor(listing: Listing, from: { root: string; dockerfile: string; dockerfileText: string }) {
     this.dockerfile = from.dockerfile
     this.dockerfileText = from.dockerfileText
-    this.warnings = warnings
-    this.totalBytes = table.sizes.reduce((sum, size) => sum + size, 0)
-    this.#table = table
+    this.warnings = listing.warnings
+    this.totalBytes = listing.table.sizes.reduce((sum, size) => sum + size, 0)
     this.#root = from.root
-    this.#inWorkers = from.inWorkers
+    this.#listing = listing
   }
 
   get entries(): readonly ContextEntry[] {
-    this.#entries ??= listEntries(this.#table)
+    this.#entries ??= listEntries(this.#listing.table)
     return this.#entries
   }
 
   async *tar(options: TarOptions = {}): AsyncGenerator<Uint8Array, void> {
     options.signal?.throwIfAborted()
-    const table = options.builder === 'buildkit' ? withoutIgnoreFile(this.#table, this.#inWorkers) : this.#table
-    const plan = planTar(this.#root, table)
-    if (!this.#inWorkers) {
+    const plan = planTar(
+      this.#root,
+      options.builder === 'buildkit' ? withoutIgnoreFile(this.#listing) : this.#listing.table,
+    )
+    if (!this.#listing.isLarge) {
       yield* packHere(plan, options.signal)
       return
     }
@@ -134,11 +122,10 @@ async function* packHere(plan: TarPlan, signal?: AbortSignal): AsyncGenerator<Ui
 }
 
 const partSize = 1024 * 1024
+const maxStallMs = 20
 
-function withoutIgnoreFile(table: EntryTable, shared: boolean): EntryTable {
+function withoutIgnoreFile({ table, isLarge }: Listing): EntryTable {
   const isIgnoreFile = (index: number): boolean =>
-    ((table.flags[index] as number) & isIgnored) !== 0 &&
-    Buffer.from(pathOf(table, index)).toString() === '.dockerignore'
-  const kept = Array.from({ length: table.count }, (_, index) => index).filter((index) => !isIgnoreFile(index))
-  return kept.length === table.count ? table : selectEntries(table, kept, shared)
+    ((table.flags[index] as number) & isIgnored) !== 0 && pathOf(table, index).toString() === '.dockerignore'
+  return filterEntries(table, (index) => !isIgnoreFile(index), isLarge)
 }

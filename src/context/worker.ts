@@ -5,14 +5,18 @@ import { type MessagePort, parentPort, type Transferable } from 'node:worker_thr
 import { MypaasError } from '../errors.ts'
 import { parseIgnore } from './ignore.ts'
 import { fillTar, plannedSize, spareRoom, type TarPlan } from './pack.ts'
-import { type Walked, walk } from './walk.ts'
+import { type Branch, type Directory, type Found, walkBranches } from './walk.ts'
 
+/** Several workers share one walk job: each takes the next directory that nobody has taken. */
 export type WalkJob = Readonly<{
   kind: 'walk'
   root: string
   ignoreText: string
   ignoreName: string
   required: readonly string[]
+  directories: readonly Directory[]
+  /** One number: the directories taken. */
+  counters: Int32Array
 }>
 
 /**
@@ -34,7 +38,7 @@ export const takenCounter = 0
 export const usedCounter = 1
 
 export type Report =
-  | { kind: 'walked'; walked: Walked }
+  | { kind: 'walked'; found: Found; branches: readonly Branch[] }
   | { kind: 'part'; number: number; bytes: Uint8Array }
   | { kind: 'packed' }
   | {
@@ -63,16 +67,20 @@ function work(port: MessagePort): void {
   })
 }
 
-function runWalk({ root, ignoreText, ignoreName, required }: WalkJob, port: MessagePort): void {
+function runWalk({ root, ignoreText, ignoreName, required, directories, counters }: WalkJob, port: MessagePort): void {
   const rules = parseIgnore(ignoreText, { name: ignoreName })
-  const walked = walk(root, rules, { required, shared: true })
-  if (walked) report(port, { kind: 'walked', walked })
+  const take = (): number => Atomics.add(counters, takenCounter, 1)
+  const { found, branches } = walkBranches(root, rules, { required, directories, take })
+  const { text, ends, modes, sizes, mtimesMs, flags } = found.table
+  const memory = [text, ends, modes, sizes, mtimesMs, flags].map((column) => column.buffer as ArrayBuffer)
+  report(port, { kind: 'walked', found, branches }, memory)
 }
 
 function runPack({ plan, partSize, window, counters, ring }: PackJob, port: MessagePort): void {
   const total = plannedSize(plan)
   const parts = Math.ceil(total / partSize)
-  for (let number = take(counters); number < parts; number = take(counters)) {
+  const take = (): number => Atomics.add(counters, takenCounter, 1)
+  for (let number = take(); number < parts; number = take()) {
     awaitRoom(counters, number, window)
     const at = number * partSize
     const length = Math.min(partSize, total - at)
@@ -87,10 +95,6 @@ function runPack({ plan, partSize, window, counters, ring }: PackJob, port: Mess
     }
   }
   report(port, { kind: 'packed' })
-}
-
-function take(counters: Int32Array): number {
-  return Atomics.add(counters, takenCounter, 1)
 }
 
 function awaitRoom(counters: Int32Array, number: number, window: number): void {

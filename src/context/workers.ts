@@ -3,25 +3,31 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { MypaasError } from '../errors.ts'
 import { plannedSize, type TarPlan } from './pack.ts'
-import type { Walked } from './walk.ts'
+import type { Branch, Found } from './walk.ts'
 import { type PackJob, type Report, ringStride, usedCounter, type WalkJob } from './worker.ts'
 
-/** Walks a directory in a worker, so that the event loop stays free. */
-export async function walkInWorker(job: Omit<WalkJob, 'kind'>, signal?: AbortSignal): Promise<Walked> {
-  const crew = new Crew(1, signal)
+/** Lists all that is below the directories, in workers, so that the event loop stays free. */
+export async function walkInWorkers(
+  job: Omit<WalkJob, 'kind' | 'counters'>,
+  signal?: AbortSignal,
+): Promise<BranchesFound[]> {
+  const counters = new Int32Array(new SharedArrayBuffer(4))
+  const crew = new Crew(crewSize, signal)
   try {
-    crew.send({ kind: 'walk', ...job })
-    for (;;) {
+    crew.send({ kind: 'walk', ...job, counters })
+    const found: BranchesFound[] = []
+    while (found.length < crew.size) {
       const report = await crew.next()
-      if (report.kind === 'walked') {
-        crew.release()
-        return report.walked
-      }
+      if (report.kind === 'walked') found.push(report)
     }
+    crew.release()
+    return found
   } finally {
     await crew.dismiss()
   }
 }
+
+export type BranchesFound = Readonly<{ found: Found; branches: readonly Branch[] }>
 
 /**
  * The entries' bytes, packed by workers that stay a few parts ahead of the reader, no more.
@@ -34,7 +40,7 @@ export async function* packInWorkers(
   const parts = Math.ceil(plannedSize(plan) / partSize)
   const counters = new Int32Array(new SharedArrayBuffer(8))
   const ring = options.reuse ? new SharedArrayBuffer(window * ringStride(partSize)) : undefined
-  const crew = new Crew(Math.min(maxPackers, availableParallelism(), Math.ceil(parts / 8)), options.signal)
+  const crew = new Crew(Math.min(crewSize, Math.ceil(parts / 8)), options.signal)
   try {
     crew.send({ kind: 'pack', plan, partSize, window, counters, ring })
     const early = new Map<number, Uint8Array>()
@@ -60,7 +66,7 @@ export async function* packInWorkers(
 const partSize = 512 * 1024
 const window = 8
 /** More would take the processor from the engine, which unpacks at the same time. */
-const maxPackers = 2
+const crewSize = Math.min(2, availableParallelism())
 
 /** A few workers with one job. Whoever has one releases or dismisses it. */
 class Crew {
@@ -83,6 +89,10 @@ class Crew {
       worker.on('exit', this.#onExit)
       this.#workers.push(worker)
     }
+  }
+
+  get size(): number {
+    return this.#workers.length
   }
 
   send(job: WalkJob | PackJob): void {
@@ -171,6 +181,10 @@ function takeWorker(): Worker {
     forget(worker)
     return worker
   }
+  return startWorker()
+}
+
+function startWorker(): Worker {
   const options = { resourceLimits: { maxYoungGenerationSizeMb: 8 } }
   if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./worker.js', import.meta.url), options)
   return new Worker(loadSource(fileURLToPath(new URL('./worker.ts', import.meta.url))), { ...options, eval: true })
