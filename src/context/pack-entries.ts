@@ -52,21 +52,25 @@ class Parts {
   #part = Buffer.allocUnsafeSlow(partSize)
   #used = 0
 
-  *add(bytes: Uint8Array): Iterable<Uint8Array> {
+  /** @returns the parts that are full now */
+  add(bytes: Uint8Array): Uint8Array[] {
+    const full: Uint8Array[] = []
     for (let from = 0; from < bytes.length; ) {
       const length = Math.min(bytes.length - from, partSize - this.#used)
       this.#part.set(bytes.subarray(from, from + length), this.#used)
       this.#used += length
       from += length
-      if (this.#used < partSize) continue
-      yield this.#part
-      this.#part = Buffer.allocUnsafeSlow(partSize)
-      this.#used = 0
+      if (this.#used === partSize) {
+        full.push(this.#part)
+        this.#part = Buffer.allocUnsafeSlow(partSize)
+        this.#used = 0
+      }
     }
+    return full
   }
 
-  *rest(): Iterable<Uint8Array> {
-    if (this.#used > 0) yield this.#part.subarray(0, this.#used)
+  rest(): Uint8Array[] {
+    return this.#used > 0 ? [this.#part.subarray(0, this.#used)] : []
   }
 }
 
@@ -90,7 +94,8 @@ function fieldsOf(entry: ContextEntry): HeaderFields {
 }
 
 function assertInside({ path }: ContextEntry): void {
-  const isPlain = path !== '' && !path.includes('\0') && !path.split('/').some((part) => part === '' || part === '.' || part === '..')
+  const isPlain =
+    path !== '' && !path.includes('\0') && !path.split('/').some((part) => part === '' || part === '.' || part === '..')
   if (!isPlain) {
     throw new MypaasError(`${JSON.stringify(path)} is no path inside of a context.`, { code: 'context' })
   }
