@@ -3,11 +3,16 @@ import { progress } from './render.ts'
 /**
  * Runs work that Ctrl-C (or SIGTERM) asks to end. The work sees the signal and tidies up; pressing again says that it is
  * at it, for ending it there would leave the rest to the next command.
+ * @param options.quiet Says nothing: for work that only shows something.
  */
-export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+export async function interruptible<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  options: { quiet?: boolean } = {},
+): Promise<T> {
   const controller = new AbortController()
   const interrupt = (): void => {
-    progress(controller.signal.aborted ? '\nStill tidying up; what runs keeps running.' : '\nStopping; tidying up …')
+    if (!options.quiet)
+      progress(controller.signal.aborted ? '\nStill tidying up; what runs keeps running.' : '\nStopping; tidying up …')
     controller.abort()
   }
   process.on('SIGINT', interrupt)

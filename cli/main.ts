@@ -22,6 +22,18 @@ const root: Group = {
           about: 'Build a directory and make it the current release of its service',
           load: async () => (await import('./commands/server/deploy.ts')).deploy,
         },
+        logs: {
+          about: 'Show what a service wrote, its releases and replicas merged by time',
+          load: async () => (await import('./commands/server/logs.ts')).logs,
+        },
+        exec: {
+          about: 'Run a command in a running replica: mypaas server exec NAME -- CMD',
+          load: async () => (await import('./commands/server/inside.ts')).exec,
+        },
+        run: {
+          about: 'Run a command in a new container of the current release, removed after',
+          load: async () => (await import('./commands/server/inside.ts')).run,
+        },
         rollback: {
           about: 'Make an older release current again, without a build',
           load: async () => (await import('./commands/server/again.ts')).rollback,
@@ -156,10 +168,13 @@ function help(path: readonly string[], group: Group, rest: readonly string[]): n
   return 0
 }
 
-/** citty does not export its own error class, but its errors are about the call. */
+/** citty does not export its own error class, but its errors are about the call; an abort is what Ctrl-C asked for. */
 function asMypaasError(error: unknown): unknown {
   if (error instanceof Error && error.constructor.name === 'CLIError') {
     return new MypaasError(error.message, { code: 'usage', hint: 'See --help.', cause: error })
+  }
+  if (error instanceof Error && error.name === 'AbortError') {
+    return new MypaasError('Stopped on request.', { code: 'aborted', cause: error })
   }
   return error
 }

@@ -33,7 +33,7 @@ export type Operation = Readonly<{
 
 /** Opens this machine's server for a command, shows its events, and turns Ctrl-C into a signal. */
 export async function operate<T>(
-  args: { wait?: string | undefined; verbose?: boolean | undefined; json?: boolean | undefined },
+  args: { wait?: string | undefined; verbose?: boolean | undefined; json?: boolean | undefined; quiet?: boolean },
   work: (operation: Operation) => Promise<T>,
 ): Promise<T> {
   const waitMs = args.wait === undefined ? 0 : parseDuration(args.wait)
@@ -42,14 +42,17 @@ export async function operate<T>(
   }
   const { openServer } = await import('../src/server/host.ts')
   const show = renderer({ json: args.json === true, verbose: args.verbose === true })
-  return interruptible(async (signal) => {
-    await using server = await openServer()
-    try {
-      return await work({ server, emit: show.event, signal, waitMs, who: me() })
-    } finally {
-      show.end()
-    }
-  })
+  return interruptible(
+    async (signal) => {
+      await using server = await openServer()
+      try {
+        return await work({ server, emit: show.event, signal, waitMs, who: me() })
+      } finally {
+        show.end()
+      }
+    },
+    args.quiet ? { quiet: true } : {},
+  )
 }
 
 /** The release that a word names: `r7` or `7`. @throws {MypaasError} `usage` */

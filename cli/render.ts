@@ -1,5 +1,6 @@
 import { colors } from 'consola/utils'
 import type { DeployEvent } from '../src/deploy/events.ts'
+import type { LogLine } from '../src/deploy/logs.ts'
 import { describe, type Plan } from '../src/deploy/plan.ts'
 import type { BuildEvent } from '../src/docker/index.ts'
 import { MypaasError } from '../src/errors.ts'
@@ -179,6 +180,12 @@ function seconds(ms: number): string {
 }
 
 const { bold, dim, green, red, yellow } = colors
+
+/** What a service wrote: its stdout to ours, its stderr to ours; which replica says it in front. */
+export function printLogLine(line: LogLine, options: { timestamps: boolean }): void {
+  const out = line.stream === 'stderr' ? process.stderr : process.stdout
+  out.write(`${dim(`r${line.release}-${line.replica} |`)} ${options.timestamps ? `${line.at} ` : ''}${line.text}\n`)
+}
 
 /** Rows as lines, columns aligned. */
 export function table(rows: readonly (readonly string[])[]): string[] {

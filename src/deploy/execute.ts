@@ -8,6 +8,7 @@ import { containerConfig, imageName } from './container.ts'
 import type { Emit } from './events.ts'
 import type { Host } from './host.ts'
 import type { ReleaseImage } from './image.ts'
+import { keepLog } from './logs.ts'
 import { describe, fallbackAlias, type Step, type Target } from './plan.ts'
 import { awaitAnswers, awaitReady } from './ready.ts'
 import { readSockets } from './sockets.ts'
@@ -101,7 +102,7 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
     case 'stop':
       return each(step.targets, (target) => stop(target, run))
     case 'remove':
-      return each(step.targets, ({ name }) => docker.containers.remove(name, { force: true }).catch(unlessGone))
+      return each(step.targets, (target) => remove(target, run))
   }
 }
 
@@ -255,6 +256,12 @@ async function stop({ name }: Target, run: Execution): Promise<void> {
   } catch (error) {
     unlessGone(error)
   }
+}
+
+/** What it wrote is kept: why a release failed is often asked after it is gone. */
+async function remove(target: Target, run: Execution): Promise<void> {
+  await keepLog(run.host, run.service, target)
+  await run.host.docker.containers.remove(target.name, { force: true }).catch(unlessGone)
 }
 
 /** Asks the new release for each URL by the router's probe entry, often enough that each replica has its turn. */

@@ -12,6 +12,7 @@ import type { Host } from './host.ts'
 import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
 import { takeLock } from './lock.ts'
+import { pruneLogs } from './logs.ts'
 import { observe } from './observe.ts'
 import { execution, forgetNext, nextRelease, settlement } from './operate.ts'
 import { type Plan, planDeploy, type Settlement, type Step } from './plan.ts'
@@ -131,6 +132,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   emit({ type: 'live', service, release, urls, ms: watch.elapsedMs() })
   await execute(after.clean, { ...run, stopDraining: options.signal })
   await pruneReleases(host, service, [release])
+  await pruneLogs(host, service, host.keepReleases)
   emit({ type: 'done', service, release, ms: watch.elapsedMs(), receipt: watch.receipt(), ...before })
   await record('live')
   return { service, release, urls }

@@ -1,0 +1,57 @@
+import type { CommandDef } from 'citty'
+import type { RunningCommand } from '../../../src/deploy/command.ts'
+import type { Host } from '../../../src/deploy/host.ts'
+import { MypaasError } from '../../../src/errors.ts'
+import { command } from '../../command.ts'
+import { joinTerminal, onTerminal } from '../../terminal.ts'
+
+const name = { type: 'positional', required: true, description: 'The service' } as const
+
+export const exec: CommandDef = command({
+  rest: true,
+  args: {
+    name,
+    replica: { type: 'string', valueHint: 'N', description: 'In which replica (the first that runs)' },
+  },
+  run: ({ args, rawArgs }) =>
+    inside(async (host, tty) => {
+      const { execInService } = await import('../../../src/deploy/command.ts')
+      const replica = args.replica === undefined ? undefined : wholeNumber('replica', args.replica)
+      return execInService(host, args.name, wordsAfter(rawArgs, args.name), { tty, replica })
+    }),
+})
+
+export const run: CommandDef = command({
+  rest: true,
+  args: { name },
+  run: ({ args, rawArgs }) =>
+    inside(async (host, tty) => {
+      const { runInService } = await import('../../../src/deploy/command.ts')
+      return runInService(host, args.name, wordsAfter(rawArgs, args.name), { tty })
+    }),
+})
+
+async function inside(begin: (host: Host, tty: boolean) => Promise<RunningCommand>): Promise<number> {
+  const { openServer } = await import('../../../src/server/host.ts')
+  await using server = await openServer()
+  const tty = onTerminal()
+  await using running = await begin(server.host, tty)
+  // Awaited here: leaving the scope closes what it reads from.
+  return await joinTerminal(running, tty)
+}
+
+/** The command's own words: what stands after the service's name, and after `--` if that is there. */
+function wordsAfter(rawArgs: readonly string[], name: string): readonly string[] {
+  const words = rawArgs.slice(rawArgs.indexOf(name) + 1)
+  const cmd = words[0] === '--' ? words.slice(1) : words
+  if (cmd.length > 0) return cmd
+  throw new MypaasError('The command is missing.', {
+    code: 'usage',
+    hint: `For example: mypaas server exec ${name} -- sh`,
+  })
+}
+
+export function wholeNumber(flag: string, text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text)
+  throw new MypaasError(`--${flag} must be a whole number, not ${text}.`, { code: 'usage' })
+}

@@ -1,0 +1,50 @@
+import type { CommandDef } from 'citty'
+import { MypaasError } from '../../../src/errors.ts'
+import { parseDuration } from '../../../src/units.ts'
+import { command } from '../../command.ts'
+import { operate, releaseNumber } from '../../operate.ts'
+import { printJson, printLogLine } from '../../render.ts'
+import { wholeNumber } from './inside.ts'
+
+export const logs: CommandDef = command({
+  args: {
+    name: { type: 'positional', required: true, description: 'The service' },
+    follow: { type: 'boolean', alias: 'f', description: 'Go on with what is written from now on' },
+    since: {
+      type: 'string',
+      valueHint: 'TIME',
+      description: 'From then on: 10m for ten minutes ago, or 2026-01-31T12:00:00Z',
+    },
+    tail: { type: 'string', alias: 'n', valueHint: 'N', description: 'Only the last N lines' },
+    replica: { type: 'string', valueHint: 'N', description: 'Of one replica only (all)' },
+    release: { type: 'string', valueHint: 'R', description: 'Of one release only (all that are kept)' },
+    timestamps: { type: 'boolean', alias: 't', description: 'Show when each line was written' },
+    json: { type: 'boolean', description: 'Print lines as JSON' },
+  },
+  async run({ args }) {
+    const { serviceLogs } = await import('../../../src/deploy/logs.ts')
+    await operate({ quiet: true }, async ({ server, signal }) => {
+      const lines = serviceLogs(server.host, args.name, {
+        follow: args.follow,
+        since: args.since === undefined ? undefined : sinceDate(args.since),
+        tail: args.tail === undefined ? undefined : wholeNumber('tail', args.tail),
+        replica: args.replica === undefined ? undefined : wholeNumber('replica', args.replica),
+        release: releaseNumber(args.release),
+        signal,
+      })
+      for await (const line of lines) {
+        if (args.json) printJson(line)
+        else printLogLine(line, { timestamps: args.timestamps === true })
+      }
+    })
+  },
+})
+
+function sinceDate(text: string): Date {
+  const ago = parseDuration(text)
+  const date = ago === undefined ? new Date(text) : new Date(Date.now() - ago)
+  if (!Number.isNaN(date.getTime())) return date
+  throw new MypaasError(`--since must be a time such as 10m, 2h or 2026-01-31T12:00:00Z, not ${text}.`, {
+    code: 'usage',
+  })
+}

@@ -1,0 +1,50 @@
+import type { RunningCommand } from '../src/deploy/command.ts'
+
+/** Whether both ends are a terminal, so that the command gets one, too. */
+export function onTerminal(): boolean {
+  return process.stdin.isTTY === true && process.stdout.isTTY === true
+}
+
+/**
+ * Joins this process's input and output to a command: keys as they are typed on a terminal (Ctrl-C goes to the command),
+ * else bytes to the end of the input.
+ * @returns the command's exit code
+ */
+export async function joinTerminal({ stream }: RunningCommand, tty: boolean): Promise<number> {
+  const { stdin, stdout, stderr } = process
+  const resize = (): void => {
+    // A command that has ended has no terminal to resize any more.
+    stream.resize({ rows: stdout.rows, columns: stdout.columns }).catch(() => {})
+  }
+  if (tty) {
+    stdin.setRawMode(true)
+    stdout.on('resize', resize)
+    resize()
+  }
+  const forward = (chunk: Buffer): void => {
+    if (!stream.stdin.write(chunk)) {
+      stdin.pause()
+      stream.stdin.once('drain', () => stdin.resume())
+    }
+  }
+  const end = (): void => {
+    stream.end().catch(() => {})
+  }
+  stdin.on('data', forward)
+  stdin.on('end', end)
+  try {
+    for await (const { stream: to, data } of stream) {
+      const out = to === 'stderr' ? stderr : stdout
+      if (!out.write(data)) await new Promise((resolve) => out.once('drain', resolve))
+    }
+    return await stream.exitCode()
+  } finally {
+    stdin.off('data', forward)
+    stdin.off('end', end)
+    stdin.pause()
+    if (tty) {
+      stdin.setRawMode(false)
+      stdout.off('resize', resize)
+    }
+  }
+}

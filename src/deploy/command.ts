@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto'
+import { type InteractiveStream, NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { sampleEnvironment } from '../service/environment.ts'
+import { containerConfig, imageName } from './container.ts'
+import type { Host } from './host.ts'
+import { releaseImage } from './image.ts'
+import { observe } from './observe.ts'
+import { journalOf } from './operate.ts'
+import { prepareMounts, prepareVolumes } from './volumes.ts'
+
+/** A command that runs and can be talked to; disposing of it lets go of it (and removes the container that `run` made). */
+export type RunningCommand = Readonly<{ stream: InteractiveStream }> & AsyncDisposable
+
+export type CommandOptions = Readonly<{ tty: boolean; signal?: AbortSignal | undefined }>
+
+/**
+ * Starts a command in a running replica.
+ * @param options.replica Which; the first that runs unless given.
+ * @throws {MypaasError} `failed` when no such replica runs
+ */
+export async function execInService(
+  host: Host,
+  service: string,
+  cmd: readonly string[],
+  options: CommandOptions & { replica?: number | undefined },
+): Promise<RunningCommand> {
+  const journal = await journalOf(host, service)
+  const { replicas } = await observe(host, service)
+  const running = replicas.filter(({ release, state }) => release === journal.current?.release && state === 'running')
+  const chosen = running.find(({ replica }) => options.replica === undefined || replica === options.replica)
+  if (!chosen) {
+    const which = options.replica === undefined ? 'No replica' : `No replica ${options.replica}`
+    throw new MypaasError(`${which} of ${service} runs.`, {
+      code: 'failed',
+      hint:
+        running.length > 0
+          ? `There are ${running.map(({ replica }) => replica).join(', ')}.`
+          : 'See mypaas server status',
+    })
+  }
+  const { Id } = await host.docker.exec.create(chosen.name, {
+    Cmd: [...cmd],
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+    Tty: options.tty,
+  })
+  const stream = await host.docker.exec.start(Id, { tty: options.tty, signal: options.signal })
+  return { stream, [Symbol.asyncDispose]: async () => stream.close() }
+}
+
+/**
+ * Runs a command in a new container of the current release, with its image, variables, mounts and limits, but without its
+ * ports, its name on the network and its URLs. Removed when it has ended, or when it is let go of.
+ */
+export async function runInService(
+  host: Host,
+  service: string,
+  cmd: readonly string[],
+  options: CommandOptions,
+): Promise<RunningCommand> {
+  const { current } = await journalOf(host, service)
+  if (!current) {
+    throw new MypaasError(`No release of ${service} was ever live here.`, { code: 'usage', hint: 'Deploy it first.' })
+  }
+  const { spec, release } = current
+  const image = await releaseImage(host, service, release)
+  await prepareVolumes(host, spec)
+  const config = containerConfig({
+    spec: { ...spec, publish: [] },
+    release,
+    replica: 1,
+    server: host.server,
+    prefix: host.prefix,
+    network: host.network,
+    home: host.home,
+    image: imageName(host.prefix, service, release),
+    bringsInit: image.bringsInit,
+    environment: sampleEnvironment(spec, host.secrets(service)),
+    logBytes: host.logBytes,
+  })
+  const name = `${host.prefix}${service}-run-${randomBytes(4).toString('hex')}`
+  const { Id } = await host.docker.containers.create(
+    {
+      ...config,
+      Env: (config.Env ?? []).map((variable) =>
+        variable.startsWith('MYPAAS_CONTAINER=') ? `MYPAAS_CONTAINER=${name}` : variable,
+      ),
+      Labels: { 'mypaas.server': host.server, 'mypaas.role': 'run', 'mypaas.run.service': service },
+      Cmd: [...cmd],
+      OpenStdin: true,
+      StdinOnce: true,
+      AttachStdin: true,
+      AttachStdout: true,
+      AttachStderr: true,
+      Tty: options.tty,
+      NetworkingConfig: { EndpointsConfig: { [host.network]: {} } },
+    },
+    { name },
+  )
+  const remove = async (): Promise<void> => {
+    await host.docker.containers.remove(Id, { force: true }).catch((error: unknown) => {
+      if (!(error instanceof NotFoundError)) throw error
+    })
+  }
+  try {
+    await prepareMounts(host, spec, Id, image.user)
+    const stream = await host.docker.containers.attach(Id, { stdin: true, tty: options.tty, signal: options.signal })
+    await host.docker.containers.start(Id)
+    return {
+      stream,
+      async [Symbol.asyncDispose](): Promise<void> {
+        stream.close()
+        await remove()
+      },
+    }
+  } catch (error) {
+    await remove()
+    throw error
+  }
+}
