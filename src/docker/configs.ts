@@ -14,7 +14,7 @@ export class Configs {
    * Lists configs, without their data. @param options.filters `id`, `label`, `name`, `names`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Config/operation/ConfigList
    */
-  list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Config[]> {
+  async list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Config[]> {
     return this.#engine.json({
       method: 'GET',
       path: '/configs',
@@ -28,7 +28,7 @@ export class Configs {
    * @throws {ConflictError} when the name is taken
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Config/operation/ConfigCreate
    */
-  create(spec: ConfigSpec, options: CallOptions = {}): Promise<{ ID: string }> {
+  async create(spec: ConfigSpec, options: CallOptions = {}): Promise<{ ID: string }> {
     return this.#engine.json({ method: 'POST', path: '/configs/create', json: spec, options })
   }
 
@@ -36,7 +36,7 @@ export class Configs {
    * One config.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Config/operation/ConfigInspect
    */
-  inspect(id: string, options: CallOptions = {}): Promise<Config> {
+  async inspect(id: string, options: CallOptions = {}): Promise<Config> {
     return this.#engine.json({ method: 'GET', path: path`/configs/${id}`, options })
   }
 

@@ -36,7 +36,7 @@ export class Containers {
    * Lists containers, newest first; running ones unless `all` is set.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerList
    */
-  list(options: ContainerListOptions = {}): Promise<ContainerSummary[]> {
+  async list(options: ContainerListOptions = {}): Promise<ContainerSummary[]> {
     const { all, limit, size, filters } = options
     const query = { all, limit, size, filters: filtersJson(filters) }
     return this.#engine.json({ method: 'GET', path: '/containers/json', query, options })
@@ -48,7 +48,10 @@ export class Containers {
    * @throws {ConflictError} when the name is taken
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerCreate
    */
-  create(config: ContainerConfig, options: ContainerCreateOptions = {}): Promise<{ Id: string; Warnings: string[] }> {
+  async create(
+    config: ContainerConfig,
+    options: ContainerCreateOptions = {},
+  ): Promise<{ Id: string; Warnings: string[] }> {
     const { name, platform } = options
     const endpoints = Object.keys(config.NetworkingConfig?.EndpointsConfig ?? {}).length
     return this.#engine.json({
@@ -70,7 +73,7 @@ export class Containers {
    * @throws {NotFoundError}
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerInspect
    */
-  inspect(id: string, options: { size?: boolean | undefined } & CallOptions = {}): Promise<ContainerInspect> {
+  async inspect(id: string, options: { size?: boolean | undefined } & CallOptions = {}): Promise<ContainerInspect> {
     return this.#engine.json({
       method: 'GET',
       path: path`/containers/${id}/json`,
@@ -84,7 +87,7 @@ export class Containers {
    * @throws {ConflictError} when it does not run
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerTop
    */
-  top(id: string, options: { psArgs?: string | undefined } & CallOptions = {}): Promise<ContainerTop> {
+  async top(id: string, options: { psArgs?: string | undefined } & CallOptions = {}): Promise<ContainerTop> {
     const query = { ps_args: options.psArgs }
     return this.#engine.json({ method: 'GET', path: path`/containers/${id}/top`, query, options })
   }
@@ -124,7 +127,7 @@ export class Containers {
    * One measurement of what a container uses. Takes one to two seconds, for the CPU's share, unless `oneShot` is set.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerStats
    */
-  stats(id: string, options: { oneShot?: boolean | undefined } & CallOptions = {}): Promise<ContainerStats> {
+  async stats(id: string, options: { oneShot?: boolean | undefined } & CallOptions = {}): Promise<ContainerStats> {
     const query = { stream: false, 'one-shot': options.oneShot }
     const since = [['oneShot of containers.stats', '1.41', options.oneShot]] as const
     return this.#engine.json({ method: 'GET', path: path`/containers/${id}/stats`, query, since, options })
@@ -200,7 +203,11 @@ export class Containers {
    * Changes limits and the restart policy; what is not named stays.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerUpdate
    */
-  update(id: string, changes: ContainerUpdate, options: CallOptions = {}): Promise<{ Warnings: string[] | null }> {
+  async update(
+    id: string,
+    changes: ContainerUpdate,
+    options: CallOptions = {},
+  ): Promise<{ Warnings: string[] | null }> {
     const since = sinceOf(containerUpdateSince, changes)
     return this.#engine.json({ method: 'POST', path: path`/containers/${id}/update`, json: changes, since, options })
   }
@@ -350,7 +357,7 @@ export class Containers {
    * Removes all containers that do not run. @param options.filters `label`, `until`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerPrune
    */
-  prune(
+  async prune(
     options: { filters?: Filters | undefined } & CallOptions = {},
   ): Promise<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }> {
     const query = { filters: filtersJson(options.filters) }
@@ -361,7 +368,7 @@ export class Containers {
    * Makes an image of a container's file system. @param options.pause freeze it meanwhile; default yes
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageCommit
    */
-  commit(id: string, options: CommitOptions = {}): Promise<{ Id: string }> {
+  async commit(id: string, options: CommitOptions = {}): Promise<{ Id: string }> {
     const { repo, tag, comment, author, pause, changes, config } = options
     const query = { container: id, repo, tag, comment, author, pause, changes }
     return this.#engine.json({ method: 'POST', path: '/commit', query, json: config, long: true, options })
@@ -498,6 +505,13 @@ export type ExecRunOptions = {
 export type Download = AsyncIterableIterator<Buffer> & { cancel(): void }
 
 async function readExit(body: AsyncIterable<Buffer>, id: string): Promise<ContainerExit> {
-  for await (const exit of jsonLines<ContainerExit>(body, `Waiting for container ${id}`)) return exit
-  throw new ProtocolError(`The engine ended the wait for container ${id} without a result.`)
+  const exits = jsonLines<ContainerExit>(body, `Waiting for container ${id}`)
+  const { value } = await exits.next()
+  if (typeof value?.StatusCode !== 'number') {
+    await exits.return(undefined)
+    throw new ProtocolError(`The engine ended the wait for container ${id} without a result.`)
+  }
+  // To the end, so that the connection can be used again; the result counts, whatever follows.
+  void exits.next().catch(() => {})
+  return value
 }

@@ -60,7 +60,7 @@ async function* read(body: OpenAnswer['body']): AsyncGenerator<Line> {
     if (!parsed) continue
     const text = line.toString()
     // A number can't hold nanoseconds since 1970.
-    const digits = /(?<!\\)"timeNano":(\d+)/.exec(text)?.[1] ?? `${parsed.time}000000000`
+    const digits = /(?<!\\)"timeNano":(\d+)/.exec(text)?.[1] ?? `${parsed.time ?? 0}000000000`
     const nanos = BigInt(digits)
     yield { text, nanos, event: { ...parsed, at: formatNanos(nanos) } }
   }

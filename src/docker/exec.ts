@@ -17,7 +17,7 @@ export class Exec {
    * @throws {ConflictError} when the container does not run
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Exec/operation/ContainerExec
    */
-  create(container: string, config: ExecConfig, options: CallOptions = {}): Promise<{ Id: string }> {
+  async create(container: string, config: ExecConfig, options: CallOptions = {}): Promise<{ Id: string }> {
     const since = [['ConsoleSize', '1.42', config.ConsoleSize ?? undefined]] as const
     return this.#engine.json({
       method: 'POST',
@@ -67,7 +67,7 @@ export class Exec {
    * Whether a command runs, and how it ended.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Exec/operation/ExecInspect
    */
-  inspect(id: string, options: CallOptions = {}): Promise<ExecInspect> {
+  async inspect(id: string, options: CallOptions = {}): Promise<ExecInspect> {
     return this.#engine.json({ method: 'GET', path: path`/exec/${id}/json`, options })
   }
 

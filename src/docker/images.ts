@@ -28,7 +28,7 @@ export class Images {
    * Lists images, newest first.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageList
    */
-  list(options: ImageListOptions = {}): Promise<ImageSummary[]> {
+  async list(options: ImageListOptions = {}): Promise<ImageSummary[]> {
     const { all, filters, digests, sharedSize, manifests, identity } = options
     const query = { all, filters: filtersJson(filters), digests, 'shared-size': sharedSize, manifests, identity }
     const since = [
@@ -130,7 +130,7 @@ export class Images {
    * @throws {NotFoundError}
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageInspect
    */
-  inspect(name: string, options: ImageInspectOptions = {}): Promise<ImageInspect> {
+  async inspect(name: string, options: ImageInspectOptions = {}): Promise<ImageInspect> {
     const { manifests, platform } = options
     const query = { manifests, platform: platformJson(platform) }
     const since = [
@@ -144,7 +144,7 @@ export class Images {
    * The in-toto statements that are attached to an image. Since API 1.55.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageAttestations
    */
-  attestations(name: string, options: AttestationOptions = {}): Promise<AttestationStatement[]> {
+  async attestations(name: string, options: AttestationOptions = {}): Promise<AttestationStatement[]> {
     const query = { platform: platformJson(options.platform), type: options.types, statement: options.statement }
     const since = [['images.attestations', '1.55', true]] as const
     return this.#engine.json({ method: 'GET', path: path`/images/${name}/attestations`, query, since, options })
@@ -154,7 +154,10 @@ export class Images {
    * The layers of an image, newest first, and what made them.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageHistory
    */
-  history(name: string, options: { platform?: Platform | undefined } & CallOptions = {}): Promise<ImageHistoryEntry[]> {
+  async history(
+    name: string,
+    options: { platform?: Platform | undefined } & CallOptions = {},
+  ): Promise<ImageHistoryEntry[]> {
     const { platform } = options
     const since = [['platform of images.history', '1.48', platform]] as const
     const query = { platform: platformJson(platform) }
@@ -197,7 +200,7 @@ export class Images {
    * @throws {ConflictError} when a container uses it
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageDelete
    */
-  remove(name: string, options: ImageRemoveOptions = {}): Promise<ImageRemoval[]> {
+  async remove(name: string, options: ImageRemoveOptions = {}): Promise<ImageRemoval[]> {
     const { force, noprune, platforms } = options
     const query = { force, noprune, platforms: platforms?.map((platform) => JSON.stringify(platform)) }
     const since = [['platforms of images.remove', '1.50', platforms]] as const
@@ -208,7 +211,7 @@ export class Images {
    * Looks for images on Docker Hub. @param options.filters `is-official`, `stars`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageSearch
    */
-  search(
+  async search(
     term: string,
     options: { limit?: number | undefined; filters?: Filters | undefined } & CallOptions = {},
   ): Promise<ImageSearchResult[]> {
@@ -220,7 +223,7 @@ export class Images {
    * Removes the images that have no name; with the filter `{ dangling: ['false'] }` all that no container uses.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImagePrune
    */
-  prune(
+  async prune(
     options: { filters?: Filters | undefined } & CallOptions = {},
   ): Promise<{ ImagesDeleted: ImageRemoval[] | null; SpaceReclaimed: number }> {
     const query = { filters: filtersJson(options.filters) }

@@ -16,7 +16,7 @@ export class Networks {
    * Lists networks. @param options.filters `dangling`, `driver`, `id`, `label`, `name`, `scope`, `type`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Network/operation/NetworkList
    */
-  list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Network[]> {
+  async list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Network[]> {
     const query = { filters: filtersJson(options.filters) }
     return this.#engine.json({ method: 'GET', path: '/networks', query, options })
   }
@@ -26,7 +26,7 @@ export class Networks {
    * @throws {NotFoundError}
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Network/operation/NetworkInspect
    */
-  inspect(id: string, options: NetworkInspectOptions = {}): Promise<NetworkInspect> {
+  async inspect(id: string, options: NetworkInspectOptions = {}): Promise<NetworkInspect> {
     const { verbose, scope } = options
     return this.#engine.json({ method: 'GET', path: path`/networks/${id}`, query: { verbose, scope }, options })
   }
@@ -36,7 +36,7 @@ export class Networks {
    * @throws {ConflictError} when the name is taken (engines before 25 make a second one of that name)
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Network/operation/NetworkCreate
    */
-  create(config: NetworkConfig, options: CallOptions = {}): Promise<{ Id: string; Warning: string }> {
+  async create(config: NetworkConfig, options: CallOptions = {}): Promise<{ Id: string; Warning: string }> {
     const since = sinceOf(networkConfigSince, config)
     return this.#engine.json({ method: 'POST', path: '/networks/create', json: config, since, options })
   }
@@ -78,7 +78,9 @@ export class Networks {
    * Removes all networks that no container is on. @param options.filters `label`, `until`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Network/operation/NetworkPrune
    */
-  prune(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<{ NetworksDeleted: string[] | null }> {
+  async prune(
+    options: { filters?: Filters | undefined } & CallOptions = {},
+  ): Promise<{ NetworksDeleted: string[] | null }> {
     const query = { filters: filtersJson(options.filters) }
     return this.#engine.json({ method: 'POST', path: '/networks/prune', query, long: true, options })
   }

@@ -14,7 +14,7 @@ export class Nodes {
    * Lists nodes. @param options.filters `id`, `label`, `membership`, `name`, `node.label`, `role`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Node/operation/NodeList
    */
-  list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Node[]> {
+  async list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Node[]> {
     return this.#engine.json({
       method: 'GET',
       path: '/nodes',
@@ -27,7 +27,7 @@ export class Nodes {
    * One node.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Node/operation/NodeInspect
    */
-  inspect(id: string, options: CallOptions = {}): Promise<Node> {
+  async inspect(id: string, options: CallOptions = {}): Promise<Node> {
     return this.#engine.json({ method: 'GET', path: path`/nodes/${id}`, options })
   }
 

@@ -18,7 +18,7 @@ export class Plugins {
    * Lists plugins. @param options.filters `capability`, `enable`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Plugin/operation/PluginList
    */
-  list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Plugin[]> {
+  async list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Plugin[]> {
     return this.#engine.json({
       method: 'GET',
       path: '/plugins',
@@ -61,7 +61,7 @@ export class Plugins {
    * One plugin.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Plugin/operation/PluginInspect
    */
-  inspect(name: string, options: CallOptions = {}): Promise<Plugin> {
+  async inspect(name: string, options: CallOptions = {}): Promise<Plugin> {
     return this.#engine.json({ method: 'GET', path: path`/plugins/${name}/json`, options })
   }
 

@@ -50,6 +50,7 @@ export class ConnectionPool {
     clearInterval(this.#sweeper)
     for (const exchange of this.#waiting.splice(0)) exchange.abort(error)
     for (const connection of [...this.#open]) connection.destroy(error)
+    this.#open.clear()
     this.#idle.length = 0
   }
 
@@ -366,9 +367,17 @@ class Connection implements ResponseHandler {
 
   async #upload(body: AsyncIterable<Uint8Array>, exchange: Exchange): Promise<void> {
     const socket = this.#socket
+    const source = body[Symbol.asyncIterator]()
+    const stopped = () => this.#answered || exchange.over || socket.destroyed
     try {
-      for await (const chunk of body) {
-        if (this.#answered || exchange.over || socket.destroyed) return
+      while (!stopped()) {
+        const { value: chunk, done } = await source.next()
+        if (stopped()) break
+        if (done) {
+          socket.write('0\r\n\r\n', 'latin1')
+          this.#sending = false
+          return
+        }
         if (chunk.length === 0) continue
         socket.cork()
         socket.write(`${chunk.length.toString(16)}\r\n`, 'latin1')
@@ -379,9 +388,7 @@ class Connection implements ResponseHandler {
         })
         exchange.receiver.onActivity?.()
       }
-      if (this.#answered || exchange.over || socket.destroyed) return
-      socket.write('0\r\n\r\n', 'latin1')
-      this.#sending = false
+      await source.return?.()
     } catch (error) {
       exchange.abort(error as Error)
     }

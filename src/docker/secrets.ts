@@ -14,7 +14,7 @@ export class Secrets {
    * Lists secrets, without their data. @param options.filters `id`, `label`, `name`, `names`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Secret/operation/SecretList
    */
-  list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Secret[]> {
+  async list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Secret[]> {
     return this.#engine.json({
       method: 'GET',
       path: '/secrets',
@@ -28,7 +28,7 @@ export class Secrets {
    * @throws {ConflictError} when the name is taken
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Secret/operation/SecretCreate
    */
-  create(spec: SecretSpec, options: CallOptions = {}): Promise<{ ID: string }> {
+  async create(spec: SecretSpec, options: CallOptions = {}): Promise<{ ID: string }> {
     return this.#engine.json({ method: 'POST', path: '/secrets/create', json: spec, options })
   }
 
@@ -36,7 +36,7 @@ export class Secrets {
    * One secret, without its data.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Secret/operation/SecretInspect
    */
-  inspect(id: string, options: CallOptions = {}): Promise<Secret> {
+  async inspect(id: string, options: CallOptions = {}): Promise<Secret> {
     return this.#engine.json({ method: 'GET', path: path`/secrets/${id}`, options })
   }
 

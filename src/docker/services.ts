@@ -21,7 +21,7 @@ export class Services {
    * @param options.status also how many tasks run. Since API 1.41
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Service/operation/ServiceList
    */
-  list(
+  async list(
     options: { filters?: Filters | undefined; status?: boolean | undefined } & CallOptions = {},
   ): Promise<Service[]> {
     const query = { filters: filtersJson(options.filters), status: options.status }
@@ -47,7 +47,7 @@ export class Services {
    * One service. @param options.insertDefaults fill in what the spec leaves out
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Service/operation/ServiceInspect
    */
-  inspect(id: string, options: { insertDefaults?: boolean | undefined } & CallOptions = {}): Promise<Service> {
+  async inspect(id: string, options: { insertDefaults?: boolean | undefined } & CallOptions = {}): Promise<Service> {
     const query = { insertDefaults: options.insertDefaults }
     return this.#engine.json({ method: 'GET', path: path`/services/${id}`, query, options })
   }

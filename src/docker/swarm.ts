@@ -15,7 +15,7 @@ export class Swarm {
    * @throws {UnavailableError} when the engine is no swarm manager
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Swarm/operation/SwarmInspect
    */
-  inspect(options: CallOptions = {}): Promise<SwarmInspect> {
+  async inspect(options: CallOptions = {}): Promise<SwarmInspect> {
     return this.#engine.json({ method: 'GET', path: '/swarm', options })
   }
 
@@ -23,7 +23,7 @@ export class Swarm {
    * Starts a swarm. @returns the id of this node
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Swarm/operation/SwarmInit
    */
-  init(config: SwarmInitRequest = {}, options: CallOptions = {}): Promise<string> {
+  async init(config: SwarmInitRequest = {}, options: CallOptions = {}): Promise<string> {
     return this.#engine.json({ method: 'POST', path: '/swarm/init', json: config, long: true, options })
   }
 
@@ -59,7 +59,7 @@ export class Swarm {
    * The key that unlocks a manager after its restart.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Swarm/operation/SwarmUnlockkey
    */
-  unlockKey(options: CallOptions = {}): Promise<{ UnlockKey: string }> {
+  async unlockKey(options: CallOptions = {}): Promise<{ UnlockKey: string }> {
     return this.#engine.json({ method: 'GET', path: '/swarm/unlockkey', options })
   }
 

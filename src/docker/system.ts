@@ -28,7 +28,7 @@ export class System {
    * What the engine is, how it is set up, and what it runs.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemInfo
    */
-  info(options: CallOptions = {}): Promise<SystemInfo> {
+  async info(options: CallOptions = {}): Promise<SystemInfo> {
     return this.#engine.json({ method: 'GET', path: '/info', options })
   }
 
@@ -36,7 +36,7 @@ export class System {
    * Versions of the engine and its parts.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemVersion
    */
-  version(options: CallOptions = {}): Promise<SystemVersion> {
+  async version(options: CallOptions = {}): Promise<SystemVersion> {
     return this.#engine.json({ method: 'GET', path: '/version', options })
   }
 
@@ -64,7 +64,7 @@ export class System {
    * (256 events), and without doubles. Ends at `until`, or when the reader stops.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemEvents
    */
-  events(options: EventOptions = {}): AsyncGenerator<EngineEvent, void> {
+  async events(options: EventOptions = {}): AsyncGenerator<EngineEvent, void> {
     return events(this.#engine, options)
   }
 

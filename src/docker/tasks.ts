@@ -17,7 +17,7 @@ export class Tasks {
    * Lists tasks. @param options.filters `desired-state`, `id`, `label`, `name`, `node`, `service`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Task/operation/TaskList
    */
-  list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Task[]> {
+  async list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Task[]> {
     return this.#engine.json({
       method: 'GET',
       path: '/tasks',
@@ -30,7 +30,7 @@ export class Tasks {
    * One task.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Task/operation/TaskInspect
    */
-  inspect(id: string, options: CallOptions = {}): Promise<Task> {
+  async inspect(id: string, options: CallOptions = {}): Promise<Task> {
     return this.#engine.json({ method: 'GET', path: path`/tasks/${id}`, options })
   }
 

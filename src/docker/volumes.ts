@@ -15,7 +15,7 @@ export class Volumes {
    * Lists volumes. @param options.filters `dangling`, `driver`, `label`, `name`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Volume/operation/VolumeList
    */
-  list(
+  async list(
     options: { filters?: Filters | undefined } & CallOptions = {},
   ): Promise<{ Volumes: Volume[] | null; Warnings: string[] | null }> {
     const query = { filters: filtersJson(options.filters) }
@@ -27,7 +27,7 @@ export class Volumes {
    * @throws {ConflictError} when the name is taken by a volume of another driver
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Volume/operation/VolumeCreate
    */
-  create(config: VolumeConfig = {}, options: CallOptions = {}): Promise<Volume> {
+  async create(config: VolumeConfig = {}, options: CallOptions = {}): Promise<Volume> {
     const since = sinceOf(volumeConfigSince, config)
     return this.#engine.json({ method: 'POST', path: '/volumes/create', json: config, since, options })
   }
@@ -37,7 +37,7 @@ export class Volumes {
    * @throws {NotFoundError}
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Volume/operation/VolumeInspect
    */
-  inspect(name: string, options: CallOptions = {}): Promise<Volume> {
+  async inspect(name: string, options: CallOptions = {}): Promise<Volume> {
     return this.#engine.json({ method: 'GET', path: path`/volumes/${name}`, options })
   }
 
@@ -75,7 +75,7 @@ export class Volumes {
    * Removes the volumes that no container uses; since API 1.42 only the nameless ones, unless `filters` has `all`.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Volume/operation/VolumePrune
    */
-  prune(
+  async prune(
     options: { filters?: Filters | undefined } & CallOptions = {},
   ): Promise<{ VolumesDeleted: string[] | null; SpaceReclaimed: number }> {
     const query = { filters: filtersJson(options.filters) }
