@@ -58,14 +58,24 @@ export type ServiceFiles = Readonly<{
   files?: Readonly<Record<string, string | Uint8Array>>
 }>
 
+export type WorldOptions = Readonly<{
+  /** Another engine than this machine's, as in `DOCKER_HOST`. */
+  engine?: string
+  /** A directory of its own to live in, which is removed as well. Default: one in the system's. */
+  home?: string
+  /** The command line's compiled `main.js`, from `compiledProgram()`. Default: the sources. */
+  program?: string
+}>
+
 /**
  * A mypaas of one test's own: a home, an instance name, ports, services, requests through its router. Whatever it made
  * is gone after the test, also when that failed: containers, networks, volumes, images, processes, files.
  */
-export async function world(t: TestContext): Promise<World> {
-  const home = await mkdtemp(join(tmpdir(), 'mypaas-test-'))
+export async function world(t: Pick<TestContext, 'after'>, options: WorldOptions = {}): Promise<World> {
+  const home = options.home ?? (await mkdtemp(join(tmpdir(), 'mypaas-test-')))
   const instance = `t${randomName(5)}`
-  const made = new World(home, instance, { http: await freePort(), https: await freePort(), admin: await freePort() })
+  const ports = { http: await freePort(), https: await freePort(), admin: await freePort() }
+  const made = new World(home, instance, ports, options)
   t.after(() => made.remove())
   await noteForTheLeftoverCheck({ instance, home })
   return made
@@ -75,12 +85,20 @@ export class World {
   readonly home: string
   readonly instance: string
   readonly ports: Readonly<{ http: number; https: number; admin: number }>
-  readonly docker: Docker = new Docker()
+  readonly docker: Docker
+  readonly #options: WorldOptions
 
-  constructor(home: string, instance: string, ports: { http: number; https: number; admin: number }) {
+  constructor(
+    home: string,
+    instance: string,
+    ports: { http: number; https: number; admin: number },
+    options: WorldOptions = {},
+  ) {
     this.home = home
     this.instance = instance
     this.ports = ports
+    this.docker = new Docker({ host: options.engine })
+    this.#options = options
   }
 
   /** `mypaas server init` with this world's name and ports. @throws with the command's output unless it exits with 0 */
@@ -90,7 +108,7 @@ export class World {
     return this.ok(['server', 'init', '--local', '--instance', this.instance, ...ports, '--yes', ...more])
   }
 
-  /** Runs the command line from source, in the world's home. */
+  /** Runs the command line, in the world's home. */
   cli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
     return this.spawnCli(args, options).result
   }
@@ -105,7 +123,8 @@ export class World {
 
   /** As `cli`, for tests that read the output as it comes, or that send signals. */
   spawnCli(args: readonly string[], options: CliOptions = {}): RunningCli {
-    const child = spawn(process.execPath, ['--import', tsx, main, ...args], {
+    const program = this.#options.program === undefined ? ['--import', tsx, main] : [this.#options.program]
+    const child = spawn(process.execPath, [...program, ...args], {
       cwd: options.cwd ?? this.home,
       env: this.environment(options.env),
       stdio: 'pipe',
@@ -212,7 +231,8 @@ export class World {
     const own = Object.fromEntries(
       Object.entries(inherited).filter(([key]) => !key.startsWith('MYPAAS_') || key === run),
     )
-    return { ...own, HOME: this.home, [mark]: this.instance, ...more }
+    const engine = this.#options.engine === undefined ? {} : { DOCKER_HOST: this.#options.engine }
+    return { ...own, HOME: this.home, ...engine, [mark]: this.instance, ...more }
   }
 
   async #id(): Promise<string | undefined> {
