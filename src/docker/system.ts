@@ -64,7 +64,7 @@ export class System {
    * (256 events), and without doubles. Ends at `until`, or when the reader stops.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemEvents
    */
-  async events(options: EventOptions = {}): AsyncGenerator<EngineEvent, void> {
+  events(options: EventOptions = {}): AsyncGenerator<EngineEvent, void> {
     return events(this.#engine, options)
   }
 
@@ -72,7 +72,7 @@ export class System {
    * How much disk is used, and for what.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/System/operation/SystemDataUsage
    */
-  df(options: DiskUsageOptions = {}): Promise<DiskUsage> {
+  async df(options: DiskUsageOptions = {}): Promise<DiskUsage> {
     const { types, verbose } = options
     const since = [
       ['types of system.df', '1.42', types],
