@@ -1,12 +1,12 @@
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
+import { takeLock } from '../lock.ts'
 import { sampleEnvironment } from '../service/environment.ts'
 import type { Emit } from './events.ts'
 import type { Execution, ReleaseFacts } from './execute.ts'
 import type { Host } from './host.ts'
 import { keptReleases, releaseImage } from './image.ts'
 import { type Journal, readJournal, writeJournal } from './journal.ts'
-import { takeLock } from './lock.ts'
 import { observe } from './observe.ts'
 import { type Settlement, settle } from './plan.ts'
 

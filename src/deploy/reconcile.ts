@@ -49,6 +49,7 @@ export async function reconcileAll(
     }
   }
   await Promise.all(Array.from({ length: 8 }, worker))
+  await host.router.readmit({ signal: options.signal })
   return { reconciled: reconciled.sort((a, b) => (a.service < b.service ? -1 : 1)), failed }
 }
 

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { BuildError, type BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { takeLock } from '../lock.ts'
 import { sampleEnvironment } from '../service/environment.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { refuseClashes } from './claims.ts'
@@ -11,7 +12,6 @@ import { type HistoryEntry, type ReleaseAction, recordRelease } from './history.
 import type { Host } from './host.ts'
 import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
-import { takeLock } from './lock.ts'
 import { pruneLogs } from './logs.ts'
 import { observe } from './observe.ts'
 import { execution, forgetNext, nextRelease, settlement } from './operate.ts'
@@ -131,6 +131,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   }
   emit({ type: 'live', service, release, urls, ms: watch.elapsedMs() })
   await execute(after.clean, { ...run, stopDraining: options.signal })
+  await host.router.readmit()
   await pruneReleases(host, service, [release])
   await pruneLogs(host, service, host.keepReleases)
   emit({ type: 'done', service, release, ms: watch.elapsedMs(), receipt: watch.receipt(), ...before })

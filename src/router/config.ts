@@ -12,6 +12,8 @@ export type RoutedRelease = Readonly<{
   fallback?: Readonly<{ upstream: string; port: number }>
   /** Takes dead replicas out of rotation; only where a service scales. */
   healthcheck?: HealthCheck
+  /** Upstreams that were down when the file was last written: Traefik takes every server in it for up at first. */
+  out?: readonly string[]
 }>
 
 /** What the router must know of one service: a value, compiled to one file by {@link serviceFile}. */
@@ -132,7 +134,9 @@ function priority(url: ServiceUrl): number {
 }
 
 function loadBalancer(release: RoutedRelease, holding: boolean): unknown {
-  const servers = release.upstreams.map((upstream) => ({ url: `http://${upstream}:${release.port}` }))
+  const servers = release.upstreams
+    .filter((upstream) => !release.out?.includes(upstream))
+    .map((upstream) => ({ url: `http://${upstream}:${release.port}` }))
   if (release.fallback) servers.push({ url: `http://${release.fallback.upstream}:${release.fallback.port}` })
   const { healthcheck } = release
   return {

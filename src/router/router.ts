@@ -19,6 +19,13 @@ export interface Router {
   current(service: string): Promise<FoundRoutes>
 
   /**
+   * Lets replicas have requests again that were kept out because they were down, where they answer their health check
+   * now. A change of any route keeps those out that are down at the time.
+   * @returns the services for which something changed
+   */
+  readmit(options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]>
+
+  /**
    * One GET of `url` through the router to a release that may have no traffic yet.
    * @returns the status, or the error text of a connection that broke
    */

@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Docker } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
+import { takeLock } from '../lock.ts'
+import { containerName } from '../service/names.ts'
 import type { ServiceUrl } from '../service/spec.ts'
 import {
   probeHeader,
@@ -23,6 +25,9 @@ export type TraefikOptions = Readonly<{
   directory: string
   container: string
   gate: string
+  /** The network on which this machine reaches replicas, and what their names begin with. */
+  network: string
+  prefix: string
   /** The address and ports on this machine that the router is published on. */
   address: string
   httpPort: number
@@ -36,6 +41,7 @@ export type TraefikOptions = Readonly<{
 
 const confirmTimeoutMs = 5_000
 const confirmPollMs = 20
+const lockWaitMs = 30_000
 const requestTimeoutMs = 10_000
 
 /**
@@ -55,25 +61,29 @@ export class TraefikRouter implements Router {
   }
 
   async apply(routes: ServiceRoutes, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    const { content, revision } = serviceFile(routes, this.#options.settings)
-    const file = this.#file(routes.service)
+    await using _ = await this.#lock(`the routes of ${routes.service}`, options.signal)
+    const { own, others } = await this.#keepOutDown(routes)
+    for (const other of others) await this.#write(other)
+    const file = this.#file(own.service)
     const previous = await readIfThere(file)
+    const { content, revision } = serviceFile(own, this.#options.settings)
     if (previous !== content) await this.#put(file, content)
     try {
-      await this.#confirm(routes.service, revision, options.signal)
-      await this.#refuseDisabledRouters(routes)
+      await this.#confirm(own.service, revision, options.signal)
+      await this.#refuseDisabledRouters(own)
     } catch (error) {
       if (previous === undefined) await rm(file, { force: true })
       else if (previous !== content) await this.#put(file, previous)
       throw error
     }
-    await this.#put(join(this.#options.directory, 'state', `${routes.service}.json`), JSON.stringify(routes))
+    await this.#keep(own)
   }
 
   async remove(service: string, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     if ((await readIfThere(this.#file(service))) === undefined) return
-    await rm(this.#file(service))
-    await rm(join(this.#options.directory, 'state', `${service}.json`), { force: true })
+    await using _ = await this.#lock(`the routes of ${service}`, options.signal)
+    await rm(this.#file(service), { force: true })
+    await rm(this.#stateFile(service), { force: true })
     await this.#until(options.signal, `the routes of ${service} to go`, async () => {
       const { status } = await this.#api(`/api/http/middlewares/${encodeURIComponent(`${service}~retry`)}@file`)
       return status === 404
@@ -82,14 +92,26 @@ export class TraefikRouter implements Router {
 
   async current(service: string): Promise<FoundRoutes> {
     const live = await readIfThere(this.#file(service))
-    const kept = await readIfThere(join(this.#options.directory, 'state', `${service}.json`))
     if (live === undefined) return undefined
-    try {
-      const routes = JSON.parse(kept ?? '') as ServiceRoutes
-      return serviceFile(routes, this.#options.settings).content === live ? routes : 'unknown'
-    } catch {
-      return 'unknown'
+    const routes = await this.#kept(service)
+    if (!routes || serviceFile(routes, this.#options.settings).content !== live) return 'unknown'
+    const { out: _, ...active } = routes.active
+    return { ...routes, active }
+  }
+
+  async readmit(options: { signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
+    if (!(await this.#keptServices()).some(({ active }) => active.out)) return []
+    await using _ = await this.#lock('the replicas that are up again', options.signal)
+    const changed: string[] = []
+    for (const routes of await this.#keptServices()) {
+      const { out = [], ...active } = routes.active
+      const down: string[] = []
+      for (const upstream of out) if (!(await this.#isHealthy(routes, upstream))) down.push(upstream)
+      if (down.length === out.length) continue
+      await this.#write({ ...routes, active: down.length > 0 ? { ...active, out: down } : active })
+      changed.push(routes.service)
     }
+    return changed
   }
 
   async probe(
@@ -99,13 +121,14 @@ export class TraefikRouter implements Router {
     options: { signal?: AbortSignal | undefined } = {},
   ): Promise<Answer> {
     const headers = { ...this.#authorization(), [probeHeader]: releaseName(service, release) }
-    return this.#get({ port: this.#options.adminPort, secure: false, url, headers, signal: options.signal })
+    const { address, adminPort: port } = this.#options
+    return this.#get({ address, port, secure: false, url, headers, signal: options.signal })
   }
 
   async request(url: ServiceUrl, options: { signal?: AbortSignal | undefined } = {}): Promise<Answer> {
     const secure = url.scheme === 'https'
     const port = secure ? this.#options.httpsPort : this.#options.httpPort
-    return this.#get({ port, secure, url, headers: {}, signal: options.signal })
+    return this.#get({ address: this.#options.address, port, secure, url, headers: {}, signal: options.signal })
   }
 
   async address(): Promise<string | undefined> {
@@ -117,6 +140,94 @@ export class TraefikRouter implements Router {
     const port = url.scheme === 'https' ? this.#options.httpsPort : this.#options.httpPort
     const usual = url.scheme === 'https' ? 443 : 80
     return `${url.scheme}://${url.host}${port === usual ? '' : `:${port}`}${url.path}`
+  }
+
+  /**
+   * Whoever writes a route makes Traefik start anew with all health checks, and with every server taken for up. So the
+   * servers that it knows to be down leave the files with the same change.
+   */
+  async #keepOutDown(wanted: ServiceRoutes): Promise<{ own: ServiceRoutes; others: readonly ServiceRoutes[] }> {
+    let own = wanted
+    const others: ServiceRoutes[] = []
+    for (const routes of await this.#keptServices()) {
+      const { active, holdMs } = routes
+      if (!active.healthcheck || active.upstreams.length < 2 || holdMs !== undefined) continue
+      const down = await this.#down(routes)
+      const out = active.upstreams.filter((upstream) => down.has(upstream) || active.out?.includes(upstream))
+      // With none left Traefik would refuse what it now still tries to serve.
+      if (out.length === active.upstreams.length) continue
+      const without = out.length > 0 ? { ...active, out } : active
+      if (routes.service !== wanted.service) {
+        if (out.length > (active.out?.length ?? 0)) others.push({ ...routes, active: without })
+      } else if (wanted.active.release === active.release && wanted.holdMs === undefined && out.length > 0) {
+        own = { ...wanted, active: { ...wanted.active, out } }
+      }
+    }
+    return { own, others }
+  }
+
+  /** The upstreams of a service that Traefik's own health checks found down. */
+  async #down({ service, active }: ServiceRoutes): Promise<ReadonlySet<string>> {
+    const name = encodeURIComponent(releaseName(service, active.release))
+    const { status, body } = await this.#api(`/api/http/services/${name}@file`)
+    const found = status === 200 ? (JSON.parse(body) as { serverStatus?: Record<string, string> }) : undefined
+    const isDown = (upstream: string): boolean => found?.serverStatus?.[`http://${upstream}:${active.port}`] === 'DOWN'
+    return new Set(active.upstreams.filter(isDown))
+  }
+
+  /** Asks a replica itself, as Traefik would. */
+  async #isHealthy({ service, active, urls }: ServiceRoutes, upstream: string): Promise<boolean> {
+    const { prefix, network } = this.#options
+    const name = `${prefix}${containerName(service, active.release, active.upstreams.indexOf(upstream) + 1)}`
+    const found = await this.#docker.containers.inspect(name).catch(() => undefined)
+    const address = found?.NetworkSettings.Networks[network]?.IPAddress
+    const { healthcheck } = active
+    if (!address || !healthcheck) return false
+    const url = { scheme: 'http', host: urls[0]?.host ?? address, path: healthcheck.path } as const
+    const { timeoutMs } = healthcheck
+    const answer = await this.#get({
+      address,
+      port: active.port,
+      secure: false,
+      url,
+      headers: {},
+      signal: undefined,
+      timeoutMs,
+    })
+    return 'status' in answer && answer.status >= 200 && answer.status < 400
+  }
+
+  /** Writes routes that are like the live ones but for replicas in or out: nobody waits for them. */
+  async #write(routes: ServiceRoutes): Promise<void> {
+    await this.#put(this.#file(routes.service), serviceFile(routes, this.#options.settings).content)
+    await this.#keep(routes)
+  }
+
+  async #keep(routes: ServiceRoutes): Promise<void> {
+    await this.#put(this.#stateFile(routes.service), JSON.stringify(routes))
+  }
+
+  async #kept(service: string): Promise<ServiceRoutes | undefined> {
+    try {
+      return JSON.parse((await readIfThere(this.#stateFile(service))) ?? '') as ServiceRoutes
+    } catch {
+      return undefined
+    }
+  }
+
+  async #keptServices(): Promise<readonly ServiceRoutes[]> {
+    const files = await readdir(join(this.#options.directory, 'state'))
+    const names = files.filter((file) => file.endsWith('.json')).map((file) => file.slice(0, -'.json'.length))
+    return (await Promise.all(names.map((name) => this.#kept(name)))).filter((routes) => routes !== undefined)
+  }
+
+  /** One writer at a time: a change of one service may take replicas of others out of their files. */
+  #lock(what: string, signal: AbortSignal | undefined): Promise<AsyncDisposable> {
+    return takeLock(join(this.#options.directory, 'state', '.lock'), { what, waitMs: lockWaitMs, signal })
+  }
+
+  #stateFile(service: string): string {
+    return join(this.#options.directory, 'state', `${service}.json`)
   }
 
   #file(service: string): string {
@@ -225,19 +336,22 @@ export class TraefikRouter implements Router {
   }
 
   #get(call: {
+    address: string
     port: number
     secure: boolean
     url: ServiceUrl
     headers: Record<string, string>
     signal: AbortSignal | undefined
+    timeoutMs?: number
   }): Promise<Answer> {
+    const timeoutMs = call.timeoutMs ?? requestTimeoutMs
     const host = call.url.host.replace(/^\*/, 'mypaas-probe')
     const options: https.RequestOptions = {
-      host: this.#options.address,
+      host: call.address,
       port: call.port,
       path: call.url.path,
       agent: false,
-      timeout: requestTimeoutMs,
+      timeout: timeoutMs,
       // Before the first certificate is there the router serves its own; what is asked here is whether it routes.
       rejectUnauthorized: false,
       headers: { host, 'user-agent': 'mypaas', connection: 'close', ...call.headers },
@@ -249,7 +363,7 @@ export class TraefikRouter implements Router {
         resolve({ status: response.statusCode ?? 0 })
         response.destroy()
       })
-      request.on('timeout', () => request.destroy(new Error(`no answer within ${requestTimeoutMs / 1000} s`)))
+      request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
       request.on('error', (error) => resolve({ error: error.message }))
     })
   }

@@ -5,8 +5,8 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { takeLock } from '../../src/deploy/lock.ts'
-import { MypaasError } from '../../src/errors.ts'
+import { MypaasError } from '../src/errors.ts'
+import { takeLock } from '../src/lock.ts'
 
 test('a taken lock is refused, naming the holder, and is free when its holder lets go', async (t) => {
   const file = await lockFile(t)
@@ -25,7 +25,7 @@ test('a taken lock is refused, naming the holder, and is free when its holder le
 test('a lock is free at once when its holder is killed', async (t) => {
   const file = await lockFile(t)
   const script = `
-    import { takeLock } from ${JSON.stringify(new URL('../../src/deploy/lock.ts', import.meta.url).href)}
+    import { takeLock } from ${JSON.stringify(new URL('../src/lock.ts', import.meta.url).href)}
     await takeLock(${JSON.stringify(file)}, { what: 'a deploy that is killed' })
     console.log('held')
     setInterval(() => {}, 1000)`

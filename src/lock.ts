@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { MypaasError } from '../errors.ts'
+import { MypaasError } from './errors.ts'
 
 /** A held lock; leaving its scope (`await using`) sets it free. */
 export type Lock = AsyncDisposable
