@@ -19,7 +19,7 @@ export type Replica = Readonly<{
 export type Observed = Readonly<{ service: string; replicas: readonly Replica[] }>
 
 /** What identifies a container as ours: exact labels, and a name that says the same. */
-export const replicaLabels = {
+const replicaLabels = {
   server: 'mypaas.server',
   service: 'mypaas.service',
   release: 'mypaas.release',

@@ -63,7 +63,7 @@ export type Settlement = Readonly<{ serve: readonly Step[]; clean: readonly Step
 export type Timing = Readonly<{ startTimeoutMs: number; drainMs: number; holdDrainMs: number; graceMs: number }>
 
 /** The longest that the router keeps a request waiting in a changeover. */
-export const maxHoldMs = 60_000
+const maxHoldMs = 60_000
 
 /**
  * What is to be done to replace the current release by a new one, up to and with the commit. What follows it, and what
@@ -169,7 +169,7 @@ function switchOver(
 }
 
 /** Why the old release has to stop before the new one starts, or `undefined` when it need not. */
-export function whyStopFirst(spec: ServiceSpec, current: ServiceSpec): string | undefined {
+function whyStopFirst(spec: ServiceSpec, current: ServiceSpec): string | undefined {
   if (spec.rollout === 'stop-first') return 'no scale, so the old container stops before the new one starts'
   if (spec.rollout === 'safe') return 'scale says safe, so all old replicas stop before a new one starts'
   const clash = spec.publish.find((port) => current.publish.some((other) => portsClash(port, other)))

@@ -42,7 +42,7 @@ export type RouterSettings = Readonly<{
 export const routerPorts = { web: 8080, websecure: 8443, admin: 8081 } as const
 
 /** Requests that find no upstream wait this long at most when no changeover is on: a container may be restarting. */
-export const restartPatienceMs = 2_500
+const restartPatienceMs = 2_500
 
 const retryIntervalMs = 50
 

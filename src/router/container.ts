@@ -79,7 +79,7 @@ export async function removeRouter(
 }
 
 /** A network of ours is made where it is missing; one of that name that is another server's is refused. */
-export async function ensureNetwork(docker: Docker, name: string, server: string, internal: boolean): Promise<void> {
+async function ensureNetwork(docker: Docker, name: string, server: string, internal: boolean): Promise<void> {
   const found = await docker.networks.inspect(name).catch(ifNotFound)
   if (found) {
     if (found.Labels?.['mypaas.server'] === server) return

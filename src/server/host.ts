@@ -96,7 +96,7 @@ export function routerContainer(directory: string, config: ServerConfig, identit
 }
 
 /** Reads who this server is. @throws {MypaasError} `degraded` when that is lost: nothing could be told to be its own */
-export async function readIdentity(directory: string): Promise<ServerIdentity> {
+async function readIdentity(directory: string): Promise<ServerIdentity> {
   const identity = await findIdentity(directory)
   if (identity) return identity
   throw new MypaasError(

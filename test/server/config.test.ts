@@ -16,7 +16,14 @@ test('an empty config has every default', () => {
     graceMs: 10_000,
     logBytes: 10 * 1024 * 1024,
   })
-  assert.deepEqual(router, { image: 'traefik:v3.7.15', bind: '', httpPort: 80, httpsPort: 443, adminPort: 8081, email: '' })
+  assert.deepEqual(router, {
+    image: 'traefik:v3.7.15',
+    bind: '',
+    httpPort: 80,
+    httpsPort: 443,
+    adminPort: 8081,
+    email: '',
+  })
   assert.deepEqual(env, {})
 })
 
@@ -63,7 +70,11 @@ test('text that is not TOML is refused by its line, without quoting it', () => {
 })
 
 test('setting a key leaves every other character of the file as it was', () => {
-  const text = '# mine\n[server]\nkeep_releases = 3 # few\n\n[env]\nhttp_port = "a secret"\n[router] # ports\nhttp_port = 80\n'
-  assert.equal(setKey(text, 'server', 'keep_releases', '4'), text.replace('keep_releases = 3 # few', 'keep_releases = 4'))
+  const text =
+    '# mine\n[server]\nkeep_releases = 3 # few\n\n[env]\nhttp_port = "a secret"\n[router] # ports\nhttp_port = 80\n'
+  assert.equal(
+    setKey(text, 'server', 'keep_releases', '4'),
+    text.replace('keep_releases = 3 # few', 'keep_releases = 4'),
+  )
   assert.equal(setKey('[a]\nx = 1\n', 'router', 'http_port', '81'), '[a]\nx = 1\n\n[router]\nhttp_port = 81\n')
 })
