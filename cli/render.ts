@@ -131,7 +131,7 @@ function show(event: DeployEvent, out: Output): void {
       for (const url of event.urls) print(url)
       break
     case 'done':
-      out.line(dim(`done after ${seconds(event.ms)}`))
+      out.line(dim(receiptLine(event)))
       break
     case 'failed':
       // The error itself is shown by whoever catches it.
@@ -162,6 +162,16 @@ function showBuild(event: BuildEvent, out: Output): void {
     case 'image':
       break
   }
+}
+
+/** `done after 4.1 s: image 1.2 s, ready 0.6 s, live 2.3 s, requests waited 1.1 s at most, drained 0.2 s; r6 is kept` */
+function receiptLine({ receipt, before, service }: Extract<DeployEvent, { type: 'done' }>): string {
+  const { imageMs, readyMs, liveMs, heldMs, drainMs, totalMs } = receipt
+  const parts = [`image ${seconds(imageMs)}`, `ready ${seconds(readyMs)}`, `live ${seconds(liveMs)}`]
+  if (heldMs > 0) parts.push(`requests waited ${seconds(heldMs)} at most`)
+  if (drainMs > 0) parts.push(`drained ${seconds(drainMs)}`)
+  const kept = before === undefined ? '' : `; r${before} is kept: mypaas server rollback ${service}`
+  return `done after ${seconds(totalMs)}: ${parts.join(', ')}${kept}`
 }
 
 function showBuildStep({ id, name, status }: Extract<BuildEvent, { type: 'step' }>, out: Output): void {

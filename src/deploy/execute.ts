@@ -10,7 +10,7 @@ import type { Host } from './host.ts'
 import type { ReleaseImage } from './image.ts'
 import { keepLog } from './logs.ts'
 import { describe, fallbackAlias, type Step, type Target } from './plan.ts'
-import { awaitAnswers, awaitReady } from './ready.ts'
+import { awaitAnswers, awaitReady, awaitUptime } from './ready.ts'
 import { readSockets } from './sockets.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
 import { DeployError, report } from './why.ts'
@@ -99,6 +99,8 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
       return run.commit(step.release).then(nothing)
     case 'drain':
       return drain(step.targets, step.timeoutMs, run)
+    case 'stay':
+      return each(step.targets, (target) => stay(target, step.ms, run))
     case 'stop':
       return each(step.targets, (target) => stop(target, run))
     case 'remove':
@@ -245,6 +247,11 @@ async function join({ name, release, replica }: Target, fallbackOf: number | und
   } catch (error) {
     if (!/already exists in network|already attached to network/.test(String(error))) throw error
   }
+}
+
+async function stay({ name, release }: Target, ms: number, run: Execution): Promise<void> {
+  const { spec } = await run.releases(release)
+  await awaitUptime(name, { docker: run.host.docker, spec, uptimeMs: ms })
 }
 
 async function stop({ name }: Target, run: Execution): Promise<void> {

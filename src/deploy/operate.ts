@@ -38,10 +38,10 @@ export async function nextRelease(host: Host, service: string, journal: Journal 
   return Math.max(0, journal?.lastRelease ?? 0, ...used) + 1
 }
 
-export async function settlement(host: Host, journal: Journal, drainMs: number): Promise<Settlement> {
+export async function settlement(host: Host, journal: Journal, drainMs: number, stayMs = 0): Promise<Settlement> {
   const observed = await observe(host, journal.service)
   const routes = await host.router.current(journal.service)
-  return settle({ journal, observed, routes, prefix: host.prefix, timing: host, drainMs })
+  return settle({ journal, observed, routes, prefix: host.prefix, timing: host, drainMs, stayMs })
 }
 
 /** A journal without the release that was coming. */

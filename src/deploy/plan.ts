@@ -31,6 +31,7 @@ export type Step = Readonly<
   | { kind: 'request'; release: number }
   | { kind: 'commit'; release: number }
   | { kind: 'drain'; targets: readonly Target[]; timeoutMs: number }
+  | { kind: 'stay'; targets: readonly Target[]; ms: number }
   | { kind: 'stop'; targets: readonly Target[] }
   | { kind: 'remove'; targets: readonly Target[] }
 >
@@ -185,6 +186,7 @@ function whyStopFirst(spec: ServiceSpec, current: ServiceSpec): string | undefin
  * one starts.
  * @returns `serve`: what it takes until the current release serves; `clean`: what can go afterwards
  * @param input.drainMs How long open requests of replicas that go may take.
+ * @param input.stayMs Asks that the current replicas have been up for that long before any other goes; 0 unless given.
  */
 export function settle(input: {
   journal: Journal
@@ -193,6 +195,7 @@ export function settle(input: {
   prefix: string
   timing: Timing
   drainMs: number
+  stayMs?: number
 }): Settlement {
   const { journal, observed, prefix, timing, drainMs } = input
   const { current, next } = journal
@@ -210,10 +213,14 @@ export function settle(input: {
   const add = (step: Step): void => {
     if (!('targets' in step) || step.targets.length > 0) steps.push(step)
   }
+  const mustStay = (): void => {
+    if (input.stayMs) add({ kind: 'stay', targets: stay, ms: input.stayMs })
+  }
   const takeAway = (replicas: readonly Replica[], timeoutMs: number): void => {
     const targets = replicas.map(targetOf)
     add({ kind: 'disarm', targets: replicas.filter(({ armed }) => armed).map(targetOf) })
     add({ kind: 'drain', targets: replicas.filter(({ onGate }) => onGate).map(targetOf), timeoutMs })
+    if (steps === clean) mustStay()
     add({ kind: 'leave', targets: replicas.filter(({ onGate }) => onGate).map(targetOf) })
     add({ kind: 'stop', targets })
   }
@@ -267,7 +274,8 @@ export function settle(input: {
   add({ kind: 'arm', targets: [...comeBack, ...running.filter(({ armed }) => !armed).map(targetOf)] })
   if (noneServes) add({ kind: 'route', routes })
   steps = clean
-  if (!stopBefore) takeAway(runningOthers, drainMs)
+  if (!stopBefore && runningOthers.length > 0) takeAway(runningOthers, drainMs)
+  else mustStay()
   add({ kind: 'remove', targets: go })
   return { serve, clean }
 }
@@ -369,6 +377,8 @@ export function describe(step: Step): string {
       return `make r${step.release} the current release`
     case 'drain':
       return `let open requests of ${names(step.targets)} finish (at most ${formatDuration(step.timeoutMs)})`
+    case 'stay':
+      return `see that ${names(step.targets)} ${step.targets.length > 1 ? 'stay' : 'stays'} up`
     case 'stop':
       return `stop ${names(step.targets)}`
     case 'remove':

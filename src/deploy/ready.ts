@@ -81,6 +81,29 @@ export async function awaitAnswers(container: string, wait: Wait & { patienceMs:
   }
 }
 
+/**
+ * Waits until a container has been up for `uptimeMs`, by the engine's own account of its start.
+ * @throws {DeployError} at once when it exits, or was started again meanwhile
+ */
+export async function awaitUptime(
+  container: string,
+  wait: { docker: Docker; spec: ServiceSpec; uptimeMs: number },
+): Promise<void> {
+  const begin = performance.now()
+  for (;;) {
+    const found = await wait.docker.containers.inspect(container)
+    const { Running, Restarting, StartedAt } = found.State
+    // The engine's clock may be another, or be set: what was seen here counts, too.
+    const uptimeMs = Math.max(Date.now() - Date.parse(StartedAt), performance.now() - begin)
+    if (!Running || Restarting || found.RestartCount > 0) {
+      const facts = await report(wait.docker, found)
+      throw new DeployError(...words(explainExit(facts, wait.spec, uptimeMs / 1000), facts))
+    }
+    if (uptimeMs >= wait.uptimeMs) return
+    await sleep(pollMs)
+  }
+}
+
 async function isReady(found: ContainerInspect, wait: Wait, elapsedMs: number): Promise<boolean> {
   const { spec } = wait
   if (found.State.Health && found.State.Health.Status !== 'none') return found.State.Health.Status === 'healthy'

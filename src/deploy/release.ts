@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { BuildError, type BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
@@ -91,6 +92,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
 
   const track: Track = { step: undefined, plan: undefined }
   let committed: Journal
+  let made: JournalRelease
   let facts: ReleaseFacts
   try {
     const { signal } = options
@@ -99,14 +101,14 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     track.plan = await makePlan(host, spec, release, journal, options.ifPlan)
     emit({ type: 'planned', plan: track.plan })
     for (const message of await resourceWarnings(host, track.plan, spec)) emit({ type: 'warning', message })
-    const next: JournalRelease = {
+    made = {
       release,
       image: image.id,
       spec,
       deployedAt: new Date().toISOString(),
       secrets: secretMarks(host, spec),
     }
-    committed = committedJournal(journal, next, host.keepReleases)
+    committed = committedJournal(journal, made, host.keepReleases)
     const run = execution(host, service, emit, [facts], journal, () => writeJournal(host.directory, committed))
     await execute(track.plan.steps, { ...run, signal }, (step) => {
       track.step = step
@@ -121,7 +123,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   const urls = spec.urls.map((url) => host.router.show(url))
   let after: Settlement
   try {
-    after = await settlement(host, committed, host.drainMs)
+    after = await settlement(host, committed, host.drainMs, stayMs)
     await execute(after.serve, run)
     if (track.plan.order === 'stop-first') await requestAll(release, run)
   } catch (error) {
@@ -130,7 +132,16 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     throw failure
   }
   emit({ type: 'live', service, release, urls, ms: watch.elapsedMs() })
-  await execute(after.clean, { ...run, stopDraining: options.signal })
+  try {
+    await execute(after.clean, { ...run, stopDraining: options.signal }, (step) => {
+      track.step = step
+    })
+  } catch (error) {
+    if (track.step?.kind !== 'stay') throw error
+    const failure = await goBack(host, journal, made, error, { ...options, emit })
+    await record(failure.code, failure.message).catch(() => {})
+    throw failure
+  }
   await host.router.readmit()
   await pruneReleases(host, service, [release])
   await pruneLogs(host, service, host.keepReleases)
@@ -157,6 +168,12 @@ export async function makePlan(
   }
   return plan
 }
+
+/** A release that goes down within that time after its start did not make it. */
+const stayMs = 2_000
+
+/** How long an engine that is being restarted may take to answer again. */
+const engineBackMs = 60_000
 
 type Track = { step: Step | undefined; plan: Plan | undefined }
 
@@ -201,6 +218,7 @@ async function takeBack(
   const { service } = journal
   options.emit({ type: 'taking-back', service, release })
   try {
+    await engineAnswers(host)
     const { serve, clean } = await settlement(host, journal, host.drainMs)
     const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
     await execute([...serve, ...clean], run)
@@ -236,6 +254,41 @@ async function takeBack(
     hint: error.hint,
     now,
     report: error instanceof DeployError ? error.report : undefined,
+    cause: error,
+  })
+}
+
+async function engineAnswers(host: Host): Promise<void> {
+  const deadline = performance.now() + engineBackMs
+  for (;;) {
+    try {
+      await host.docker.system.ping({ timeoutMs: 5_000 })
+      return
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      await sleep(200)
+    }
+  }
+}
+
+/** A release that died as soon as it served: the one before, which is still there, takes over again. */
+async function goBack(
+  host: Host,
+  journal: Journal,
+  made: JournalRelease,
+  error: unknown,
+  options: ReleaseOptions,
+): Promise<DeployError> {
+  const { service, current } = journal
+  const before: Journal = { ...journal, next: made }
+  await writeJournal(host.directory, before)
+  const failure = await takeBack(host, before, made.release, error, { step: undefined, plan: undefined }, options)
+  if (failure.code === 'degraded' || current === undefined) return failure
+  return new DeployError(`${failure.message} It had just taken over.`, {
+    code: 'rolled-back',
+    hint: failure.hint,
+    now: `r${current.release} of ${service} serves again.`,
+    report: failure.report,
     cause: error,
   })
 }
