@@ -42,14 +42,15 @@ export async function rollback(
   }
   const spec =
     journal.previous?.find((found) => found.release === wanted)?.spec ?? (await releaseSpec(host, service, wanted))
-  return rollOut(host, again(host, 'rollback', spec, wanted), options)
+  // Awaited here: leaving the scope frees the lock.
+  return await rollOut(host, again(host, 'rollback', spec, wanted), options)
 }
 
 /** Runs the current release anew, replicas replaced as in a deploy; secrets are sampled anew. */
 export async function restart(host: Host, service: string, options: ReleaseOptions): Promise<Released> {
   await using _ = await lockService(host, service, `a restart of ${service}`, options)
   const current = await currentOf(host, service)
-  return rollOut(host, again(host, 'restart', current.spec, current.release), options)
+  return await rollOut(host, again(host, 'restart', current.spec, current.release), options)
 }
 
 /**
@@ -78,7 +79,7 @@ export async function scale(host: Host, service: string, replicas: number, optio
       hint: 'Publish it without a host port, or let the router reach it by a URL.',
     })
   }
-  return rollOut(host, again(host, 'scale', { ...spec, scale: replicas }, release), options)
+  return await rollOut(host, again(host, 'scale', { ...spec, scale: replicas }, release), options)
 }
 
 function again(host: Host, action: ReleaseRequest['action'], spec: ServiceSpec, from: number): ReleaseRequest {

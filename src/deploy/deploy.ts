@@ -20,7 +20,8 @@ export async function deploy(
 ): Promise<Released> {
   const spec = parseSpec(context.dockerfileText)
   await using _ = await lockService(host, spec.service, `a deploy of ${spec.service}`, options)
-  return rollOut(
+  // Awaited here: leaving the scope frees the lock.
+  return await rollOut(
     host,
     {
       action: 'deploy',

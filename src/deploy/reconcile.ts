@@ -27,7 +27,8 @@ export type Reconciled = Readonly<{ service: string; release: number | undefined
  */
 export async function reconcile(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
   await using _ = await lockService(host, service, `a reconcile of ${service}`, options)
-  return settleDown(host, service, options)
+  // Awaited here: leaving the scope frees the lock.
+  return await settleDown(host, service, options)
 }
 
 /** Every service of this server, one failure not keeping the others from being looked after. */
@@ -77,7 +78,7 @@ export async function stopService(host: Host, service: string, options: Reconcil
   await using _ = await lockService(host, service, `a stop of ${service}`, options)
   const journal = await journalOf(host, service)
   await writeJournal(host.directory, { ...journal, stopped: true })
-  return settleDown(host, service, options)
+  return await settleDown(host, service, options)
 }
 
 /** Starts a service that was stopped, with the release that it had; secrets are sampled anew. */
@@ -87,7 +88,7 @@ export async function startService(host: Host, service: string, options: Reconci
   if (!journal.current)
     throw new MypaasError(`No release of ${service} was ever live here.`, { code: 'usage', hint: 'Deploy it first.' })
   await writeJournal(host.directory, journal)
-  return settleDown(host, service, options)
+  return await settleDown(host, service, options)
 }
 
 /**
