@@ -3,6 +3,7 @@ import type { ContainerInspect, Docker } from '../docker/index.ts'
 import { type ErrorCode, MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import type { FailureReport } from './events.ts'
+import { secretMask } from './secrets.ts'
 import { listening, readSockets } from './sockets.ts'
 
 /** A release that did not become what it should be, with what is known about the container in question. */
@@ -28,13 +29,14 @@ export class DeployError extends MypaasError {
   }
 }
 
-/** What is known about a container that failed: how it ended, where it listens, its last words. */
+/** What is known about a container that failed: how it ended, where it listens, its last words, without its secrets. */
 export async function report(docker: Docker, container: ContainerInspect): Promise<FailureReport> {
   const { State, RestartCount, Name } = container
   const sockets = State.Running ? await readSockets(State.Pid) : undefined
   const ended = !State.Running || State.Restarting
   const signal = ended ? signalName(State.ExitCode) : undefined
   const health = State.Health?.Log?.at(-1)
+  const mask = secretMask(container.Config)
   return {
     container: Name.replace(/^\//, ''),
     ...(ended ? { exitCode: State.ExitCode } : {}),
@@ -42,8 +44,8 @@ export async function report(docker: Docker, container: ContainerInspect): Promi
     ...(State.OOMKilled ? { outOfMemory: true } : {}),
     ...(RestartCount > 0 ? { restarts: RestartCount } : {}),
     ...(sockets ? { listening: listening(sockets).filter((end) => !end.startsWith(engineDns)) } : {}),
-    ...(health ? { health: `exit code ${health.ExitCode}: ${health.Output.trim().slice(0, 500)}` } : {}),
-    lastLines: await lastLines(docker, container.Id),
+    ...(health ? { health: `exit code ${health.ExitCode}: ${mask(health.Output.trim()).slice(0, 500)}` } : {}),
+    lastLines: await lastLines(docker, container.Id, mask),
   }
 }
 
@@ -125,7 +127,7 @@ function signalName(exitCode: number): string | undefined {
   return found?.[0]
 }
 
-async function lastLines(docker: Docker, id: string): Promise<readonly string[]> {
+async function lastLines(docker: Docker, id: string, mask: (text: string) => string): Promise<readonly string[]> {
   const chunks: Buffer[] = []
   try {
     for await (const { data } of docker.containers.logs(id, {
@@ -139,6 +141,6 @@ async function lastLines(docker: Docker, id: string): Promise<readonly string[]>
   } catch {
     // Gone, or with a log driver that can't be read: the report does without.
   }
-  const text = Buffer.concat(chunks).toString().trimEnd()
+  const text = mask(Buffer.concat(chunks).toString().trimEnd())
   return text === '' ? [] : text.split('\n').slice(-30)
 }
