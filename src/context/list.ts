@@ -1,25 +1,23 @@
+import { setImmediate } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
-import { type EntryRange, type EntryTable, filterEntries, joinRanges, needsContents, pathOf } from './entries.ts'
+import { type EntryTable, filterEntries, joinRanges, needsContents, pathOf } from './entries.ts'
+import { Helper, sliceMs } from './helper.ts'
 import { parseIgnore } from './ignore.ts'
-import { type Found, type Top, type TopPart, walkTop } from './walk.ts'
-import { type BranchesFound, walkInWorkers } from './workers.ts'
+import { SlicedWalk } from './walk.ts'
 
 /**
- * Lists the files of a directory's context. A small one is listed at once; of a large one the upper directories are, and
- * workers share the rest, so that the event loop stays free.
+ * Lists the files of a directory's context. Of a large one, a worker lists one part, and slices between the turns of the
+ * event loop the other.
  * @throws {MypaasError} `context`, with all that can't be read
  */
 export async function listDirectory(source: Source, signal?: AbortSignal): Promise<Listing> {
-  const { root, ignoreText, ignoreName, required } = source
-  const rules = parseIgnore(ignoreText, { name: ignoreName })
-  const top = walkTop(root, rules, { required, maxNames, until: Date.now() + maxStallMs })
-  const isLarge = top.open.length > 0
-  const below = isLarge ? await walkInWorkers({ ...source, directories: top.open }, signal) : []
-  const found = [top.found, ...below.map((part) => part.found)]
-  const unreadable = found.flatMap((part) => part.unreadable)
+  const rules = parseIgnore(source.ignoreText, { name: source.ignoreName })
+  const walk = new SlicedWalk(source.root, rules, source.required)
+  const isLarge = !walk.run({ until: performance.now() + 2 * sliceMs, maxNames: maxSmall })
+  if (isLarge) await walkWithHelper(walk, source, signal)
+  const { ranges, warnings, unreadable } = walk.result()
   if (unreadable.length > 0) throw unreadableError(unreadable)
-  const table = dropEmpty(joinRanges([...rangesOf(top.parts, top.found, below)], isLarge), isLarge)
-  return { table, isLarge, warnings: found.flatMap((part) => part.warnings) }
+  return { table: dropEmpty(joinRanges(ranges, isLarge), isLarge), isLarge, warnings }
 }
 
 export type Source = Readonly<{ root: string; ignoreText: string; ignoreName: string; required: readonly string[] }>
@@ -27,42 +25,44 @@ export type Source = Readonly<{ root: string; ignoreText: string; ignoreName: st
 /** The table of a large context is in memory that workers can read. */
 export type Listing = Readonly<{ table: EntryTable; isLarge: boolean; warnings: readonly string[] }>
 
-/** To look at more names takes longer than to start a worker. */
-const maxNames = 1000
-const maxStallMs = 20
+/** So many names are looked at before a worker has started. */
+const maxSmall = 1000
 
-/** The ranges of all tables, in the order of the archive. */
-function* rangesOf(parts: Top['parts'], found: Found, below: readonly BranchesFound[]): Iterable<EntryRange> {
-  const branches = new Map<number, EntryRange>()
-  for (const { found, branches: own } of below) {
-    for (const { number, from, to } of own) branches.set(number, { table: found.table, from, to })
+async function walkWithHelper(walk: SlicedWalk, source: Source, signal: AbortSignal | undefined): Promise<void> {
+  await using helper = new Helper(signal)
+  const slice = async (): Promise<boolean> => {
+    await setImmediate()
+    signal?.throwIfAborted()
+    return walk.run({ until: performance.now() + sliceMs })
   }
-  const flatten = function* (parts: readonly TopPart[]): Iterable<EntryRange> {
-    for (const part of parts) {
-      if ('parts' in part) yield* flatten(part.parts)
-      else if ('branch' in part) yield branches.get(part.branch) as EntryRange
-      else yield { table: found.table, from: part.from, to: part.to }
-    }
+  let isDone = false
+  while (!isDone && !helper.isReady) isDone = await slice()
+  if (!isDone) {
+    const counters = new Int32Array(new SharedArrayBuffer(4))
+    const directories = walk.share(() => Atomics.add(counters, 0, 1))
+    helper.send({ kind: 'walk', ...source, directories, counters })
+    while (!(await slice()));
+    const report = await helper.next('walked')
+    if (report) walk.adopt(report)
   }
-  yield* flatten(parts)
+  helper.release()
 }
 
 /** Leaves out the ignored directories that nothing came back in. */
 function dropEmpty(table: EntryTable, shared: boolean): EntryTable {
-  const directories = new Map<string, number>()
+  const empty = new Map<string, number>()
   for (let index = 0; index < table.count; index++) {
-    if ((table.flags[index] as number) & needsContents) directories.set(pathOf(table, index).toString('latin1'), index)
+    if ((table.flags[index] as number) & needsContents) empty.set(pathOf(table, index).toString('latin1'), index)
   }
-  if (directories.size === 0) return table
+  if (empty.size === 0) return table
   for (let index = 0; index < table.count; index++) {
     if ((table.flags[index] as number) & needsContents) continue
     const path = pathOf(table, index).toString('latin1')
-    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
-      directories.delete(path.slice(0, end))
-    }
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1))
+      empty.delete(path.slice(0, end))
   }
-  const empty = new Set(directories.values())
-  return filterEntries(table, (index) => !empty.has(index), shared)
+  const dropped = new Set(empty.values())
+  return filterEntries(table, (index) => !dropped.has(index), shared)
 }
 
 function unreadableError(paths: readonly string[]): MypaasError {

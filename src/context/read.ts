@@ -1,11 +1,9 @@
 import { resolve } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import { readBuildFiles } from './build-files.ts'
 import { type ContextEntry, type EntryTable, filterEntries, isIgnored, listEntries, pathOf } from './entries.ts'
-import { trailerSize } from './header.ts'
 import { type Listing, listDirectory } from './list.ts'
-import { fillTar, plannedSize, planTar, spareRoom, type TarPlan } from './pack.ts'
-import { packInWorkers } from './workers.ts'
+import { planTar } from './pack.ts'
+import { streamTar } from './parts.ts'
 
 /**
  * Looks at a directory as `docker build` does: which files go to the builder? `NAME.dockerignore` beside the Dockerfile
@@ -93,36 +91,9 @@ class DirectoryContext implements Context {
       this.#root,
       options.builder === 'buildkit' ? withoutIgnoreFile(this.#listing) : this.#listing.table,
     )
-    if (!this.#listing.isLarge) {
-      yield* packHere(plan, options.signal)
-      return
-    }
-    yield* packInWorkers(plan, { reuse: options.reuse ?? false, signal: options.signal })
-    yield Buffer.alloc(trailerSize)
+    yield* streamTar(plan, { helped: this.#listing.isLarge, reuse: options.reuse ?? false, signal: options.signal })
   }
 }
-
-async function* packHere(plan: TarPlan, signal?: AbortSignal): AsyncGenerator<Uint8Array, void> {
-  const total = plannedSize(plan)
-  let turn = Date.now()
-  for (let at = 0; at <= total; at += partSize) {
-    const length = Math.min(partSize, total - at)
-    const isLast = at + length === total
-    const part = Buffer.allocUnsafeSlow(length + (isLast ? trailerSize : spareRoom))
-    fillTar(plan, at, part, length)
-    if (isLast) part.fill(0, length)
-    yield part.subarray(0, isLast ? length + trailerSize : length)
-    if (isLast) return
-    if (Date.now() - turn > maxStallMs) {
-      await setImmediate()
-      turn = Date.now()
-    }
-    signal?.throwIfAborted()
-  }
-}
-
-const partSize = 1024 * 1024
-const maxStallMs = 20
 
 function withoutIgnoreFile({ table, isLarge }: Listing): EntryTable {
   const isIgnoreFile = (index: number): boolean =>

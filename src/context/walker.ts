@@ -1,0 +1,195 @@
+import { accessSync, constants, lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs'
+import { type EntryTable, EntryTableBuilder, isIgnored, isNotAscii, needsContents, typeOf } from './entries.ts'
+import { type IgnoreRules, noMatch } from './ignore.ts'
+
+/**
+ * Reads directories and collects what belongs to the context, without returning to the event loop: that is what makes it fast.
+ *
+ * Paths are strings with one character per byte (`latin1`) in here: so they sort bytewise, and names that are not UTF-8
+ * survive.
+ */
+export class Walker {
+  readonly #root: string
+  readonly #rules: IgnoreRules
+  readonly #required: readonly string[]
+  readonly #entries = new EntryTableBuilder()
+  readonly #warnings: string[] = []
+  readonly #unreadable: string[] = []
+  readonly #isRoot = process.getuid?.() === 0
+  /** Names looked at, ignored ones too. */
+  seen = 0
+
+  constructor(root: string, rules: IgnoreRules, required: readonly string[]) {
+    this.#root = root
+    this.#rules = rules
+    this.#required = required
+  }
+
+  get count(): number {
+    return this.#entries.count
+  }
+
+  found(): Found {
+    return { table: this.#entries.table(), warnings: this.#warnings, unreadable: this.#unreadable }
+  }
+
+  #names({ prefix, isAscii }: Directory): string[] {
+    const path = prefix.slice(0, -1)
+    try {
+      return readdirSync(this.#absolute(path, isAscii), 'latin1').sort()
+    } catch (error) {
+      this.#fail(path || '.', error)
+      return []
+    }
+  }
+
+  /** A directory's names, read; `visit` goes on with them. */
+  open(directory: Directory): Reading {
+    return { directory, names: this.#names(directory), at: 0, waiting: [] }
+  }
+
+  /**
+   * Adds the entries of a directory.
+   * @param enter called for each directory in it, when its contents are next in order
+   * @param until on the clock of `performance.now()`
+   * @returns false when the time was over before the directory was done
+   */
+  visit(reading: Reading, enter: (directory: Directory) => void, until: number): boolean {
+    const { directory, names, waiting } = reading
+    while (reading.at < names.length) {
+      const name = names[reading.at] as string
+      const path = directory.prefix + name
+      // `a-b` sorts before `a/b`: what is in a directory waits until a name comes that sorts behind it.
+      for (let next = waiting.at(-1); next && next.prefix < path; next = waiting.at(-1)) {
+        waiting.pop()
+        enter(next)
+      }
+      const found = this.#add(path, directory.isAscii && isAscii(name), directory.last)
+      if (found) waiting.push(found)
+      reading.at += 1
+      this.seen += 1
+      if ((this.seen & 31) === 0 && performance.now() > until) break
+    }
+    if (reading.at < names.length) return false
+    for (let next = waiting.pop(); next; next = waiting.pop()) enter(next)
+    return true
+  }
+
+  /** @returns the directory, if it is one that has to be looked into */
+  #add(path: string, isAscii: boolean, above: number): Directory | undefined {
+    let last = noMatch
+    let ignored = false
+    if (!this.#rules.isEmpty) {
+      const readable = isAscii ? path : decode(path)
+      last = this.#rules.lastMatch(readable, above)
+      ignored = this.#rules.isIgnoring(last)
+      if (ignored && !this.#rules.mayReturnBelow(readable, last) && !this.#leadsToRequired(readable)) return undefined
+    }
+    const stats = this.#stat(path, isAscii)
+    if (stats === undefined) return undefined
+    const { mode, mtimeMs } = stats
+    const flags = isAscii ? 0 : isNotAscii
+    const type = typeOf(mode)
+    if (type === 'directory') {
+      this.#entries.add({
+        path,
+        mode,
+        size: 0,
+        mtimeMs,
+        linkTarget: '',
+        flags: ignored ? flags | needsContents : flags,
+      })
+      return { prefix: `${path}/`, isAscii, last }
+    }
+    if (ignored && !this.#required.includes(decode(path))) return undefined
+    if (type === undefined) {
+      this.#warnings.push(`${decode(path)} is a ${specialName(stats)}: not sent`)
+      return undefined
+    }
+    if (type === 'file' && !this.#isRoot && (mode & 0o444) !== 0o444) this.#assertReadable(path, isAscii)
+    this.#entries.add({
+      path,
+      mode,
+      size: type === 'file' ? stats.size : 0,
+      mtimeMs,
+      linkTarget: type === 'symlink' ? this.#linkTarget(path, isAscii) : '',
+      flags: ignored ? flags | isIgnored : flags,
+    })
+    return undefined
+  }
+
+  #leadsToRequired(path: string): boolean {
+    return this.#required.some((required) => required === path || required.startsWith(`${path}/`))
+  }
+
+  #stat(path: string, isAscii: boolean): Stats | undefined {
+    try {
+      return lstatSync(this.#absolute(path, isAscii))
+    } catch (error) {
+      // Gone since the directory was read is as good as gone before.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') this.#fail(path, error)
+      return undefined
+    }
+  }
+
+  #linkTarget(path: string, isAscii: boolean): string {
+    try {
+      return readlinkSync(this.#absolute(path, isAscii), 'latin1')
+    } catch (error) {
+      this.#fail(path, error)
+      return ''
+    }
+  }
+
+  /** Says now what would else be found out in the middle of the archive. For most files their mode says enough. */
+  #assertReadable(path: string, isAscii: boolean): void {
+    try {
+      accessSync(this.#absolute(path, isAscii), constants.R_OK)
+    } catch (error) {
+      this.#fail(path, error)
+    }
+  }
+
+  #absolute(path: string, isAscii: boolean): string | Buffer {
+    if (isAscii) return `${this.#root}/${path}`
+    return Buffer.concat([Buffer.from(`${this.#root}/`), Buffer.from(path, 'latin1')])
+  }
+
+  #fail(path: string, error: unknown): void {
+    this.#unreadable.push(`${decode(path)} (${(error as NodeJS.ErrnoException).code ?? error})`)
+  }
+}
+
+export type Directory = Readonly<{
+  /** The path with a `/` at the end, or nothing for the root. */
+  prefix: string
+  isAscii: boolean
+  /** The last pattern that matches the directory. */
+  last: number
+}>
+
+/** A directory that is being read. */
+export type Reading = {
+  readonly directory: Directory
+  readonly names: readonly string[]
+  at: number
+  readonly waiting: Directory[]
+}
+
+/** `unreadable`: path and reason. */
+export type Found = Readonly<{ table: EntryTable; warnings: readonly string[]; unreadable: readonly string[] }>
+
+function isAscii(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) return false
+  return true
+}
+
+function decode(path: string): string {
+  return Buffer.from(path, 'latin1').toString()
+}
+
+function specialName(stats: Stats): string {
+  if (stats.isSocket()) return 'socket'
+  if (stats.isFIFO()) return 'named pipe'
+  return stats.isBlockDevice() || stats.isCharacterDevice() ? 'device' : 'special file'
+}
