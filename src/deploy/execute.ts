@@ -255,9 +255,12 @@ async function stay({ name, release }: Target, ms: number, run: Execution): Prom
 }
 
 async function stop({ name }: Target, run: Execution): Promise<void> {
-  const { docker, graceMs } = run.host
+  const { docker, graceMs, engineTimeoutMs } = run.host
   try {
-    await docker.containers.stop(name, { graceSeconds: Math.ceil(graceMs / 1000), timeoutMs: graceMs + 30_000 })
+    await docker.containers.stop(name, {
+      graceSeconds: Math.ceil(graceMs / 1000),
+      timeoutMs: graceMs + engineTimeoutMs,
+    })
     const { State } = await docker.containers.inspect(name)
     if (State.Running) throw new MypaasError(`${name} does not stop.`, { code: 'failed', hint: `docker kill ${name}` })
   } catch (error) {

@@ -20,6 +20,9 @@ export type Host = Readonly<{
   drainMs: number
   holdDrainMs: number
   graceMs: number
+  /** For one call to the engine that neither builds nor stops; {@link docker} has it as its default. */
+  engineTimeoutMs: number
+  buildSilenceMs: number
   logBytes: number
   keepReleases: number
   /** Of the keyed hashes by which changed secrets are told. */

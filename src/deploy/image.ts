@@ -54,6 +54,7 @@ export async function buildImage(
     labels,
     pull: wantsNewestBase(context.dockerfileText),
     signal: input.signal,
+    idleMs: host.buildSilenceMs,
   })
   for await (const event of build) input.onEvent(event)
   const { image, carried } = await inspectImage(host.docker, tag)
@@ -128,7 +129,7 @@ export async function pruneReleases(host: Host, service: string, inUse: readonly
 /** Takes an image's name away, and with its last name the image. False when a container still uses it, or it is gone. */
 export async function removeImage(host: Host, image: string): Promise<boolean> {
   try {
-    await host.docker.images.remove(image)
+    await host.docker.images.remove(image, { timeoutMs: host.engineTimeoutMs })
     return true
   } catch (error) {
     if (error instanceof MypaasError && 'status' in error && (error.status === 404 || error.status === 409))

@@ -180,6 +180,7 @@ async function* linesOf(
     since: options.since,
     tail: options.tail,
     signal: options.signal,
+    ...(options.follow ? {} : { timeoutMs: host.engineTimeoutMs }),
   })
   for await (const { stream, data } of chunks) {
     const lines = (rest[stream] + decoders[stream].decode(data, { stream: true })).split('\n')

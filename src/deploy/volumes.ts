@@ -2,7 +2,6 @@ import { chown, lstat, mkdir, realpath, rm } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, sep } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
-import type { Docker } from '../docker/index.ts'
 import { NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
@@ -36,7 +35,7 @@ export async function prepareMounts(host: Host, spec: ServiceSpec, container: st
     const missing = await firstMissing(path)
     if (missing === undefined) continue
     await mkdir(path, { recursive: true, mode: 0o755 })
-    owner ??= await userOf(host.docker, container, user)
+    owner ??= await userOf(host, container, user)
     if (process.getuid?.() !== 0) continue
     for (let made = path; made.length >= missing.length; made = dirname(made)) await chown(made, owner.uid, owner.gid)
   }
@@ -176,25 +175,25 @@ async function firstMissing(path: string): Promise<string | undefined> {
 }
 
 /** The user of an image as numbers: `''` is root, names are looked up in the container's own `/etc/passwd`. */
-async function userOf(docker: Docker, container: string, user: string): Promise<{ uid: number; gid: number }> {
+async function userOf(host: Host, container: string, user: string): Promise<{ uid: number; gid: number }> {
   const [name = '', group] = user.split(':')
   if (name === '' || name === 'root') return { uid: 0, gid: 0 }
-  const passwd = await fileOf(docker, container, '/etc/passwd')
+  const passwd = await fileOf(host, container, '/etc/passwd')
   const row = passwd.map((line) => line.split(':')).find((fields) => fields[0] === name || fields[2] === name)
   const uid = /^\d+$/.test(name) ? Number(name) : Number(row?.[2] ?? 0)
   if (group === undefined) return { uid, gid: Number(row?.[3] ?? 0) }
   if (/^\d+$/.test(group)) return { uid, gid: Number(group) }
-  const groups = await fileOf(docker, container, '/etc/group')
+  const groups = await fileOf(host, container, '/etc/group')
   const found = groups.map((line) => line.split(':')).find((fields) => fields[0] === group)
   return { uid, gid: Number(found?.[2] ?? 0) }
 }
 
-async function fileOf(docker: Docker, container: string, path: string): Promise<string[]> {
+async function fileOf(host: Host, container: string, path: string): Promise<string[]> {
   const { extract } = await import('tar-stream')
   const reader = extract()
   const lines: string[] = []
   try {
-    const archive = await docker.containers.getArchive(container, path)
+    const archive = await host.docker.containers.getArchive(container, path, { timeoutMs: host.engineTimeoutMs })
     const done = (async () => {
       for await (const entry of reader) lines.push(...(await text(entry)).split('\n'))
     })()

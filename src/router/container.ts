@@ -30,6 +30,7 @@ export type RouterContainer = Readonly<{
 }>
 
 const startTimeoutMs = 20_000
+const stopTimeoutMs = 60_000
 
 /**
  * Makes networks, files and container of the router what `wanted` says and waits until it answers. One that is like
@@ -55,7 +56,7 @@ export async function ensureRouter(
     return 'started'
   }
   if (found) {
-    await docker.containers.stop(found.id, { graceSeconds: 10 })
+    await docker.containers.stop(found.id, { graceSeconds: 10, timeoutMs: stopTimeoutMs })
     await docker.containers.remove(found.id, { force: true })
   }
   await create(docker, wanted, config)
@@ -69,7 +70,7 @@ export async function removeRouter(
 ): Promise<void> {
   const found = await find(docker, wanted)
   if (found) {
-    await docker.containers.stop(found.id, { graceSeconds: 10 })
+    await docker.containers.stop(found.id, { graceSeconds: 10, timeoutMs: stopTimeoutMs })
     await docker.containers.remove(found.id, { force: true })
   }
   for (const name of Object.values(wanted.networks)) {
@@ -248,7 +249,7 @@ function statusOf(port: number): Promise<number> {
 
 async function lastLines(docker: Docker, container: string): Promise<string> {
   let text = ''
-  for await (const { data } of docker.containers.logs(container, { stdout: true, stderr: true, tail: 5 })) text += data
+  for await (const { data } of docker.containers.logs(container, { tail: 5, timeoutMs: 5_000 })) text += data
   return text.trim() || 'nothing'
 }
 

@@ -23,6 +23,10 @@ export type ServerConfig = Readonly<{
     holdDrainMs: number
     /** Between SIGTERM and SIGKILL. Default 10 s. */
     graceMs: number
+    /** How long the engine may take for one call that neither builds nor stops. Default 60 s. */
+    engineTimeoutMs: number
+    /** How long a build may go on without a word. Default 10 min. */
+    buildSilenceMs: number
     /** The size that a container's log may grow to before it is rotated; three such files are kept. Default 10 MiB. */
     logBytes: number
   }>
@@ -140,7 +144,18 @@ export function parseConfig(text: string, file = 'config.toml'): ServerConfig {
   onlyKnown(
     server,
     ['server'],
-    ['instance', 'volume_roots', 'keep_releases', 'start_timeout', 'drain', 'hold_drain', 'grace', 'log_size'],
+    [
+      'instance',
+      'volume_roots',
+      'keep_releases',
+      'start_timeout',
+      'drain',
+      'hold_drain',
+      'grace',
+      'engine_timeout',
+      'build_silence',
+      'log_size',
+    ],
   )
   const router = table(root, ['router'])
   onlyKnown(router, ['router'], ['image', 'bind', 'http_port', 'https_port', 'admin_port', 'email'])
@@ -172,6 +187,8 @@ export function parseConfig(text: string, file = 'config.toml'): ServerConfig {
       drainMs: parsed(server, ['server', 'drain'], 300_000, parseDuration, duration),
       holdDrainMs: parsed(server, ['server', 'hold_drain'], 5_000, parseDuration, duration),
       graceMs: parsed(server, ['server', 'grace'], 10_000, parseDuration, duration),
+      engineTimeoutMs: parsed(server, ['server', 'engine_timeout'], 60_000, parseDuration, duration),
+      buildSilenceMs: parsed(server, ['server', 'build_silence'], 600_000, parseDuration, duration),
       logBytes: parsed(server, ['server', 'log_size'], 10 * 1024 ** 2, parseBytes, 'a size such as "10m"'),
     },
     router: {

@@ -25,7 +25,10 @@ export async function removeServer(
     })
     options.onProgress?.(`removing ${service}`)
     for (const { id, name } of (await observe(host, service)).replicas) {
-      await host.docker.containers.stop(id, { graceSeconds: Math.ceil(host.graceMs / 1000) })
+      await host.docker.containers.stop(id, {
+        graceSeconds: Math.ceil(host.graceMs / 1000),
+        timeoutMs: host.graceMs + host.engineTimeoutMs,
+      })
       await host.docker.containers.remove(id, { force: true })
       removed.push(`container ${name}`)
     }

@@ -30,8 +30,8 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
   const directory = serverDirectory(home)
   const config = await readConfig(directory)
   const identity = await readIdentity(directory)
-  const docker = new Docker()
   const { server, router } = config
+  const docker = new Docker({ timeoutMs: server.engineTimeoutMs })
   const wanted = routerContainer(directory, config, identity)
   const host: Host = {
     server: identity.id,
@@ -59,6 +59,8 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     drainMs: server.drainMs,
     holdDrainMs: server.holdDrainMs,
     graceMs: server.graceMs,
+    engineTimeoutMs: server.engineTimeoutMs,
+    buildSilenceMs: server.buildSilenceMs,
     logBytes: server.logBytes,
     keepReleases: server.keepReleases,
     markKey: identity.adminPassword,

@@ -152,6 +152,9 @@ drain = "5m"
 hold_drain = "5s"
 # Between asking a container to stop and killing it.
 grace = "10s"
+# How long Docker may take for one call, and a build may go on without a word, before a deploy is given up.
+engine_timeout = "60s"
+build_silence = "10m"
 # The size at which a container's log is rotated; three files are kept.
 log_size = "10m"
 

@@ -14,6 +14,8 @@ test('an empty config has every default', () => {
     drainMs: 300_000,
     holdDrainMs: 5_000,
     graceMs: 10_000,
+    engineTimeoutMs: 60_000,
+    buildSilenceMs: 600_000,
     logBytes: 10 * 1024 * 1024,
   })
   assert.deepEqual(router, {
