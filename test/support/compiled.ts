@@ -15,9 +15,9 @@ import { promisify } from 'node:util'
 export async function compiledProgram(t: Pick<TestContext, 'after'>): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-test-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
-  await promisify(execFile)(join(root, 'node_modules/.bin/tsc'), ['-p', 'tsconfig.build.json', '--outDir', folder], {
-    cwd: root,
-  })
+  // Types are checked elsewhere.
+  const options = ['-p', 'tsconfig.build.json', '--noCheck', '--outDir', folder]
+  await promisify(execFile)(join(root, 'node_modules/.bin/tsc'), options, { cwd: root })
   // Packages and the version are found from the file's own folder upwards.
   await cp(join(root, 'package.json'), join(folder, 'package.json'))
   await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))

@@ -1,0 +1,192 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { promisify } from 'node:util'
+import { Docker } from '../../src/docker/index.ts'
+import { until } from './until.ts'
+
+/** A second dockerd, of one test's own: it may be killed. Images are loaded into it, containers run as in the other. */
+export interface PrivateEngine {
+  /** As `DOCKER_HOST`. */
+  readonly host: string
+  /** Runs it unless it runs, and waits until it answers. */
+  start(): Promise<void>
+  /** SIGKILL; done when it is gone. Its containers go on running until it is started again. */
+  kill(): Promise<void>
+  /** SIGTERM, as a service manager does; done when it is gone. Its containers end. */
+  stop(): Promise<void>
+}
+
+/** What a test registers with the result is undone last first, so that what needs another thing goes before that. */
+export function backwards(t: Pick<TestContext, 'after'>): Pick<TestContext, 'after'> {
+  const undo: (() => unknown)[] = []
+  t.after(async () => {
+    for (const step of undo.reverse()) await step()
+  })
+  return { after: (step) => void undo.push(step as () => unknown) }
+}
+
+/**
+ * Starts a dockerd that shares nothing with this machine's but the kernel: sockets, data, containerd, bridge and addresses
+ * are its own, and it leaves the packet filter alone, for two of them would take away each other's rules. After the test
+ * nothing of it is left.
+ *
+ * @param options.dataRoot Where its images and containers lie. Default: a directory that is removed after the test.
+ */
+export async function privateEngine(
+  t: Pick<TestContext, 'after'>,
+  options: { dataRoot?: string; images?: readonly string[] } = {},
+): Promise<PrivateEngine> {
+  const folder = await mkdtemp(join(tmpdir(), 'mypaas-test-'))
+  const engine = new Dockerd(folder, options.dataRoot ?? join(folder, 'data'))
+  t.after(() => engine.remove())
+  await engine.start()
+  for (const image of options.images ?? []) await engine.load(image)
+  return engine
+}
+
+class Dockerd implements PrivateEngine {
+  readonly host: string
+  readonly #folder: string
+  readonly #dataRoot: string
+  /** Its addresses are 10.NET.…; its bridge has the first. */
+  readonly #net: number = randomInt(100, 200)
+  /** Of its bridge, and of its rule in the packet filter. */
+  readonly #name: string = `mpt${randomInt(1_000_000)}`
+  #dockerd: ChildProcess | undefined
+  #containerd: ChildProcess | undefined
+
+  constructor(folder: string, dataRoot: string) {
+    this.#folder = folder
+    this.#dataRoot = dataRoot
+    this.host = `unix://${join(folder, 'docker.sock')}`
+  }
+
+  async start(): Promise<void> {
+    if (this.#dockerd) return
+    await this.#prepareNetwork()
+    this.#containerd ??= await this.#startContainerd()
+    this.#dockerd = await this.#spawn('dockerd', this.#arguments())
+    await using docker = new Docker({ host: this.host })
+    const answers = () => docker.system.ping({ timeoutMs: 1_000 })
+    await until(answers, { what: 'an answer of the engine', timeoutMs: 40_000 }).catch(async (cause: unknown) => {
+      const text = await readFile(join(this.#folder, 'dockerd.log'), 'utf8')
+      throw new Error(`dockerd does not start:\n${text.split('\n').slice(-15).join('\n')}`, { cause })
+    })
+  }
+
+  kill(): Promise<void> {
+    return this.#end('SIGKILL')
+  }
+
+  stop(): Promise<void> {
+    return this.#end('SIGTERM')
+  }
+
+  /** Takes an image over from this machine's engine. */
+  async load(image: string): Promise<void> {
+    await using from = new Docker()
+    await using to = new Docker({ host: this.host })
+    await to.images.load(from.images.save([image]))
+  }
+
+  async remove(): Promise<void> {
+    await this.start()
+    await using docker = new Docker({ host: this.host })
+    for (const { Id } of await docker.containers.list({ all: true }))
+      await docker.containers.remove(Id, { force: true })
+    await docker.networks.prune()
+    await this.stop()
+    await end(this.#containerd, 'SIGTERM')
+    await until(async () => (await endShims(this.#folder)) === 0, { what: 'the end of the shims of a private engine' })
+    await run('iptables', ['-D', ...this.#rule()])
+    const { stdout } = await run('ip', ['-oneline', '-4', 'addr'])
+    const links = stdout.matchAll(new RegExp(`^\\d+: (\\S+) +inet 10\\.${this.#net}\\.`, 'gm'))
+    for (const [, link = ''] of links) await run('ip', ['link', 'del', link])
+    const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '')
+    for (const mount of mounts.filter((path) => path.startsWith(`${this.#folder}/`)).reverse())
+      await run('umount', [mount])
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  #arguments(): string[] {
+    return [
+      ['--host', this.host, '--pidfile', join(this.#folder, 'dockerd.pid')],
+      ['--data-root', this.#dataRoot, '--exec-root', join(this.#folder, 'exec')],
+      ['--bridge', this.#name, '--default-address-pool', `base=10.${this.#net}.128.0/17,size=24`],
+      ['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
+      ['--containerd', this.#containerdSocket],
+    ].flat()
+  }
+
+  /** Of its own, as where systemd starts both: one that dockerd starts dies with it, and may be taken for alive then. */
+  async #startContainerd(): Promise<ChildProcess> {
+    const config = join(this.#folder, 'containerd.toml')
+    await writeFile(config, 'version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+    const folders = ['--root', join(this.#dataRoot, 'containerd'), '--state', join(this.#folder, 'containerd')]
+    const child = await this.#spawn('containerd', ['--config', config, '--address', this.#containerdSocket, ...folders])
+    await until(() => existsSync(this.#containerdSocket), { what: 'the socket of containerd' })
+    return child
+  }
+
+  get #containerdSocket(): string {
+    return join(this.#folder, 'containerd.sock')
+  }
+
+  async #spawn(program: string, words: readonly string[]): Promise<ChildProcess> {
+    const log = await open(join(this.#folder, `${program}.log`), 'a')
+    const child = spawn(program, words, { stdio: ['ignore', log.fd, log.fd], detached: true })
+    await log.close()
+    return child
+  }
+
+  /** Once: a restart finds it. */
+  async #prepareNetwork(): Promise<void> {
+    if (existsSync(`/sys/class/net/${this.#name}`)) return
+    await run('ip', ['link', 'add', this.#name, 'type', 'bridge'])
+    await run('ip', ['addr', 'add', `10.${this.#net}.0.1/24`, 'dev', this.#name])
+    await run('ip', ['link', 'set', this.#name, 'up'])
+    // The other engine's rules drop what they don't know, also between two containers on one bridge.
+    await run('iptables', ['-I', ...this.#rule()])
+  }
+
+  #rule(): string[] {
+    const net = `10.${this.#net}.0.0/16`
+    return ['FORWARD', '-s', net, '-d', net, '-j', 'ACCEPT', '-m', 'comment', '--comment', this.#name]
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    await end(this.#dockerd, signal)
+    this.#dockerd = undefined
+  }
+}
+
+async function end(child: ChildProcess | undefined, signal: NodeJS.Signals): Promise<void> {
+  if (!child || child.exitCode !== null || child.signalCode !== null) return
+  const ended = new Promise((resolve) => child.once('exit', resolve))
+  child.kill(signal)
+  await ended
+}
+
+/** What is left of containers: their shims have the folder in their arguments. @returns how many there were */
+async function endShims(folder: string): Promise<number> {
+  let found = 0
+  for (const entry of await readdir('/proc')) {
+    if (!/^\d+$/.test(entry)) continue
+    const words = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '')
+    if (!words.startsWith('/usr/bin/containerd-shim') || !words.includes(`${folder}/`)) continue
+    found += 1
+    try {
+      process.kill(Number(entry), 'SIGKILL')
+    } catch {
+      // It ended by itself in the meantime.
+    }
+  }
+  return found
+}
+
+const run = promisify(execFile)
