@@ -64,8 +64,8 @@ export class SlicedWalk {
     collect(this.#root)
     return {
       ranges,
-      warnings: found.flatMap((part) => part.warnings),
-      unreadable: found.flatMap((part) => part.unreadable),
+      warnings: found.flatMap((part) => part.warnings).sort(),
+      unreadable: found.flatMap((part) => part.unreadable).sort(),
     }
   }
 

@@ -1,0 +1,96 @@
+import { execFile } from 'node:child_process'
+import { chmodSync, lutimesSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { promisify } from 'node:util'
+
+/** What to put at a path: text or bytes, `null` for a directory, or more. */
+export type Planted =
+  | string
+  | Uint8Array
+  | null
+  | { content?: string | Uint8Array; directory?: boolean; link?: string; mode?: number; mtimeMs?: number }
+
+/** A directory with these files, gone after the test. */
+export function plant(t: Pick<TestContext, 'after'>, files: Readonly<Record<string, Planted>>): string {
+  const root = mkdtempSync(join(tmpdir(), 'mypaas-context-'))
+  t.after(() => rmSync(root, { recursive: true, force: true }))
+  plantIn(root, files)
+  return root
+}
+
+export function plantIn(root: string, files: Readonly<Record<string, Planted>>): void {
+  for (const [path, planted] of Object.entries(files)) {
+    const file = join(root, path)
+    const given =
+      planted === null
+        ? { directory: true }
+        : typeof planted === 'object' && !(planted instanceof Uint8Array)
+          ? planted
+          : { content: planted }
+    mkdirSync(given.directory ? file : dirname(file), { recursive: true })
+    if (given.link !== undefined) symlinkSync(given.link, file)
+    else if (!given.directory) writeFileSync(file, given.content ?? '')
+    if (given.mode !== undefined) chmodSync(file, given.mode)
+    if (given.mtimeMs === undefined) continue
+    if (given.link !== undefined) lutimesSync(file, given.mtimeMs / 1000, given.mtimeMs / 1000)
+    else utimesSync(file, given.mtimeMs / 1000, given.mtimeMs / 1000)
+  }
+}
+
+/** Many small files in directories of 100: more than are listed or packed without a worker. */
+export function plantMany(root: string, count: number, content: (index: number) => string | Uint8Array = String): void {
+  for (let index = 0; index < count; index++) {
+    const directory = join(root, `directory-${Math.floor(index / 100)}`)
+    if (index % 100 === 0) mkdirSync(directory, { recursive: true })
+    writeFileSync(join(directory, `file-${index}.txt`), content(index))
+  }
+}
+
+export async function collect(parts: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const all: Uint8Array[] = []
+  for await (const part of parts) all.push(part)
+  return Buffer.concat(all)
+}
+
+/** Unpacks with GNU tar into a new directory, which the test removes at its end. */
+export async function unpack(t: Pick<TestContext, 'after'>, archive: Uint8Array): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), 'mypaas-unpacked-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  writeFileSync(join(folder, 'archive.tar'), archive)
+  mkdirSync(join(folder, 'files'))
+  const { stderr } = await promisify(execFile)('tar', ['xpf', join(folder, 'archive.tar'), '-C', join(folder, 'files')])
+  if (stderr !== '') throw new Error(`tar complains: ${stderr}`)
+  return join(folder, 'files')
+}
+
+/** Path, type, permissions, size, whole seconds and link target of everything in a directory, by `find`. */
+export async function inventory(root: string): Promise<string[]> {
+  const { stdout } = await promisify(execFile)(
+    'find',
+    [
+      root,
+      '-mindepth',
+      '1',
+      '-printf',
+      '%P %y %m %Ts %l',
+      '-type',
+      'f',
+      '-printf',
+      ' %s',
+      '-o',
+      '-printf',
+      ' -',
+      '-printf',
+      '\\n',
+    ],
+    { maxBuffer: 1 << 26, encoding: 'latin1' },
+  )
+  return stdout.split('\n').filter(Boolean).sort()
+}
+
+/** Throws unless both directories hold the same files with the same bytes. */
+export async function assertSameFiles(one: string, other: string): Promise<void> {
+  await promisify(execFile)('diff', ['-r', '--no-dereference', one, other])
+}
