@@ -1,9 +1,11 @@
 import type { Context } from '../context/index.ts'
+import { sampleEnvironment } from '../service/environment.ts'
 import { parseSpec } from '../service/parse.ts'
 import type { Host } from './host.ts'
 import { buildImage } from './image.ts'
 import { lockService } from './operate.ts'
 import { type Released, type ReleaseOptions, rollOut } from './release.ts'
+import { checkMounts } from './volumes.ts'
 
 /**
  * Builds a context and makes it the current release of its service. Done when the release answers on each of its URLs
@@ -19,6 +21,9 @@ export async function deploy(
   options: ReleaseOptions & { from?: string },
 ): Promise<Released> {
   const spec = parseSpec(context.dockerfileText)
+  // What can't be deployed is told before anything is waited for or touched; under the lock it is looked at again.
+  sampleEnvironment(spec, host.secrets(spec.service))
+  await checkMounts(host, spec)
   await using _ = await lockService(host, spec.service, `a deploy of ${spec.service}`, options)
   // Awaited here: leaving the scope frees the lock.
   return await rollOut(
