@@ -103,9 +103,9 @@ test('a first release that does not come up leaves no container, no image and no
   const { files, ...engine } = await inventory(w)
   const { files: filesBefore, ...engineBefore } = before
   assert.deepEqual(engine, engineBefore)
-  // Locks are never deleted, and the journal keeps the number, which is not used twice.
+  // The journal keeps the number, which is not used twice.
   const left = files.filter((file) => !filesBefore.includes(file))
-  assert.deepEqual(left, ['claims.lock', 'services', 'services/first.json', 'services/first.lock'])
+  assert.deepEqual(left, ['services/first.json'])
   assert.equal((await w.request('http://first.test/')).status, 404)
 
   await t.test('nor does one whose host port something else has', async () => {

@@ -11,7 +11,10 @@ export type Inventory = Readonly<{
   images: readonly string[]
   networks: readonly string[]
   volumes: readonly string[]
-  /** The paths in `~/_mypaas`; with a digest where the router reads them. */
+  /**
+   * The files in `~/_mypaas`; with a digest where the router reads them. Without what tells on purpose that a deploy was
+   * tried: locks, and a service's history and logs in its folder.
+   */
   files: readonly string[]
 }>
 
@@ -61,9 +64,12 @@ export async function inventory(world: World): Promise<Inventory> {
 
 async function filesBelow(root: string): Promise<string[]> {
   const found = await readdir(root, { recursive: true, withFileTypes: true })
-  const lines = found.map(async (entry) => {
-    const path = join(entry.parentPath, entry.name).slice(root.length + 1)
-    if (!entry.isFile() || !path.startsWith('traefik/dynamic/')) return path
+  const paths = found
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length + 1))
+    .filter((path) => !/\.lock$|^services\/[^/]+\//.test(path))
+  const lines = paths.map(async (path) => {
+    if (!path.startsWith('traefik/dynamic/')) return path
     const digest = createHash('sha256').update(await readFile(join(root, path)))
     return `${path} ${digest.digest('hex').slice(0, 12)}`
   })
