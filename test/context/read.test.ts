@@ -206,7 +206,6 @@ test('a directory that nothing can come back in is not even looked into', async 
     const { mkdirSync } = require('node:fs')
     for (const name of ['deep', ...Array(22).fill('n'.repeat(200))]) { mkdirSync(name); process.chdir(name) }`
   execFileSync(process.execPath, ['-e', script], { cwd: root })
-  t.after(() => execFileSync('rm', ['-rf', join(root, 'deep')]))
   assert.deepEqual(await paths(root), ['.dockerignore', 'Dockerfile'])
   writeFileSync(join(root, '.dockerignore'), 'deep\n!deep/**/x')
   await assert.rejects(readContext(root), isContextError(/^These can't be read: deep\/n+\/.* \(ENAMETOOLONG\)\.$/))

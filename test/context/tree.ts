@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { chmodSync, lutimesSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -15,7 +15,8 @@ export type Planted =
 /** A directory with these files, gone after the test. */
 export function plant(t: Pick<TestContext, 'after'>, files: Readonly<Record<string, Planted>>): string {
   const root = mkdtempSync(join(tmpdir(), 'mypaas-context-'))
-  t.after(() => rmSync(root, { recursive: true, force: true }))
+  // Unlike Node, rm copes with paths that are longer than the system takes.
+  t.after(() => execFileSync('rm', ['-rf', root]))
   plantIn(root, files)
   return root
 }
@@ -34,8 +35,10 @@ export function plantIn(root: string, files: Readonly<Record<string, Planted>>):
     else if (!given.directory) writeFileSync(file, given.content ?? '')
     if (given.mode !== undefined) chmodSync(file, given.mode)
     if (given.mtimeMs === undefined) continue
-    if (given.link !== undefined) lutimesSync(file, given.mtimeMs / 1000, given.mtimeMs / 1000)
-    else utimesSync(file, given.mtimeMs / 1000, given.mtimeMs / 1000)
+    // Node takes a negative number for now.
+    const time = new Date(given.mtimeMs)
+    if (given.link !== undefined) lutimesSync(file, time, time)
+    else utimesSync(file, time, time)
   }
 }
 
@@ -60,33 +63,40 @@ export async function unpack(t: Pick<TestContext, 'after'>, archive: Uint8Array)
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   writeFileSync(join(folder, 'archive.tar'), archive)
   mkdirSync(join(folder, 'files'))
-  const { stderr } = await promisify(execFile)('tar', ['xpf', join(folder, 'archive.tar'), '-C', join(folder, 'files')])
+  const { stderr } = await promisify(execFile)('tar', [
+    '--warning=no-timestamp',
+    '-xpf',
+    join(folder, 'archive.tar'),
+    '-C',
+    join(folder, 'files'),
+  ])
   if (stderr !== '') throw new Error(`tar complains: ${stderr}`)
   return join(folder, 'files')
 }
 
-/** Path, type, permissions, size, whole seconds and link target of everything in a directory, by `find`. */
+/** Type, permissions, size of files, whole seconds, link target and path of everything in a directory. */
 export async function inventory(root: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)(
     'find',
     [
-      root,
+      '.',
       '-mindepth',
       '1',
-      '-printf',
-      '%P %y %m %Ts %l',
+      '(',
       '-type',
       'f',
       '-printf',
-      ' %s',
+      '%s ',
       '-o',
       '-printf',
-      ' -',
+      '- ',
+      ')',
       '-printf',
-      '\\n',
+      '%y %m %Ts %l %P\\n',
     ],
-    { maxBuffer: 1 << 26, encoding: 'latin1' },
+    { cwd: root, maxBuffer: 1 << 26, encoding: 'latin1' },
   )
+  // Whole seconds as the archive has them, rounded down; find cuts off.
   return stdout.split('\n').filter(Boolean).sort()
 }
 
