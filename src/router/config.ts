@@ -36,6 +36,8 @@ export type RouterSettings = Readonly<{
   adminPasswordHash: string
   /** Certificates by ACME; absent for a server without. */
   acme?: Readonly<{ email: string; caServer?: string; caCertificates?: readonly string[]; challenge: 'http' | 'tls' }>
+  /** Pushes come in at `https://DOMAIN/daemon/` and go to this port of the machine; absent for a server without a domain. */
+  daemon?: Readonly<{ domain: string; port: number }>
 }>
 
 /** Ports inside the router's container; the published ones are the server's choice. */
@@ -162,8 +164,13 @@ function retry(patienceMs: number): unknown {
   return { attempts: Math.max(2, Math.ceil(patienceMs / retryIntervalMs)), initialInterval: `${retryIntervalMs}ms` }
 }
 
-/** What all services share: redirect, HSTS, the password of the admin entry point, TLS options, how upstreams are talked to. */
-export function baseFile(settings: RouterSettings): string {
+/**
+ * What all services share: redirect, HSTS, the password of the admin entry point, TLS options, how upstreams are talked to,
+ * the way to the daemon.
+ * @param gateway The machine's own address on the router's network; where there is none yet, so is no way to the daemon.
+ */
+export function baseFile(settings: RouterSettings, gateway?: string): string {
+  const daemon = settings.daemon && gateway ? daemonRoute(settings.daemon, gateway, settings) : undefined
   const port = settings.httpsPort === 443 ? {} : { port: String(settings.httpsPort) }
   return JSON.stringify(
     {
@@ -176,8 +183,11 @@ export function baseFile(settings: RouterSettings): string {
             service: 'api@internal',
             middlewares: ['mypaas~admin'],
           },
+          ...daemon?.routers,
         },
+        ...(daemon ? { services: daemon.services } : {}),
         middlewares: {
+          ...daemon?.middlewares,
           'mypaas~admin': { basicAuth: { users: [`mypaas:${settings.adminPasswordHash}`], removeHeader: true } },
           // An empty value takes the header away: the service sees the request as a user would send it.
           'mypaas~probe': { headers: { customRequestHeaders: { [probeHeader]: '' } } },
@@ -209,6 +219,32 @@ export function baseFile(settings: RouterSettings): string {
     undefined,
     1,
   )
+}
+
+/** Stronger than any route of a service, whatever its length. */
+const daemonPriority = 1_000_000
+
+function daemonRoute({ domain, port }: { domain: string; port: number }, gateway: string, settings: RouterSettings) {
+  if (!/^[a-z0-9.-]+$/.test(domain) || !/^[0-9a-f.:]+$/i.test(gateway)) throw new Error(`refusing to route ${domain}`)
+  const host = gateway.includes(':') ? `[${gateway}]` : gateway
+  return {
+    routers: {
+      'mypaas~daemon': {
+        rule: `Host(\`${domain}\`) && PathPrefix(\`/daemon/\`)`,
+        priority: daemonPriority,
+        entryPoints: ['websecure'],
+        service: 'mypaas~daemon',
+        middlewares: ['mypaas~daemon'],
+        tls: settings.acme ? { certResolver: 'mypaas' } : {},
+      },
+    },
+    services: {
+      'mypaas~daemon': {
+        loadBalancer: { servers: [{ url: `http://${host}:${port}` }], serversTransport: 'mypaas' },
+      },
+    },
+    middlewares: { 'mypaas~daemon': { stripPrefix: { prefixes: ['/daemon'] } } },
+  }
 }
 
 /** Traefik's static configuration; a change of it needs a restart of the router. */

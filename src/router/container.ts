@@ -45,7 +45,7 @@ export async function ensureRouter(
   await ensureNetwork(docker, wanted.networks.services, wanted.server, false)
   await ensureNetwork(docker, wanted.networks.edge, wanted.server, false)
   await ensureNetwork(docker, wanted.networks.gate, wanted.server, true)
-  await writeRouterFiles(wanted)
+  await writeRouterFiles(wanted, await gatewayOf(docker, wanted.networks.edge))
 
   const config = containerConfig(wanted)
   const found = await find(docker, wanted)
@@ -102,7 +102,14 @@ async function ensureNetwork(docker: Docker, name: string, server: string, inter
   }
 }
 
-async function writeRouterFiles(wanted: RouterContainer): Promise<void> {
+/** The machine's own address on a network, where its daemon is reached from containers on it. */
+export async function gatewayOf(docker: Docker, network: string): Promise<string | undefined> {
+  const found = await docker.networks.inspect(network).catch(ifNotFound)
+  const gateways = found?.IPAM?.Config?.flatMap(({ Gateway }) => (Gateway ? [Gateway.replace(/\/\d+$/, '')] : []))
+  return gateways?.find((address) => !address.includes(':')) ?? gateways?.[0]
+}
+
+async function writeRouterFiles(wanted: RouterContainer, gateway: string | undefined): Promise<void> {
   const { directory } = wanted
   const [uid, gid] = wanted.user.split(':').map(Number) as [number, number]
   const chowns = process.getuid?.() === 0
@@ -125,7 +132,7 @@ async function writeRouterFiles(wanted: RouterContainer): Promise<void> {
     })
   }
   await put('traefik.yml', staticFile(wanted.settings))
-  await put('dynamic/base.yml', baseFile(wanted.settings))
+  await put('dynamic/base.yml', baseFile(wanted.settings, gateway))
 }
 
 function containerConfig(wanted: RouterContainer): ContainerConfig {

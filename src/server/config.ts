@@ -29,6 +29,14 @@ export type ServerConfig = Readonly<{
     buildSilenceMs: number
     /** The size that a container's log may grow to before it is rotated; three such files are kept. Default 10 MiB. */
     logBytes: number
+    /** The host at which `https://HOST/daemon/` takes pushes; none unless given. */
+    domain: string
+    /** Where the daemon listens for the router, on the address of its network on this machine. Default 8083. */
+    daemonPort: number
+    /** What one push may hold. Default 8 GiB. */
+    pushBytes: number
+    /** What pushes of all services may take on the disk. Default 32 GiB. */
+    pushStoreBytes: number
   }>
   router: Readonly<{
     image: string
@@ -155,6 +163,10 @@ export function parseConfig(text: string, file = 'config.toml'): ServerConfig {
       'engine_timeout',
       'build_silence',
       'log_size',
+      'domain',
+      'daemon_port',
+      'push_size',
+      'push_store',
     ],
   )
   const router = table(root, ['router'])
@@ -190,6 +202,10 @@ export function parseConfig(text: string, file = 'config.toml'): ServerConfig {
       engineTimeoutMs: parsed(server, ['server', 'engine_timeout'], 60_000, parseDuration, duration),
       buildSilenceMs: parsed(server, ['server', 'build_silence'], 600_000, parseDuration, duration),
       logBytes: parsed(server, ['server', 'log_size'], 10 * 1024 ** 2, parseBytes, 'a size such as "10m"'),
+      domain: text_(server, ['server', 'domain'], '', /^([a-z0-9-]+(\.[a-z0-9-]+)*)?$/, 'a host name in lower case'),
+      daemonPort: number(server, ['server', 'daemon_port'], 8083, 1, 65_535),
+      pushBytes: parsed(server, ['server', 'push_size'], 8 * 1024 ** 3, parseBytes, 'a size such as "2g"'),
+      pushStoreBytes: parsed(server, ['server', 'push_store'], 32 * 1024 ** 3, parseBytes, 'a size such as "20g"'),
     },
     router: {
       image: text_(router, ['router', 'image'], 'traefik:v3.7.15', /^[a-z0-9][\w./:@-]*$/, 'an image reference'),

@@ -78,6 +78,9 @@ export function routerContainer(directory: string, config: ServerConfig, identit
   const settings: RouterSettings = {
     httpsPort: router.httpsPort,
     adminPasswordHash,
+    ...(config.server.domain === ''
+      ? {}
+      : { daemon: { domain: config.server.domain, port: config.server.daemonPort } }),
     ...(router.email === '' ? {} : { acme: { email: router.email, challenge: 'http' } }),
   }
   const uid = process.getuid?.() ?? 0

@@ -127,6 +127,19 @@ export function setKey(text: string, table: string, key: string, value: string):
   return lines.join('\n')
 }
 
+/** Takes one key out of TOML text; every other character stays. */
+export function unsetKey(text: string, table: string, key: string): string {
+  let current = ''
+  return text
+    .split('\n')
+    .filter((line) => {
+      const header = /^\s*\[\s*([^\]]+?)\s*\]/.exec(line)?.[1]
+      if (header !== undefined) current = header.replaceAll(' ', '')
+      return current !== table || !new RegExp(`^\\s*${key}\\s*=`).test(line)
+    })
+    .join('\n')
+}
+
 function configTemplate(values: {
   instance: string
   bind: string
@@ -157,6 +170,13 @@ engine_timeout = "60s"
 build_silence = "10m"
 # The size at which a container's log is rotated; three files are kept.
 log_size = "10m"
+# The host that takes pushes, at https://HOST/daemon/; without one they come by ssh.
+domain = ""
+# Where the daemon listens for the router, on this machine's address of the router's network.
+daemon_port = 8083
+# What one push may hold, and what the pushes of all services may take on the disk.
+push_size = "8g"
+push_store = "32g"
 
 [router]
 image = "traefik:v3.7.15"

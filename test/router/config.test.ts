@@ -121,3 +121,19 @@ type Json = { [key: string]: Json }
 function parse(content: string): { http: Json } {
   return JSON.parse(content)
 }
+
+test('the way to the daemon is stronger than any service, and is there only with a domain and a network', () => {
+  const daemon = { domain: 'paas.example.com', port: 8083 }
+  const { routers, services, middlewares } = parse(baseFile({ ...settings, daemon }, '172.30.0.1')).http
+  const route = routers?.['mypaas~daemon'] as unknown as { rule: string; priority: number; entryPoints: string[] }
+  assert.equal(route.rule, 'Host(`paas.example.com`) && PathPrefix(`/daemon/`)')
+  assert.deepEqual(route.entryPoints, ['websecure'])
+  assert.ok(route.priority > 10_000)
+  assert.deepEqual(services?.['mypaas~daemon'], {
+    loadBalancer: { servers: [{ url: 'http://172.30.0.1:8083' }], serversTransport: 'mypaas' },
+  })
+  assert.deepEqual(middlewares?.['mypaas~daemon'], { stripPrefix: { prefixes: ['/daemon'] } })
+  for (const file of [baseFile({ ...settings, daemon }), baseFile(settings, '172.30.0.1')]) {
+    assert.equal(file.includes('daemon'), false)
+  }
+})

@@ -17,6 +17,10 @@ test('an empty config has every default', () => {
     engineTimeoutMs: 60_000,
     buildSilenceMs: 600_000,
     logBytes: 10 * 1024 * 1024,
+    domain: '',
+    daemonPort: 8083,
+    pushBytes: 8 * 1024 ** 3,
+    pushStoreBytes: 32 * 1024 ** 3,
   })
   assert.deepEqual(router, {
     image: 'traefik:v3.7.15',
