@@ -1,0 +1,75 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MypaasError } from '../errors.ts'
+import { isUnreachable } from './remote.ts'
+import { parseErrorReport, RemoteError } from './remote-error.ts'
+import type { Answer } from './transport.ts'
+
+/** A line of a job: an event with its number, or how it ended. A line without both only says that the line is alive. */
+type JobLine = Readonly<{ seq?: number; event?: unknown; end?: { ok?: unknown; result?: unknown; error?: unknown } }>
+
+export type FollowOptions = Readonly<{
+  onEvent: (event: unknown) => void
+  /** Follows again from behind the event of that number, after the line broke. */
+  again?: (after: number) => Promise<Answer>
+  onLineBroke?: (message: string) => void
+  signal?: AbortSignal | undefined
+  patienceMs: number
+  /** The error when it can't be followed any more. */
+  lost: () => MypaasError
+}>
+
+/**
+ * Reads a job's events to its end, over as many connections as it takes; each event comes once.
+ * @returns what the job resulted in
+ * @throws {RemoteError} when it failed over there; `lost()` when the line stays broken
+ */
+export async function follow(first: Answer, options: FollowOptions): Promise<unknown> {
+  let seen = -1
+  let answer: Answer | undefined = first
+  let lastSign = performance.now()
+  for (let pause = 100; ; pause = Math.min(2 * pause, 5_000)) {
+    try {
+      answer ??= await options.again?.(seen)
+      for await (const line of lines(answer?.body as AsyncIterable<Buffer>)) {
+        lastSign = performance.now()
+        pause = 100
+        if (line.end) {
+          if (line.end.ok === true) return line.end.result
+          throw new RemoteError(parseErrorReport(line.end.error))
+        }
+        if (line.seq === undefined || line.seq <= seen) continue
+        seen = line.seq
+        options.onEvent(line.event)
+      }
+      throw new MypaasError('the answer ended early', { code: 'unreachable' })
+    } catch (error) {
+      if (options.signal?.aborted) throw error
+      if (!isUnreachable(error)) throw error
+      if (!options.again || performance.now() - lastSign > options.patienceMs) throw options.lost()
+      if (answer) options.onLineBroke?.((error as Error).message)
+    }
+    answer = undefined
+    await sleep(pause, undefined, { signal: options.signal })
+  }
+}
+
+const maxLineBytes = 4 * 1024 * 1024
+
+async function* lines(body: AsyncIterable<Buffer>): AsyncGenerator<JobLine, void> {
+  let rest: Buffer = Buffer.alloc(0)
+  try {
+    for await (const part of body) {
+      let text = rest.length > 0 ? Buffer.concat([rest, part]) : part
+      for (let end = text.indexOf(10); end >= 0; end = text.indexOf(10)) {
+        const line = text.toString('utf8', 0, end)
+        text = text.subarray(end + 1)
+        if (line.trim() !== '') yield JSON.parse(line) as JobLine
+      }
+      if (text.length > maxLineBytes) throw new Error('a line is too long')
+      rest = text
+    }
+  } catch (cause) {
+    if (cause instanceof MypaasError) throw cause
+    throw new MypaasError(`the line broke (${(cause as Error).message})`, { code: 'unreachable', cause })
+  }
+}

@@ -1,0 +1,340 @@
+import { hash } from 'node:crypto'
+import type { ContextEntry } from '../context/index.ts'
+import { MypaasError } from '../errors.ts'
+
+/**
+ * The list of a context's files with digests, as it travels and is signed.
+ *
+ * One line per entry, sorted by the bytes of the paths: type, mode in octal, time in seconds, then what the type has.
+ * Text is bytes, one character each (`latin1`); blanks, control characters and `%` in names are `%XX`.
+ * ```
+ * D 755 1700000000 src
+ * F 644 1700000000 1234 DIGEST src/a.js      more than one chunk: DIGEST,DIGEST,…; empty: -
+ * L 777 1700000000 ../a src/link             where it leads, then its path
+ * ```
+ * `f` and `l` are entries that the ignore file leaves out and the builder reads all the same. The lines are cut into
+ * segments, which travel like files do, so that a change sends the segment that it is in. The index lists the segments:
+ * who signs its digest signs everything.
+ */
+export type Manifest = Readonly<{
+  index: Buffer
+  digest: string
+  segments: readonly Blob[]
+  /** The segments' bytes. */
+  texts: readonly Buffer[]
+  /** The distinct blobs of all files, in the order of their first appearance. */
+  blobs: readonly Blob[]
+  /** For each blob its first place: the entry, and the byte at which it begins in that file. */
+  places: readonly Readonly<{ entry: number; offset: number }>[]
+}>
+
+/** Bytes that travel and are kept as one. */
+export type Blob = Readonly<{ digest: string; size: number }>
+
+/** Files are cut into parts of this size: what a cut line costs, and what a change of a large file does. */
+export const chunkSize: number = 1024 * 1024
+
+/** What a server takes; the client checks the same before it sends. */
+export type PushLimits = Readonly<{
+  files: number
+  bytes: number
+  fileBytes: number
+  indexBytes: number
+}>
+
+export const defaultLimits: PushLimits = {
+  files: 200_000,
+  bytes: 8 * 1024 ** 3,
+  fileBytes: 4 * 1024 ** 3,
+  indexBytes: 256 * 1024,
+}
+
+export const maxPathBytes = 4096
+const maxNameBytes = 255
+const maxSegmentLines = 2000
+const maxSegmentBytes: number = chunkSize
+const title = 'mypaas manifest 1'
+
+/**
+ * Writes a manifest.
+ * @param digestsOf the digests of an entry's chunks, in hex
+ */
+export function buildManifest(
+  context: { dockerfile: string; entries: readonly ContextEntry[] },
+  digestsOf: (entry: number) => readonly string[],
+): Manifest {
+  const texts: Buffer[] = []
+  const blobs: Blob[] = []
+  const places: { entry: number; offset: number }[] = []
+  const known = new Set<string>()
+  let lines: string[] = []
+  let bytes = 0
+  let total = 0
+  const cut = (): void => {
+    if (lines.length > 0) texts.push(Buffer.from(lines.join(''), 'latin1'))
+    lines = []
+    bytes = 0
+  }
+  for (const [number, entry] of context.entries.entries()) {
+    const digests = entry.type === 'file' ? digestsOf(number) : []
+    for (const [chunk, digest] of digests.entries()) {
+      if (known.has(digest)) continue
+      known.add(digest)
+      blobs.push({ digest, size: Math.min(chunkSize, entry.size - chunk * chunkSize) })
+      places.push({ entry: number, offset: chunk * chunkSize })
+    }
+    total += entry.size
+    const path = pathText(entry)
+    const line = entryLine(entry, path, digests)
+    if (bytes + line.length > maxSegmentBytes) cut()
+    lines.push(line)
+    bytes += line.length
+    // Cut by what the path is, not by where it stands: so one more file moves no other segment's ends.
+    if (isSegmentEnd(path) || lines.length >= maxSegmentLines) cut()
+  }
+  cut()
+  const segments = texts.map((text) => ({ digest: hash('sha256', text, 'hex'), size: text.length }))
+  const index = Buffer.from(
+    [
+      title,
+      `dockerfile ${escapeName(Buffer.from(context.dockerfile).toString('latin1'))}`,
+      `entries ${context.entries.length}`,
+      `bytes ${total}`,
+      ...segments.map(({ digest, size }) => `${size} ${digest}`),
+      '',
+    ].join('\n'),
+    'latin1',
+  )
+  return { index, digest: hash('sha256', index, 'hex'), segments, texts, blobs, places }
+}
+
+function entryLine(entry: ContextEntry, path: string, digests: readonly string[]): string {
+  const head = `${entry.mode.toString(8)} ${Math.floor(entry.mtimeMs / 1000)}`
+  switch (entry.type) {
+    case 'directory':
+      return `D ${head} ${path}\n`
+    case 'file':
+      return `${entry.ignored ? 'f' : 'F'} ${head} ${entry.size} ${digests.join(',') || '-'} ${path}\n`
+    case 'symlink':
+      return `${entry.ignored ? 'l' : 'L'} ${head} ${linkText(entry)} ${path}\n`
+    default:
+      return entry.type satisfies never
+  }
+}
+
+function pathText(entry: ContextEntry): string {
+  return escapeName(bytesOf(entry.rawPath ?? entry.path))
+}
+
+function linkText(entry: ContextEntry): string {
+  return escapeName(bytesOf(entry.rawLinkTarget ?? entry.linkTarget ?? ''))
+}
+
+function bytesOf(text: string | Uint8Array): string {
+  return typeof text === 'string' ? latin1(text) : Buffer.from(text).toString('latin1')
+}
+
+function latin1(text: string): string {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) > 0x7f) return Buffer.from(text).toString('latin1')
+  return text
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is for
+const special = /[\x00-\x20%\x7f]/
+
+function escapeName(name: string): string {
+  if (!special.test(name)) return name
+  return name.replace(
+    new RegExp(special, 'g'),
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  )
+}
+
+/** One path of 256. */
+function isSegmentEnd(path: string): boolean {
+  let sum = 0x811c9dc5
+  for (let at = 0; at < path.length; at++) sum = Math.imul(sum ^ path.charCodeAt(at), 0x01000193)
+  return ((sum >>> 13) & 0xff) === 0
+}
+
+/** What an index says. */
+export type ManifestIndex = Readonly<{
+  dockerfile: string
+  entries: number
+  bytes: number
+  segments: readonly Blob[]
+}>
+
+/** Reads an index that came from outside. @throws {MypaasError} `context` */
+export function parseIndex(bytes: Buffer, limits: PushLimits): ManifestIndex {
+  if (bytes.length > limits.indexBytes) throw wrong(`its index has ${bytes.length} bytes, at most ${limits.indexBytes}`)
+  const lines = bytes.toString('latin1').split('\n')
+  const field = (at: number, key: string): string => {
+    const [found, value, ...rest] = (lines[at] ?? '').split(' ')
+    if (found !== key || value === undefined || rest.length > 0)
+      throw wrong(`its index has no ${key} in line ${at + 1}`)
+    return value
+  }
+  if (lines[0] !== title) throw wrong('it is of another version')
+  if (lines.at(-1) !== '') throw wrong('its index is cut off')
+  const dockerfile = checkPath(unescapeName(field(1, 'dockerfile')))
+  const entries = count(field(2, 'entries'), limits.files, 'entries')
+  const total = count(field(3, 'bytes'), limits.bytes, 'bytes')
+  const segments = lines.slice(4, -1).map((line) => {
+    const match = /^([1-9]\d{0,7}) ([0-9a-f]{64})$/.exec(line)
+    if (!match) throw wrong('its index has a line that is none of a segment')
+    return { size: count(match[1] as string, maxSegmentBytes, 'bytes in a segment'), digest: match[2] as string }
+  })
+  sameSizes(segments)
+  return { dockerfile: Buffer.from(dockerfile, 'latin1').toString(), entries, bytes: total, segments }
+}
+
+/** An entry of a manifest that was read; paths are bytes, one character each. */
+export type ManifestEntry = Readonly<{
+  path: string
+  type: ContextEntry['type']
+  mode: number
+  mtimeSeconds: number
+  size: number
+  linkTarget: string
+  ignored: boolean
+  /** Which blobs it consists of. */
+  blobs: readonly number[]
+}>
+
+/** Reads a manifest's segments one by one, in order; {@link finish} says whether it is whole. */
+export class ManifestReader {
+  readonly entries: ManifestEntry[] = []
+  readonly blobs: Blob[] = []
+  readonly #index: ManifestIndex
+  readonly #limits: PushLimits
+  readonly #numbers = new Map<string, number>()
+  readonly #directories = new Set<string>()
+  #last: string | undefined
+  #bytes = 0
+  #hasDockerfile = false
+
+  constructor(index: ManifestIndex, limits: PushLimits) {
+    this.#index = index
+    this.#limits = limits
+  }
+
+  /** @throws {MypaasError} `context` at the first line that may not be */
+  add(segment: Buffer): void {
+    const text = segment.toString('latin1')
+    if (!text.endsWith('\n')) throw wrong('a segment is cut off')
+    for (const line of text.slice(0, -1).split('\n')) {
+      const entry = this.#read(line)
+      if (this.entries.length >= this.#index.entries) throw wrong('it has more entries than its index says')
+      this.entries.push(entry)
+    }
+  }
+
+  finish(): void {
+    if (this.entries.length !== this.#index.entries) throw wrong('it has fewer entries than its index says')
+    if (this.#bytes !== this.#index.bytes) throw wrong('its files have another size than its index says')
+    if (!this.#hasDockerfile) throw wrong(`it has no file ${this.#index.dockerfile}`)
+  }
+
+  #read(line: string): ManifestEntry {
+    const words = line.split(' ')
+    const [type = '', mode = '', seconds = ''] = words
+    const isFile = type === 'F' || type === 'f'
+    const isLink = type === 'L' || type === 'l'
+    if (words.length !== (isFile ? 6 : isLink ? 5 : type === 'D' ? 4 : 0)) throw wrong(`a line is none: ${shown(line)}`)
+    if (!/^(0|[1-7][0-7]{0,3})$/.test(mode)) throw wrong(`a mode is none: ${shown(mode)}`)
+    if (!/^(0|-?[1-9]\d{0,11})$/.test(seconds)) throw wrong(`a time is none: ${shown(seconds)}`)
+    const path = checkPath(unescapeName(words.at(-1) as string))
+    if (this.#last !== undefined && path <= this.#last) {
+      throw wrong(path === this.#last ? `${shown(path)} is in it twice` : `${shown(path)} is not in its order`)
+    }
+    this.#last = path
+    const slash = path.lastIndexOf('/')
+    if (slash >= 0 && !this.#directories.has(path.slice(0, slash))) throw wrong(`${shown(path)} is in no directory`)
+    if (type === 'D') this.#directories.add(path)
+    const size = isFile ? count(words[3] as string, this.#limits.fileBytes, `bytes in ${shown(path)}`) : 0
+    this.#bytes += size
+    if (this.#bytes > this.#index.bytes) throw wrong('its files are larger than its index says')
+    if (isFile && Buffer.from(path, 'latin1').toString() === this.#index.dockerfile) this.#hasDockerfile = true
+    return {
+      path,
+      type: isFile ? 'file' : isLink ? 'symlink' : 'directory',
+      mode: Number.parseInt(mode, 8),
+      mtimeSeconds: Number(seconds),
+      size,
+      linkTarget: isLink ? checkTarget(unescapeName(words[3] as string)) : '',
+      ignored: type === 'f' || type === 'l',
+      blobs: isFile ? this.#blobsOf(words[4] as string, size, path) : [],
+    }
+  }
+
+  #blobsOf(list: string, size: number, path: string): number[] {
+    if (list === '-') {
+      if (size > 0) throw wrong(`${shown(path)} has no digests`)
+      return []
+    }
+    const digests = list.split(',')
+    if (digests.length !== Math.ceil(size / chunkSize)) throw wrong(`${shown(path)} has too many or too few digests`)
+    return digests.map((digest, chunk) => {
+      if (!/^[0-9a-f]{64}$/.test(digest)) throw wrong(`a digest of ${shown(path)} is none`)
+      const length = Math.min(chunkSize, size - chunk * chunkSize)
+      const known = this.#numbers.get(digest)
+      if (known === undefined) {
+        this.#numbers.set(digest, this.blobs.length)
+        this.blobs.push({ digest, size: length })
+        return this.blobs.length - 1
+      }
+      if (this.blobs[known]?.size !== length) throw wrong('one digest stands for two sizes')
+      return known
+    })
+  }
+}
+
+/** A path inside the context: nothing in it may lead elsewhere, whoever reads it. */
+function checkPath(path: string): string {
+  if (path.length > maxPathBytes) throw wrong(`a path has ${path.length} bytes, at most ${maxPathBytes}`)
+  if (path.includes('\0')) throw wrong(`a path has a zero byte in it: ${shown(path)}`)
+  if (path.startsWith('/')) throw wrong(`a path is absolute: ${shown(path)}`)
+  for (const name of path.split('/')) {
+    if (name === '') throw wrong(`a path has an empty name in it: ${shown(path)}`)
+    if (name === '.' || name === '..') throw wrong(`a path has ${name} in it: ${shown(path)}`)
+    if (name.length > maxNameBytes) throw wrong(`a name has ${name.length} bytes, at most ${maxNameBytes}`)
+  }
+  return path
+}
+
+function checkTarget(target: string): string {
+  if (target === '' || target.length > maxPathBytes || target.includes('\0')) throw wrong('a link leads to no path')
+  return target
+}
+
+/** There is one way to write each name. */
+function unescapeName(text: string): string {
+  if (!special.test(text)) return text
+  const name = text.replace(/%([0-9A-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+  if (escapeName(name) !== text) throw wrong(`a name is not written as it must be: ${shown(text)}`)
+  return name
+}
+
+function count(text: string, max: number, what: string): number {
+  const value = /^(0|[1-9]\d{0,15})$/.test(text) ? Number(text) : -1
+  if (value < 0) throw wrong(`a number is none: ${shown(text)}`)
+  if (value > max) throw wrong(`it has ${value} ${what}, at most ${max}`)
+  return value
+}
+
+function sameSizes(blobs: readonly Blob[]): void {
+  const sizes = new Map<string, number>()
+  for (const { digest, size } of blobs) {
+    if ((sizes.get(digest) ?? size) !== size) throw wrong('one digest stands for two sizes')
+    sizes.set(digest, size)
+  }
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}
+
+function wrong(why: string): MypaasError {
+  return new MypaasError(`The manifest can't be accepted: ${why}.`, { code: 'context' })
+}

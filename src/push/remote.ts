@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { MypaasError } from '../errors.ts'
+import type { UserKey } from './keys.ts'
+import type { PushLimits } from './manifest.ts'
+import { parseErrorReport, RemoteError } from './remote-error.ts'
+import { type CallStatement, formatStatement, type PushStatement, type Statement } from './statement.ts'
+import { type Answer, formatAddress, hostOf, type Transport } from './transport.ts'
+
+/** What a client remembers of servers, so that a stranger can't pass for one: see `cli` for where it is kept. */
+export type KnownServers = {
+  get: (address: string) => Readonly<{ server: string; key?: string }> | undefined
+  set: (address: string, known: Readonly<{ server: string; key?: string }>) => Promise<void>
+}
+
+export type RemoteOptions = Readonly<{
+  /** Called when something is to be signed for the first time. */
+  findKeys: () => Promise<readonly UserKey[]>
+  known: KnownServers
+  signal?: AbortSignal | undefined
+  onWarning?: (message: string) => void
+}>
+
+export type Challenge = Readonly<{
+  protocol: number
+  server: string
+  nonce: string
+  timeMs: number
+  limits: PushLimits
+}>
+
+/** A server over there, as a client talks to it: challenge, signed statement, answer. */
+export class Remote {
+  readonly transport: Transport
+  readonly #options: RemoteOptions
+  #keys: readonly UserKey[] | undefined
+
+  constructor(transport: Transport, options: RemoteOptions) {
+    this.transport = transport
+    this.#options = options
+  }
+
+  get name(): string {
+    return formatAddress(this.transport.address)
+  }
+
+  /** Asks who the server is, and for a nonce. @throws {MypaasError} `unreachable`; `unauthorised` when it is another server than last time */
+  async challenge(): Promise<Challenge> {
+    const answer = await this.transport.ask({
+      method: 'POST',
+      path: '/v1/challenge',
+      body: '{}',
+      signal: this.#options.signal,
+    })
+    const found = await this.#read(answer)
+    const { protocol, server, nonce, time, limits } = found as Record<string, unknown>
+    if (protocol !== 1 || typeof server !== 'string' || typeof nonce !== 'string' || typeof time !== 'number') {
+      throw new MypaasError(`${this.name} is no mypaas server, or one of another version.`, {
+        code: 'unreachable',
+        hint: 'Bring mypaas on both machines to the same version: mypaas --version',
+      })
+    }
+    await this.#pin(server)
+    return { protocol, server, nonce, timeMs: time, limits: limits as PushLimits }
+  }
+
+  /**
+   * Signs a statement and sends it, with one key after the other until the server takes one.
+   * @returns the answer, with a status below 300
+   * @throws {RemoteError} what the server says against it
+   * @throws {MypaasError} `unauthorised` when it takes none of the keys, naming them
+   */
+  async signed(
+    path: string,
+    fields:
+      | Pick<PushStatement, 'purpose' | 'service' | 'manifest' | 'expect'>
+      | Pick<CallStatement, 'purpose' | 'action' | 'args' | 'body'>,
+    extra: Readonly<Record<string, unknown>>,
+    options: { retry: boolean; idleMs?: number },
+  ): Promise<Answer> {
+    const address = this.name
+    const keys = await this.#orderedKeys()
+    let retries = options.retry ? 3 : 0
+    for (let at = 0; at < keys.length; ) {
+      const key = keys[at] as UserKey
+      const challenge = await this.challenge()
+      const statement = formatStatement({
+        ...fields,
+        server: challenge.server,
+        host: hostOf(this.transport.address),
+        nonce: challenge.nonce,
+        timeMs: challenge.timeMs,
+      } as Statement)
+      const signature = await this.#sign(key, statement, at === keys.length - 1)
+      if (signature === undefined) {
+        at += 1
+        continue
+      }
+      let answer: Answer
+      try {
+        answer = await this.transport.ask({
+          method: 'POST',
+          path,
+          body: JSON.stringify({ statement, signature, ...extra }),
+          signal: this.#options.signal,
+          fresh: !options.retry,
+          ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
+        })
+      } catch (error) {
+        if (!isUnreachable(error) || retries-- <= 0) throw error
+        await sleep(300, undefined, { signal: this.#options.signal })
+        continue
+      }
+      if (answer.status === 401) {
+        answer.body.resume()
+        at += 1
+        continue
+      }
+      if (answer.status >= 300) await this.#read(answer)
+      const before = this.#options.known.get(address)
+      if (before?.key !== key.fingerprint) {
+        await this.#options.known.set(address, { server: challenge.server, key: key.fingerprint })
+      }
+      return answer
+    }
+    throw new MypaasError(`${address} takes none of your keys: ${keys.map(({ source }) => source).join(', ')}.`, {
+      code: 'unauthorised',
+      hint: `If one of them should do, let somebody on the server run:\n  mypaas server key add '${keys[0]?.public ?? ''}'`,
+    })
+  }
+
+  /** An unsigned request under a token that the server gave. */
+  async ask(
+    method: 'GET' | 'POST',
+    path: string,
+    token: string,
+    options: { body?: string | AsyncIterable<Uint8Array>; idleMs?: number; signal?: AbortSignal | undefined } = {},
+  ): Promise<Answer> {
+    return this.transport.ask({
+      method,
+      path,
+      headers: { authorization: `Bearer ${token}` },
+      signal: options.signal ?? this.#options.signal,
+      ...(options.body === undefined ? {} : { body: options.body }),
+      ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
+    })
+  }
+
+  /** The JSON of an answer. @throws {RemoteError} for one that is an error */
+  async json(answer: Answer): Promise<Record<string, unknown>> {
+    return (await this.#read(answer)) as Record<string, unknown>
+  }
+
+  async #read(answer: Answer): Promise<unknown> {
+    const text = await readText(answer.body)
+    let value: unknown
+    try {
+      value = JSON.parse(text)
+    } catch {
+      value = undefined
+    }
+    if (answer.status < 300 && typeof value === 'object' && value !== null) return value
+    const error = (value as { error?: unknown } | undefined)?.error
+    if (error !== undefined) throw new RemoteError(parseErrorReport(error))
+    if (answer.status === 502 || answer.status === 503 || answer.status === 504) {
+      throw new MypaasError(`I can't reach the daemon of ${this.name}: its router answers ${answer.status}.`, {
+        code: 'unreachable',
+        hint: 'Does the daemon run, and does the firewall let the router reach it? On the server: mypaas server status',
+      })
+    }
+    throw new MypaasError(`${this.name} is no mypaas server: it answers ${answer.status}.`, {
+      code: 'unreachable',
+      hint: 'Is the address right, and does [server] domain in the config there say the same?',
+    })
+  }
+
+  async #pin(server: string): Promise<void> {
+    const { known } = this.#options
+    const before = known.get(this.name)
+    if (!before) return known.set(this.name, { server })
+    if (before.server === server) return
+    throw new MypaasError(`${this.name} is not the server that it was: nothing was signed for it.`, {
+      code: 'unauthorised',
+      hint: `If it was set up anew, forget the old one: mypaas remote forget ${this.name}`,
+    })
+  }
+
+  /** The key that the server took last time comes first. */
+  async #orderedKeys(): Promise<readonly UserKey[]> {
+    this.#keys ??= await this.#options.findKeys()
+    const last = this.#options.known.get(this.name)?.key
+    return this.#keys.toSorted((a, b) => Number(b.fingerprint === last) - Number(a.fingerprint === last)).slice(0, 8)
+  }
+
+  async #sign(key: UserKey, statement: string, isLast: boolean): Promise<string | undefined> {
+    try {
+      return await key.sign(statement)
+    } catch (error) {
+      if (isLast || !(error instanceof MypaasError)) throw error
+      this.#options.onWarning?.(error.message)
+      return undefined
+    }
+  }
+}
+
+export function isUnreachable(error: unknown): boolean {
+  return error instanceof MypaasError && error.code === 'unreachable'
+}
+
+export function digestOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
+
+const maxAnswerBytes = 16 * 1024 * 1024
+
+async function readText(body: Answer['body']): Promise<string> {
+  const parts: Buffer[] = []
+  let length = 0
+  try {
+    for await (const part of body as AsyncIterable<Buffer>) {
+      length += part.length
+      if (length > maxAnswerBytes) throw new Error('the answer is too large')
+      parts.push(part)
+    }
+  } catch (cause) {
+    throw new MypaasError(`The line broke in the middle of an answer (${(cause as Error).message}).`, {
+      code: 'unreachable',
+      cause,
+    })
+  }
+  return Buffer.concat(parts).toString()
+}

@@ -1,0 +1,132 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MypaasError } from '../errors.ts'
+import { namespace } from './statement.ts'
+
+/**
+ * Signs a text with the user's own SSH key: `ssh-keygen -Y sign`, which brings agents, passphrases and hardware keys.
+ * It asks for a passphrase only where there is a terminal to ask on.
+ * @param keyFile a private key, or the public half of one that the agent holds
+ * @returns an armored SSHSIG
+ * @throws {MypaasError} `unauthorised` saying why the key can't be used
+ */
+export async function sign(text: string, keyFile: string): Promise<string> {
+  const { code, stdout, stderr } = await sshKeygen(['-Y', 'sign', '-q', '-n', namespace, '-f', keyFile], {
+    input: text,
+    mayAsk: true,
+    timeoutMs: 120_000,
+  })
+  if (code === 0 && stdout.startsWith('-----BEGIN SSH SIGNATURE-----')) return stdout
+  throw new MypaasError(`The key ${keyFile} can't be used: ${lastLine(stderr) || `ssh-keygen ended with ${code}`}.`, {
+    code: 'unauthorised',
+    hint: process.stdin.isTTY
+      ? 'Add it to the agent (ssh-add), or name another one with --key.'
+      : 'There is no terminal to ask for a passphrase on: add it to the agent (ssh-add), or set MYPAAS_PRIVATE_KEY.',
+  })
+}
+
+/**
+ * Whether a signature is one of this key for this text and for our namespace: `ssh-keygen -Y verify`.
+ * @param key `TYPE BASE64`, as it stands in authorized_keys
+ */
+export async function verify(text: string, signature: string, key: string): Promise<boolean> {
+  const folder = await mkdtemp(join(tmpdir(), 'mypaas-verify-'))
+  try {
+    await writeFile(join(folder, 'signers'), `key namespaces="${namespace}" ${key}\n`, { mode: 0o600 })
+    await writeFile(join(folder, 'signature'), signature, { mode: 0o600 })
+    const { code } = await sshKeygen(
+      [
+        '-Y',
+        'verify',
+        '-q',
+        '-f',
+        join(folder, 'signers'),
+        '-I',
+        'key',
+        '-n',
+        namespace,
+        '-s',
+        join(folder, 'signature'),
+      ],
+      { input: text, mayAsk: false, timeoutMs: 10_000 },
+    )
+    return code === 0
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/**
+ * The public key that a signature says it was made with, in base64: to look it up, it proves nothing. The key itself
+ * stays closed: it is the first string behind the magic word and the version.
+ * @see https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig
+ */
+export function keyOfSignature(signature: string): string | undefined {
+  const match = /^-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]{100,16000})\n-----END SSH SIGNATURE-----\n?$/.exec(
+    signature,
+  )
+  if (!match) return undefined
+  const blob = Buffer.from((match[1] as string).replaceAll('\n', ''), 'base64')
+  if (blob.toString('latin1', 0, 6) !== 'SSHSIG' || blob.length < 14) return undefined
+  const length = blob.readUInt32BE(10)
+  return 14 + length <= blob.length ? blob.toString('base64', 14, 14 + length) : undefined
+}
+
+/** `SHA256:…` as OpenSSH shows it. @param key the key's base64 */
+export function fingerprint(key: string): string {
+  return `SHA256:${createHash('sha256').update(Buffer.from(key, 'base64')).digest('base64').replace(/=+$/, '')}`
+}
+
+export type Ran = Readonly<{ code: number | null; stdout: string; stderr: string }>
+
+/**
+ * Runs ssh-keygen.
+ * @param options.mayAsk It may ask on the terminal; without one, or without leave, it has none to ask on.
+ * @throws {MypaasError} `failed` when there is no such program
+ */
+export function sshKeygen(
+  args: readonly string[],
+  options: { input?: string; mayAsk: boolean; timeoutMs: number },
+): Promise<Ran> {
+  return run('ssh-keygen', args, options)
+}
+
+/** Runs one of OpenSSH's programs. */
+export function run(
+  program: string,
+  args: readonly string[],
+  options: { input?: string; mayAsk: boolean; timeoutMs: number },
+): Promise<Ran> {
+  const { MYPAAS_PRIVATE_KEY: _, ...environment } = process.env
+  return new Promise((resolve, reject) => {
+    const child: ChildProcess = spawn(program, args, {
+      env: { ...environment, LC_ALL: 'C', SSH_ASKPASS_REQUIRE: 'never' },
+      stdio: 'pipe',
+      // A session of its own has no terminal: then nothing can be asked.
+      detached: !(options.mayAsk && process.stdin.isTTY === true),
+      timeout: options.timeoutMs,
+    })
+    let stdout = ''
+    let stderr = ''
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      stderr = (stderr + text).slice(-4000)
+    })
+    child.stdin?.on('error', () => {}) // it may end without reading
+    child.stdin?.end(options.input ?? '')
+    child.on('error', (cause) => {
+      const hint = 'It is part of OpenSSH: apt-get install openssh-client'
+      reject(new MypaasError(`There is no ${program} here.`, { code: 'failed', hint, cause }))
+    })
+    child.on('close', (code) => resolve({ code, stdout, stderr }))
+  })
+}
+
+export function lastLine(text: string): string {
+  return (text.trim().split(/\r?\n/).at(-1) ?? '').replace(/[.:\s]+$/, '')
+}
