@@ -1,6 +1,6 @@
 import { colors } from 'consola/utils'
 import type { DeployEvent } from '../src/deploy/events.ts'
-import type { LogLine } from '../src/deploy/logs.ts'
+import type { LogLine } from '../src/deploy/kept-logs.ts'
 import { describe, type Plan } from '../src/deploy/plan.ts'
 import type { BuildEvent } from '../src/docker/index.ts'
 import { MypaasError } from '../src/errors.ts'

@@ -13,7 +13,7 @@ import { type HistoryEntry, type ReleaseAction, recordRelease } from './history.
 import type { Host } from './host.ts'
 import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
-import { pruneLogs } from './logs.ts'
+import { pruneLogs } from './kept-logs.ts'
 import { observe } from './observe.ts'
 import { execution, forgetNext, nextRelease, settlement } from './operate.ts'
 import { type Plan, planDeploy, type Settlement, type Step } from './plan.ts'
