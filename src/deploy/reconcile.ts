@@ -10,6 +10,7 @@ import { keptReleases, releaseImage, removeImage } from './image.ts'
 import { type Journal, journalledServices, readJournal, writeJournal } from './journal.ts'
 import { observe, observedServices } from './observe.ts'
 import { execution, forgetNext, journalOf, lockService, settlement } from './operate.ts'
+import { persistently } from './persist.ts'
 import { describe, type Step } from './plan.ts'
 import { removeVolumes } from './volumes.ts'
 import { DeployError } from './why.ts'
@@ -123,14 +124,16 @@ async function settleDown(host: Host, service: string, options: ReconcileOptions
   refuseLost(host, service, journal, replicas)
   if (!journal) return { service, release: undefined, mended: [] }
   await refuseUnrunnable(host, journal, replicas)
-  const { serve, clean } = await settlement(host, journal, host.drainMs)
   const mended: string[] = []
   const note = (step: Step): void => {
     mended.push(describe(step))
   }
   const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
   try {
-    await execute([...serve, ...clean], run, note)
+    await persistently(host, async () => {
+      const { serve, clean } = await settlement(host, journal, host.drainMs)
+      await execute([...serve, ...clean], run, note)
+    })
   } catch (error) {
     if (options.signal?.aborted || !(error instanceof MypaasError)) throw error
     const { current } = journal

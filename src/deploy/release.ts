@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { BuildError, type BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
@@ -16,6 +15,7 @@ import { type Journal, type JournalRelease, readJournal, writeJournal } from './
 import { pruneLogs } from './kept-logs.ts'
 import { observe } from './observe.ts'
 import { execution, forgetNext, nextRelease, settlement } from './operate.ts'
+import { isEngineTrouble, persistently } from './persist.ts'
 import { type Plan, planDeploy, type Settlement, type Step } from './plan.ts'
 import { Stopwatch } from './receipt.ts'
 import { clearLeftovers } from './reconcile.ts'
@@ -123,9 +123,13 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   const urls = spec.urls.map((url) => host.router.show(url))
   let after: Settlement
   try {
-    after = await settlement(host, committed, host.drainMs, stayMs)
-    await execute(after.serve, run)
-    if (track.plan.order === 'stop-first') await requestAll(release, run)
+    const { order } = track.plan
+    after = await persistently(host, async () => {
+      const found = await settlement(host, committed, host.drainMs, stayMs)
+      await execute(found.serve, run)
+      if (order === 'stop-first') await requestAll(release, run)
+      return found
+    })
   } catch (error) {
     const failure = notServing(host, service, release, error)
     await record(failure.code, failure.message).catch(() => {})
@@ -133,18 +137,26 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   }
   emit({ type: 'live', service, release, urls, ms: watch.elapsedMs() })
   try {
-    await execute(after.clean, { ...run, stopDraining: options.signal }, (step) => {
-      track.step = step
+    await persistently(host, async (again) => {
+      if (again) after = await settlement(host, committed, host.drainMs, stayMs)
+      const left = again ? [...after.serve, ...after.clean] : after.clean
+      await execute(left, { ...run, stopDraining: options.signal }, (step) => {
+        track.step = step
+      })
+      await host.router.readmit()
+      await pruneReleases(host, service, [release])
+      await pruneLogs(host, service, host.keepReleases)
     })
   } catch (error) {
-    if (track.step?.kind !== 'stay') throw error
-    const failure = await goBack(host, journal, made, error, { ...options, emit })
-    await record(failure.code, failure.message).catch(() => {})
-    throw failure
+    if (track.step?.kind === 'stay' && !isEngineTrouble(error)) {
+      const failure = await goBack(host, journal, made, error, { ...options, emit })
+      await record(failure.code, failure.message).catch(() => {})
+      throw failure
+    }
+    // It serves, which is what was asked for.
+    const hint = `What is left of the releases before goes with the next deploy, or now: mypaas server reconcile ${service}`
+    emit({ type: 'warning', message: messageOf(error), hint })
   }
-  await host.router.readmit()
-  await pruneReleases(host, service, [release])
-  await pruneLogs(host, service, host.keepReleases)
   emit({ type: 'done', service, release, ms: watch.elapsedMs(), receipt: watch.receipt(), ...before })
   await record('live')
   return { service, release, urls }
@@ -171,9 +183,6 @@ export async function makePlan(
 
 /** A release that goes down within that time after its start did not make it. */
 const stayMs = 2_000
-
-/** How long an engine that is being restarted may take to answer again. */
-const engineBackMs = 60_000
 
 type Track = { step: Step | undefined; plan: Plan | undefined }
 
@@ -218,12 +227,13 @@ async function takeBack(
   const { service } = journal
   options.emit({ type: 'taking-back', service, release })
   try {
-    await engineAnswers(host)
-    const { serve, clean } = await settlement(host, journal, host.drainMs)
-    const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
-    await execute([...serve, ...clean], run)
-    await removeImage(host, imageName(host.prefix, service, release))
-    await forgetNext(host, journal)
+    await persistently(host, async () => {
+      const { serve, clean } = await settlement(host, journal, host.drainMs)
+      const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
+      await execute([...serve, ...clean], run)
+      await removeImage(host, imageName(host.prefix, service, release))
+      await forgetNext(host, journal)
+    })
   } catch (trouble) {
     const undone = before === undefined ? 'it could not be cleared away' : `r${before} could not be brought back`
     return new DeployError(
@@ -256,19 +266,6 @@ async function takeBack(
     report: error instanceof DeployError ? error.report : undefined,
     cause: error,
   })
-}
-
-async function engineAnswers(host: Host): Promise<void> {
-  const deadline = performance.now() + engineBackMs
-  for (;;) {
-    try {
-      await host.docker.system.ping({ timeoutMs: 5_000 })
-      return
-    } catch (error) {
-      if (performance.now() > deadline) throw error
-      await sleep(200)
-    }
-  }
 }
 
 /** A release that died as soon as it served: the one before, which is still there, takes over again. */

@@ -59,7 +59,11 @@ export function explainExit(
   seconds: number,
 ): { message: string; hint: string } {
   const after = `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s after its start`
-  const how = found.signal ? `was ended by ${found.signal}` : `exited with code ${found.exitCode ?? '?'}`
+  const how = found.signal
+    ? `was ended by ${found.signal}`
+    : found.exitCode === undefined
+      ? 'went down and was started again'
+      : `exited with code ${found.exitCode}`
   const message = `${found.container} ${how} ${after}.`
   if (found.outOfMemory) {
     return {
