@@ -129,7 +129,8 @@ class SocketProxy implements FaultProxy {
       })
     })
     forward.on('error', () => socket.destroy())
-    socket.once('close', () => forward.destroy())
+    // A caller that gives up, the build's too, is to be seen by the engine.
+    response.once('close', () => forward.destroy())
     request.pipe(forward)
   }
 
