@@ -11,9 +11,112 @@ type Group = { about: string; commands: Record<string, Leaf | Group> }
 const root: Group = {
   about: 'Deploy a directory as a service: one Dockerfile, behind HTTPS.',
   commands: {
+    push: {
+      about: 'Send a directory to a server, which builds it and deploys it as a service',
+      load: async () => (await import('./commands/push.ts')).push,
+    },
+    attach: {
+      about: 'Follow a deploy that is on, or see how it ended',
+      load: async () => (await import('./commands/attach.ts')).attach,
+    },
+    status: {
+      about: 'Show what runs on a server: services, releases, replicas, URLs',
+      load: async () => (await import('./commands/calls.ts')).status,
+    },
+    plan: {
+      about: 'Show what a push would do and change nothing',
+      load: async () => (await import('./commands/calls.ts')).plan,
+    },
+    releases: {
+      about: 'List the releases of a service on a server',
+      load: async () => (await import('./commands/calls.ts')).releases,
+    },
+    rollback: {
+      about: 'Make an older release of a service current again, without a build',
+      load: async () => (await import('./commands/calls.ts')).rollback,
+    },
+    restart: {
+      about: 'Run the current release of a service anew',
+      load: async () => (await import('./commands/calls.ts')).restart,
+    },
+    scale: {
+      about: 'Change how many replicas a service has, until its next deploy',
+      load: async () => (await import('./commands/calls.ts')).scale,
+    },
+    stop: {
+      about: 'Stop a service until it is started or deployed again',
+      load: async () => (await import('./commands/calls.ts')).stop,
+    },
+    start: {
+      about: 'Start a service that was stopped',
+      load: async () => (await import('./commands/calls.ts')).start,
+    },
+    rm: {
+      about: 'Remove a service from a server; its volumes stay unless asked for',
+      load: async () => (await import('./commands/calls.ts')).rm,
+    },
+    env: {
+      about: 'The secrets of a server that services ask for by name',
+      commands: {
+        set: {
+          about: 'Give a secret a value, which is read from stdin and never shown again',
+          load: async () => (await import('./commands/env.ts')).set,
+        },
+        ls: { about: 'List the names of secrets', load: async () => (await import('./commands/env.ts')).ls },
+        rm: { about: 'Remove a secret', load: async () => (await import('./commands/env.ts')).rm },
+      },
+    },
+    key: {
+      about: 'The key that your pushes are signed with',
+      commands: {
+        init: {
+          about: 'Find the key that you have, or make one',
+          load: async () => (await import('./commands/key.ts')).init,
+        },
+        get: {
+          about: 'Print its public line, to be given to a server',
+          load: async () => (await import('./commands/key.ts')).get,
+        },
+        gen: {
+          about: 'Make a key for a machine, as a line for MYPAAS_PRIVATE_KEY',
+          load: async () => (await import('./commands/key.ts')).gen,
+        },
+      },
+    },
+    remote: {
+      about: 'Names for servers on this machine',
+      commands: {
+        add: { about: 'Give a server a name', load: async () => (await import('./commands/remote.ts')).add },
+        ls: { about: 'List the names', load: async () => (await import('./commands/remote.ts')).ls },
+        rm: { about: 'Remove a name', load: async () => (await import('./commands/remote.ts')).rm },
+        forget: {
+          about: 'Forget who a server was, when it was set up anew',
+          load: async () => (await import('./commands/remote.ts')).forget,
+        },
+      },
+    },
     server: {
       about: 'What runs on the server itself',
       commands: {
+        daemon: {
+          about: 'Take pushes, until it is ended',
+          load: async () => (await import('./commands/server/daemon.ts')).daemon,
+        },
+        connect: {
+          about: 'Join stdin and stdout to the daemon: what a push over ssh runs',
+          load: async () => (await import('./commands/server/connect.ts')).connect,
+        },
+        key: {
+          about: 'Who may push here',
+          commands: {
+            add: { about: 'Let a key in', load: async () => (await import('./commands/server/key.ts')).add },
+            ls: {
+              about: 'List the keys and what they may',
+              load: async () => (await import('./commands/server/key.ts')).ls,
+            },
+            rm: { about: 'Let a key in no more', load: async () => (await import('./commands/server/key.ts')).rm },
+          },
+        },
         init: {
           about: 'Make this machine a server, or bring one up to its config',
           load: async () => (await import('./commands/server/init.ts')).init,

@@ -74,22 +74,38 @@ function plain(verbose: boolean): Renderer {
 /** The same on a terminal, with what is being done at the moment in the last line. */
 function terminal(verbose: boolean): Renderer {
   const built = new Set<string>()
+  const { line, begin, end } = statusLine()
+  return { event: (event) => show(event, { line, begin, verbose, built }), end }
+}
+
+/** Lines of progress, and on a terminal a last one that moves. */
+export type StatusLine = {
+  line: (text: string) => void
+  begin: (text: string) => void
+  end: () => void
+  /** Whether there is one that moves. */
+  moves: boolean
+}
+
+export function statusLine(): StatusLine {
+  const moves = process.stderr.isTTY === true
   let busy = false
-  const clear = (): void => {
+  const end = (): void => {
     if (busy) process.stderr.write('\r\u001b[2K')
     busy = false
   }
   const line = (text: string): void => {
-    clear()
+    end()
     process.stderr.write(`${text}\n`)
   }
   const begin = (text: string): void => {
-    clear()
+    if (!moves) return
+    end()
     const width = (process.stderr.columns ?? 80) - 1
     process.stderr.write(dim(text.length > width ? `${text.slice(0, width - 1)}…` : text))
     busy = true
   }
-  return { event: (event) => show(event, { line, begin, verbose, built }), end: clear }
+  return { line, begin, end, moves }
 }
 
 type Output = {

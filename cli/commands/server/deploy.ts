@@ -1,4 +1,5 @@
 import type { CommandDef } from 'citty'
+import type { Preview } from '../../../src/deploy/preview.ts'
 import { command } from '../../command.ts'
 import { openContext } from '../../context.ts'
 import { operate, operateArgs } from '../../operate.ts'
@@ -19,15 +20,7 @@ export const deploy: CommandDef = command({
       if (args.plan) {
         const { previewDeploy } = await import('../../../src/deploy/preview.ts')
         const preview = await previewDeploy(server.host, context.dockerfileText)
-        if (args.json) printJson(preview)
-        else {
-          const { plan, changes, changedSecrets, warnings } = preview
-          for (const line of planLines(plan)) print(line)
-          for (const line of changes) print(`  ${line}`)
-          if (changedSecrets.length > 0) print(`  ~ the values of ${changedSecrets.join(', ')}`)
-          for (const warning of warnings) print(`  ! ${warning}`)
-          print(`Nothing was changed. To do just this: mypaas server deploy ${args.dir} --if-plan ${plan.id}`)
-        }
+        showPreview(preview, { json: args.json === true, deploy: `mypaas server deploy ${args.dir} --if-plan` })
         return
       }
       for (const message of context.warnings) emit({ type: 'warning', message })
@@ -36,3 +29,17 @@ export const deploy: CommandDef = command({
     })
   },
 })
+
+/** @param options.deploy the command that does just this, but for the plan's id */
+export function showPreview(preview: Preview, options: { json: boolean; deploy?: string }): void {
+  if (options.json) {
+    printJson(preview)
+    return
+  }
+  const { plan, changes, changedSecrets, warnings } = preview
+  for (const line of planLines(plan)) print(line)
+  for (const line of changes) print(`  ${line}`)
+  if (changedSecrets.length > 0) print(`  ~ the values of ${changedSecrets.join(', ')}`)
+  for (const warning of warnings) print(`  ! ${warning}`)
+  print(`Nothing was changed.${options.deploy ? ` To do just this: ${options.deploy} ${plan.id}` : ''}`)
+}

@@ -1,4 +1,6 @@
 import type { CommandDef } from 'citty'
+import type { ReleaseInfo } from '../../../src/deploy/releases.ts'
+import { formatBytes } from '../../../src/units.ts'
 import { command } from '../../command.ts'
 import { operate } from '../../operate.ts'
 import { print, printJson, table } from '../../render.ts'
@@ -10,26 +12,33 @@ export const releases: CommandDef = command({
   },
   async run({ args }) {
     const { listReleases } = await import('../../../src/deploy/releases.ts')
-    const { formatBytes } = await import('../../../src/units.ts')
     const found = await operate({}, ({ server }) => listReleases(server.host, args.name))
-    if (args.json) {
-      printJson(found)
-      return
-    }
-    const rows = found.releases.map(({ release, current, entry, kept }) => [
-      `r${release}`,
-      current ? 'current' : kept ? 'kept' : '-',
-      entry ? `${entry.action} of ${entry.from}` : '-',
-      entry?.who ?? '-',
-      (entry?.at ?? kept?.createdAt ?? '').replace('T', ' ').replace(/\.\d+Z$/, 'Z'),
-      entry
-        ? entry.receipt
-          ? `${entry.outcome} after ${(entry.receipt.liveMs / 1000).toFixed(1)} s`
-          : entry.outcome
-        : '-',
-      kept ? formatBytes(kept.sizeBytes) : '',
-    ])
-    for (const line of table([['release', '', 'from', 'who', 'when', 'outcome', 'image'], ...rows])) print(line)
-    print(`${formatBytes(found.diskBytes)} of images are kept. Go back: mypaas server rollback ${args.name} [RELEASE]`)
+    showReleases(found, { json: args.json === true, back: `mypaas server rollback ${args.name} [RELEASE]` })
   },
 })
+
+/** @param options.back how to go back to one of them */
+export function showReleases(
+  found: { releases: readonly ReleaseInfo[]; diskBytes: number },
+  options: { json: boolean; back: string },
+): void {
+  if (options.json) {
+    printJson(found)
+    return
+  }
+  const rows = found.releases.map(({ release, current, entry, kept }) => [
+    `r${release}`,
+    current ? 'current' : kept ? 'kept' : '-',
+    entry ? `${entry.action} of ${entry.from}` : '-',
+    entry?.who ?? '-',
+    (entry?.at ?? kept?.createdAt ?? '').replace('T', ' ').replace(/\.\d+Z$/, 'Z'),
+    entry
+      ? entry.receipt
+        ? `${entry.outcome} after ${(entry.receipt.liveMs / 1000).toFixed(1)} s`
+        : entry.outcome
+      : '-',
+    kept ? formatBytes(kept.sizeBytes) : '',
+  ])
+  for (const line of table([['release', '', 'from', 'who', 'when', 'outcome', 'image'], ...rows])) print(line)
+  print(`${formatBytes(found.diskBytes)} of images are kept. Go back: ${options.back}`)
+}

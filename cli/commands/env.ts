@@ -1,0 +1,60 @@
+import { text } from 'node:stream/consumers'
+import type { CommandDef, StringArgDef } from 'citty'
+import { MypaasError } from '../../src/errors.ts'
+import { call } from '../../src/push/client.ts'
+import { command } from '../command.ts'
+import { remoteArgs, server, withRemote } from '../remote.ts'
+import { print, printJson, progress } from '../render.ts'
+
+const name = { type: 'positional', required: true, description: 'The name, as in # mypaas.env=NAME' } as const
+const service: StringArgDef = { type: 'string', valueHint: 'NAME', description: 'Only for this service (all)' }
+
+export const set: CommandDef = command({
+  args: { server, name, service, ...remoteArgs },
+  async run({ args }) {
+    if (process.stdin.isTTY) progress(`The value of ${args.name}, then Ctrl-D:`)
+    const value = (await text(process.stdin)).replace(/\r?\n$/, '')
+    if (value === '') {
+      throw new MypaasError('There is no value on stdin.', {
+        code: 'usage',
+        hint: `For example: printf %s "$VALUE" | mypaas env set ${args.server} ${args.name}`,
+      })
+    }
+    const services = await change(args, 'env-set', value)
+    progress(`${args.name} is set.${redeploy(services)}`)
+  },
+})
+
+export const ls: CommandDef = command({
+  args: { server, service, json: { type: 'boolean', description: 'Print the names as JSON' }, ...remoteArgs },
+  async run({ args }) {
+    const names = await withRemote(args, undefined, (remote) =>
+      call(remote, 'env-ls', args.service === undefined ? {} : { service: args.service }, { reads: true }),
+    )
+    if (args.json) printJson(names)
+    else for (const found of names as readonly string[]) print(found)
+  },
+})
+
+export const rm: CommandDef = command({
+  args: { server, name, service, ...remoteArgs },
+  async run({ args }) {
+    const services = await change(args, 'env-rm')
+    progress(`${args.name} is removed.${redeploy(services)}`)
+  },
+})
+
+function change(
+  args: { server: string; name: string; service?: string | undefined; key?: string | undefined },
+  action: string,
+  body?: string,
+): Promise<readonly string[]> {
+  const given = { name: args.name, ...(args.service === undefined ? {} : { service: args.service }) }
+  return withRemote(args, undefined, (remote) =>
+    call(remote, action, given, body === undefined ? {} : { body }),
+  ) as Promise<readonly string[]>
+}
+
+function redeploy(services: readonly string[]): string {
+  return services.length === 0 ? '' : ` ${services.join(', ')} will have it from the next push or restart on.`
+}

@@ -1,0 +1,73 @@
+import { stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import type { CommandDef } from 'citty'
+import type { DeployEvent } from '../../src/deploy/events.ts'
+import { MypaasError } from '../../src/errors.ts'
+import { push as pushContext } from '../../src/push/client.ts'
+import { cacheFolder } from '../../src/push/hash-cache.ts'
+import { parseSpec } from '../../src/service/parse.ts'
+import { command } from '../command.ts'
+import { openContext } from '../context.ts'
+import { interruptible } from '../interrupt.ts'
+import { releaseNumber } from '../operate.ts'
+import { pushProgress } from '../push-progress.ts'
+import { remoteArgs, server, withRemote } from '../remote.ts'
+import { printJson, progress, renderer, statusLine } from '../render.ts'
+
+export const push: CommandDef = command({
+  args: {
+    server,
+    dir: { type: 'positional', required: true, description: 'The directory, or a Dockerfile in it' },
+    expect: {
+      type: 'string',
+      valueHint: 'RELEASE',
+      description: 'Deploy only if this is the current release (r7, or none)',
+    },
+    detach: { type: 'boolean', description: "Don't wait for the deploy: mypaas attach follows it" },
+    verbose: { type: 'boolean', alias: 'v', description: 'Show the output of the build and every step of the plan' },
+    json: { type: 'boolean', description: 'Print events as lines of JSON' },
+    ...remoteArgs,
+  },
+  async run({ args }) {
+    const expect = args.expect === 'none' ? 0 : releaseNumber(args.expect)
+    const json = args.json === true
+    const status = statusLine()
+    const show = renderer({ json, verbose: args.verbose === true })
+    await interruptible(
+      async (signal) => {
+        const context = await openContext(args.dir, signal)
+        const { service } = parseSpec(context.dockerfileText, { file: context.dockerfile })
+        const isFile = await stat(args.dir).then((found) => found.isFile())
+        try {
+          const { job } = await withRemote(args, signal, (remote) =>
+            pushContext(remote, context, {
+              root: resolve(isFile ? dirname(args.dir) : args.dir),
+              service,
+              ...(expect === undefined ? {} : { expect }),
+              emit: pushProgress(status, { json }),
+              onEvent: (event) => {
+                status.end()
+                show.event(event as DeployEvent)
+              },
+              signal,
+              cacheFolder: cacheFolder(),
+              ...(args.detach ? { detach: true } : {}),
+            }),
+          )
+          if (args.detach && !json) progress(`The deploy goes on there. Follow it: mypaas attach ${args.server} ${job}`)
+          if (args.detach && json) printJson({ type: 'detached', job })
+        } catch (error) {
+          if (error instanceof MypaasError || !signal.aborted) throw error
+          throw new MypaasError('Stopped: nothing was deployed.', {
+            code: 'aborted',
+            hint: 'What was sent already is kept for the next push.',
+          })
+        } finally {
+          status.end()
+          show.end()
+        }
+      },
+      { quiet: true },
+    )
+  },
+})

@@ -1,0 +1,60 @@
+import { text } from 'node:stream/consumers'
+import type { CommandDef } from 'citty'
+import { MypaasError } from '../../../src/errors.ts'
+import { serverDirectory } from '../../../src/server/config.ts'
+import { AuthorizedKeys, addKey, parseDate, removeKey } from '../../../src/server/keys.ts'
+import { command } from '../../command.ts'
+import { print, printJson, progress, table } from '../../render.ts'
+
+export const add: CommandDef = command({
+  args: {
+    line: { type: 'positional', required: false, description: 'The public key: "ssh-ed25519 AAAA… name" (stdin)' },
+    services: { type: 'string', valueHint: 'LIST', description: 'Only these services, with * for any letters (all)' },
+    expires: { type: 'string', valueHint: 'DATE', description: 'Good to the end of that day: 2027-01-31 (for ever)' },
+    'read-only': { type: 'boolean', description: 'It may look, not deploy' },
+  },
+  async run({ args }) {
+    if (args.expires !== undefined && parseDate(args.expires) === undefined) {
+      throw new MypaasError(`--expires must be a date such as 2027-01-31, not ${args.expires}.`, { code: 'usage' })
+    }
+    const line = args.line ?? (process.stdin.isTTY ? '' : await text(process.stdin))
+    const fingerprint = await addKey(serverDirectory(), {
+      line: line.trim(),
+      ...(args.services === undefined ? {} : { services: args.services.split(',').map((name) => name.trim()) }),
+      ...(args.expires === undefined ? {} : { expires: args.expires }),
+      ...(args['read-only'] ? { readOnly: true } : {}),
+    })
+    print(fingerprint)
+  },
+})
+
+export const ls: CommandDef = command({
+  args: { json: { type: 'boolean', description: 'Print them as JSON' } },
+  async run({ args }) {
+    const { keys, problems } = await new AuthorizedKeys(serverDirectory()).read()
+    if (args.json) printJson({ keys, problems })
+    else {
+      const rows = keys.map((key) => [
+        key.comment || '-',
+        key.services === undefined ? 'all services' : key.services.join(','),
+        key.readOnly ? 'reads' : 'deploys',
+        key.expiresMs === undefined
+          ? ''
+          : `${key.expiresMs < Date.now() ? 'expired' : 'until'} ${new Date(key.expiresMs - 1).toISOString().slice(0, 10)}`,
+        key.fingerprint,
+      ])
+      for (const line of table(rows)) print(line)
+      if (keys.length === 0) progress('Nobody may push here yet: mypaas server key add "ssh-ed25519 AAAA… name"')
+      for (const problem of problems) progress(`! authorized_keys: ${problem}`)
+    }
+    return problems.length === 0 ? 0 : 1
+  },
+})
+
+export const rm: CommandDef = command({
+  args: { which: { type: 'positional', required: true, description: 'Its fingerprint, or its comment' } },
+  async run({ args }) {
+    const key = await removeKey(serverDirectory(), args.which)
+    print(`${key.fingerprint} ${key.comment}`.trim())
+  },
+})

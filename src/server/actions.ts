@@ -1,0 +1,214 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { restart, rollback, scale } from '../deploy/again.ts'
+import type { Emit } from '../deploy/events.ts'
+import { journalledServices, readJournal } from '../deploy/journal.ts'
+import { previewDeploy } from '../deploy/preview.ts'
+import { reconcile, removeService, startService, stopService } from '../deploy/reconcile.ts'
+import { listReleases } from '../deploy/releases.ts'
+import { MypaasError } from '../errors.ts'
+import { writeDurably } from '../files.ts'
+import { takeLock } from '../lock.ts'
+import { parseSpec } from '../service/parse.ts'
+import { parseConfig } from './config.ts'
+import type { OpenServer } from './host.ts'
+import { setKey, unsetKey } from './init.ts'
+import { type AuthorizedKey, coversService } from './keys.ts'
+import { refuseForeign, restrictedHost } from './restrict.ts'
+import { serverStatus } from './status.ts'
+
+/** What an action gets: a server that was opened for it, who wants it, and what was signed. */
+export type ActionCall = Readonly<{
+  server: OpenServer
+  key: AuthorizedKey
+  who: string
+  args: Readonly<Record<string, string>>
+  /** What came with it, its digest checked. */
+  body: string | undefined
+  emit: Emit
+  signal: AbortSignal
+}>
+
+/**
+ * Something that a client can ask for by name. What `run` returns goes back as JSON, after the events that it emitted.
+ * The daemon checks the key first: one that may only read gets only what `reads`, and a limited one only services of its
+ * own, where `service` says that the argument of that name is one; with `any` the action looks for itself.
+ */
+export type Action = Readonly<{
+  reads: boolean
+  service: 'required' | 'any'
+  /** The arguments that it takes, `service` not counted. */
+  takes: readonly string[]
+  run: (call: ActionCall) => Promise<unknown>
+}>
+
+/** Every action that a client can ask for, by name. */
+export const actions: Readonly<Record<string, Action>> = {
+  status: {
+    reads: true,
+    service: 'any',
+    takes: [],
+    run: async ({ server, key }) =>
+      (await serverStatus(server.host)).filter(({ service }) => coversService(key, service)),
+  },
+  releases: {
+    reads: true,
+    service: 'required',
+    takes: [],
+    run: ({ server, args }) => listReleases(server.host, serviceOf(args)),
+  },
+  plan: {
+    reads: true,
+    service: 'required',
+    takes: [],
+    async run({ server, key, args, body, signal }) {
+      const dockerfile = body ?? ''
+      const spec = parseSpec(dockerfile)
+      if (spec.service !== serviceOf(args)) throw otherService(spec.service, serviceOf(args))
+      if (key.services === undefined) return previewDeploy(server.host, dockerfile)
+      await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal })
+      return previewDeploy(restrictedHost(server.host, server.config), dockerfile)
+    },
+  },
+  rollback: {
+    reads: false,
+    service: 'required',
+    takes: ['release'],
+    run: ({ server, key, who, args, emit, signal }) =>
+      rollback(hostFor(server, key), serviceOf(args), numberOf(args, 'release'), { emit, signal, who }),
+  },
+  restart: {
+    reads: false,
+    service: 'required',
+    takes: [],
+    run: ({ server, key, who, args, emit, signal }) =>
+      restart(hostFor(server, key), serviceOf(args), { emit, signal, who }),
+  },
+  scale: {
+    reads: false,
+    service: 'required',
+    takes: ['replicas'],
+    run: ({ server, key, who, args, emit, signal }) =>
+      scale(hostFor(server, key), serviceOf(args), numberOf(args, 'replicas') ?? -1, { emit, signal, who }),
+  },
+  stop: {
+    reads: false,
+    service: 'required',
+    takes: [],
+    run: ({ server, args, emit, signal }) => stopService(server.host, serviceOf(args), { emit, signal }),
+  },
+  start: {
+    reads: false,
+    service: 'required',
+    takes: [],
+    run: ({ server, key, args, emit, signal }) => startService(hostFor(server, key), serviceOf(args), { emit, signal }),
+  },
+  reconcile: {
+    reads: false,
+    service: 'required',
+    takes: [],
+    run: ({ server, args, emit, signal }) => reconcile(server.host, serviceOf(args), { emit, signal }),
+  },
+  rm: {
+    reads: false,
+    service: 'required',
+    takes: ['volumes'],
+    run: ({ server, args, emit, signal }) =>
+      removeService(server.host, serviceOf(args), { emit, signal, volumes: args['volumes'] === 'yes' }),
+  },
+  'env-ls': {
+    reads: true,
+    service: 'any',
+    takes: ['service'],
+    async run({ server, key, args }) {
+      const service = args['service']
+      refuseShared(key, service)
+      return Object.keys(
+        (service === undefined ? server.config.env : server.config.services[service]?.env) ?? {},
+      ).sort()
+    },
+  },
+  'env-set': {
+    reads: false,
+    service: 'any',
+    takes: ['service', 'name'],
+    async run({ server, key, args, body }) {
+      refuseShared(key, args['service'])
+      if (body === undefined || body.includes('\0')) {
+        throw new MypaasError('There is no value, or it has a zero byte in it.', { code: 'usage' })
+      }
+      return editConfig(server, args, (text, table, name) => setKey(text, table, name, tomlText(body)))
+    },
+  },
+  'env-rm': {
+    reads: false,
+    service: 'any',
+    takes: ['service', 'name'],
+    run: async ({ server, key, args }) => {
+      refuseShared(key, args['service'])
+      return editConfig(server, args, unsetKey)
+    },
+  },
+}
+
+function hostFor({ host, config }: OpenServer, key: AuthorizedKey): OpenServer['host'] {
+  return key.services === undefined ? host : restrictedHost(host, config)
+}
+
+function serviceOf(args: Readonly<Record<string, string>>): string {
+  return args['service'] ?? ''
+}
+
+function numberOf(args: Readonly<Record<string, string>>, name: string): number | undefined {
+  const text = args[name]
+  if (text === undefined) return undefined
+  if (/^\d{1,9}$/.test(text)) return Number(text)
+  throw new MypaasError(`${name} must be a whole number, not ${JSON.stringify(text.slice(0, 40))}.`, { code: 'usage' })
+}
+
+export function otherService(found: string, signed: string): MypaasError {
+  return new MypaasError(`The Dockerfile is of ${found}, but the push is for ${signed}.`, { code: 'directives' })
+}
+
+/** The secrets that all services may ask for are not a limited key's business. */
+function refuseShared(key: AuthorizedKey, service: string | undefined): void {
+  if (service === undefined ? key.services === undefined : coversService(key, service)) return
+  throw new MypaasError('The key is limited to some services and may see only their secrets.', {
+    code: 'unauthorised',
+    hint: `Name the service: --service ${key.services?.[0] ?? 'NAME'}`,
+  })
+}
+
+/** Changes one value in `[env]` or `[services.NAME.env]`, if the file is good after that. @returns services to deploy anew */
+async function editConfig(
+  { host }: OpenServer,
+  args: Readonly<Record<string, string>>,
+  edit: (text: string, table: string, name: string) => string,
+): Promise<readonly string[]> {
+  const name = args['name'] ?? ''
+  const { service } = args
+  if (!/^[A-Za-z_][A-Za-z0-9_]{0,199}$/.test(name)) {
+    throw new MypaasError(`${JSON.stringify(name.slice(0, 60))} is no name of an environment variable.`, {
+      code: 'usage',
+    })
+  }
+  await using _ = await takeLock(join(host.directory, 'config.lock'), { what: 'a change of the config', waitMs: 5_000 })
+  const file = join(host.directory, 'config.toml')
+  const before = await readFile(file, 'utf8')
+  const table =
+    service === undefined ? 'env' : `services.${/^[a-z0-9_-]+$/.test(service) ? service : `"${service}"`}.env`
+  const after = edit(before, table, name)
+  parseConfig(after, file)
+  if (after !== before) await writeDurably(file, after)
+  const users: string[] = []
+  for (const found of await journalledServices(host.directory)) {
+    if (service !== undefined && found !== service) continue
+    const spec = (await readJournal(host.directory, found).catch(() => undefined))?.current?.spec
+    if (spec?.env.some(({ key, value }) => key === name && value === undefined)) users.push(found)
+  }
+  return users
+}
+
+function tomlText(value: string): string {
+  return JSON.stringify(value).replace(/\x7f/g, '\\u007F')
+}

@@ -1,0 +1,564 @@
+import { createHash } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { deploy } from '../deploy/deploy.ts'
+import type { DeployEvent } from '../deploy/events.ts'
+import { readJournal } from '../deploy/journal.ts'
+import { type ErrorCode, MypaasError } from '../errors.ts'
+import { type ErrorReport, reportError } from '../push/remote-error.ts'
+import type { CallStatement, PushStatement, Statement } from '../push/statement.ts'
+import { parseSpec } from '../service/parse.ts'
+import { type ActionCall, actions, otherService } from './actions.ts'
+import type { Audit, AuditEntry } from './audit.ts'
+import { type Authority, authorise, DeniedError } from './authorise.ts'
+import { readConfig } from './config.ts'
+import { openServer } from './host.ts'
+import type { Jobs } from './jobs.ts'
+import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.ts'
+import type { Nonces } from './nonces.ts'
+import type { Push, Pushes } from './pushes.ts'
+import { refuseForeign, restrictedHost } from './restrict.ts'
+
+export type ApiOptions = Readonly<{
+  home: string
+  directory: string
+  /** This server's id. */
+  server: string
+  keys: AuthorizedKeys
+  nonces: Nonces
+  pushes: Pushes
+  jobs: Jobs
+  audit: Audit
+  log: (line: string) => void
+  now?: () => number
+}>
+
+type Via = 'socket' | 'router'
+
+/** The protocol's server half: challenge, signed statement, uploads, commit, events. */
+export class Api {
+  readonly #options: ApiOptions
+  readonly #now: () => number
+  readonly #following = new Set<AbortController>()
+  readonly #afterwards = new Set<Promise<unknown>>()
+
+  constructor(options: ApiOptions) {
+    this.#options = options
+    this.#now = options.now ?? Date.now
+  }
+
+  /** Answers one request; never throws. */
+  async handle(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
+    request.on('error', () => {})
+    response.on('error', () => {})
+    try {
+      await this.#route(request, response, via)
+    } catch (error) {
+      await this.#refuse(request, response, via, error)
+    }
+  }
+
+  /** Ends those who follow, and waits for what is still to be written down. */
+  async idle(): Promise<void> {
+    for (const follower of this.#following) follower.abort()
+    await Promise.allSettled(this.#afterwards)
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
+    const [path = '', query = ''] = (request.url ?? '').split('?')
+    const [, version, ...parts] = path.split('/')
+    const route =
+      version === 'v1' ? `${request.method} ${parts.map((part, at) => (at === 1 ? ':id' : part)).join('/')}` : ''
+    const id = parts[1] ?? ''
+    switch (route) {
+      case 'POST challenge':
+        await readBody(request, 1024)
+        return sendJson(response, 200, await this.#challenge())
+      case 'POST push':
+        return this.#push(request, response, via)
+      case 'POST call':
+        return this.#call(request, response, via)
+      case 'GET push/:id/missing': {
+        const push = this.#pushOf(request, id)
+        await push.interrupt()
+        return sendJson(response, 200, push.missing())
+      }
+      case 'POST push/:id/segments':
+        return this.#receive(request, response, id, 'segments')
+      case 'POST push/:id/blobs':
+        return this.#receive(request, response, id, 'blobs')
+      case 'POST push/:id/commit':
+        await readBody(request, 1024)
+        return this.#commit(request, response, id, via)
+      case 'GET jobs/:id/events': {
+        const after = /^after=(-1|\d{1,9})$/.exec(query)?.[1]
+        const token = tokenOf(request)
+        if (!this.#options.pushes.isOfJob(id, token)) throw new DeniedError('no token of that job')
+        return this.#follow(request, response, id, after === undefined ? -1 : Number(after))
+      }
+      default:
+        return sendJson(response, 404, { error: { code: 'usage', message: 'There is nothing here.' } })
+    }
+  }
+
+  async #challenge(): Promise<unknown> {
+    const { server, nonces, pushes } = this.#options
+    return { protocol: 1, server, nonce: nonces.make(), time: this.#now(), limits: pushes.limits }
+  }
+
+  async #push(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
+    const { statement, signature, index } = await readFields(request, maxSignedBytes, [
+      'statement',
+      'signature',
+      'index',
+    ])
+    const { key, statement: signed } = await this.#authorise(request, via, statement ?? '', signature ?? '')
+    if (signed.purpose !== 'push') throw new DeniedError('for another purpose', key.fingerprint)
+    mayDeploy(key, signed.service)
+    const { push, token } = await this.#options.pushes.begin(signed, key, index ?? '')
+    await this.#audit(request, via, { key, action: 'push', service: signed.service, outcome: 'accepted' })
+    sendJson(response, 201, { push: push.id, token, ...push.missing() })
+  }
+
+  async #receive(
+    request: IncomingMessage,
+    response: ServerResponse,
+    id: string,
+    kind: 'segments' | 'blobs',
+  ): Promise<void> {
+    const push = this.#pushOf(request, id)
+    const guard = new SlowGuard(request)
+    try {
+      await push.receive(kind, request, () => request.destroy())
+    } finally {
+      guard.stop()
+    }
+    sendJson(response, 200, push.missing())
+  }
+
+  async #commit(request: IncomingMessage, response: ServerResponse, id: string, via: Via): Promise<void> {
+    const push = this.#pushOf(request, id)
+    if (push.job === undefined) {
+      // Once more, for keys are taken away also while a push is on.
+      const base64 = push.key.public.split(' ')[1] ?? ''
+      const key = await this.#options.keys.find(base64, this.#now())
+      if (!key) throw new DeniedError('key taken away during the push', push.key.fingerprint)
+      mayDeploy(key, push.service)
+      const context = await push.context()
+      const from = fromOf(request, via)
+      push.job ??= this.#startDeploy(push, key, context, from)
+    }
+    sendJson(response, 202, { job: push.job })
+  }
+
+  #startDeploy(push: Push, key: AuthorizedKey, context: Awaited<ReturnType<Push['context']>>, from: string): string {
+    const { jobs, home, directory, pushes } = this.#options
+    const { service, statement } = push
+    const who = nameOf(key)
+    const { info, done } = jobs.start({ what: 'push', service, who }, async (emit, signal) => {
+      const spec = parseSpec(context.dockerfileText, { file: context.dockerfile })
+      if (spec.service !== service) throw otherService(spec.service, service)
+      await refuseUnexpected(directory, statement)
+      await using server = await openServer(home)
+      let { host } = server
+      if (key.services !== undefined) {
+        await refuseForeign(host, server.config, key, { spec, dockerfile: context.dockerfileText, signal })
+        host = restrictedHost(host, server.config)
+      }
+      const wait = 30_000
+      return await deploy(host, context, {
+        emit: emit as (event: DeployEvent) => void,
+        signal,
+        who,
+        from: `a push from ${who}`,
+        waitMs: wait,
+      })
+    })
+    this.#after(
+      done.then(async ({ ok, error }) => {
+        push.end()
+        await this.#write({
+          key: key.fingerprint,
+          who,
+          from,
+          action: 'push',
+          service,
+          outcome: ok ? 'done' : error instanceof MypaasError && error.code === 'unauthorised' ? 'denied' : 'failed',
+          job: info.job,
+          ...(ok ? {} : { detail: messageOf(error) }),
+        })
+        await pushes.collectGarbage([service])
+      }),
+    )
+    return info.job
+  }
+
+  async #call(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
+    const fields = await readFields(request, maxSignedBytes, ['statement', 'signature', 'body'])
+    const { key, statement } = await this.#authorise(request, via, fields['statement'] ?? '', fields['signature'] ?? '')
+    if (statement.purpose !== 'call') throw new DeniedError('for another purpose', key.fingerprint)
+    const { body } = fields
+    const digest = body === undefined ? undefined : createHash('sha256').update(body).digest('hex')
+    if (digest !== statement.body) throw new DeniedError('with another body', key.fingerprint)
+    if (statement.action === 'attach') return this.#attach(request, response, key, statement)
+
+    const action = Object.hasOwn(actions, statement.action) ? actions[statement.action] : undefined
+    if (!action) {
+      throw new MypaasError(`This server knows no ${statement.action}.`, {
+        code: 'usage',
+        hint: 'Is mypaas there of the same version?',
+      })
+    }
+    const { service } = statement.args
+    const entry = { key, action: statement.action, ...(service === undefined ? {} : { service }) }
+    if (key.readOnly && !action.reads) throw notAllowed('The key may only read.')
+    if (action.service === 'required' && service === undefined)
+      throw new MypaasError('Which service?', { code: 'usage' })
+    if (service !== undefined) mayReach(key, service)
+    const strange = Object.keys(statement.args).find((name) => name !== 'service' && !action.takes.includes(name))
+    if (strange) throw new MypaasError(`${statement.action} takes no ${strange}.`, { code: 'usage' })
+
+    const from = fromOf(request, via)
+    const who = nameOf(key)
+    const run = async (emit: (event: unknown) => void, signal: AbortSignal): Promise<unknown> => {
+      await using server = await openServer(this.#options.home)
+      const call: ActionCall = {
+        server,
+        key,
+        who,
+        args: statement.args,
+        body,
+        emit: emit as ActionCall['emit'],
+        signal,
+      }
+      return await action.run(call)
+    }
+    // Also what only reads is a job while it runs, but not one to be kept.
+    const { info, done } = this.#options.jobs.start(
+      { what: statement.action, ...(service === undefined ? {} : { service }), who },
+      run,
+      { isKept: !action.reads },
+    )
+    this.#after(
+      done.then(({ ok, error }) =>
+        this.#write({
+          ...entry,
+          key: key.fingerprint,
+          who,
+          from,
+          outcome: ok ? 'done' : error instanceof MypaasError && error.code === 'unauthorised' ? 'denied' : 'failed',
+          ...(ok ? {} : { detail: messageOf(error) }),
+        }),
+      ),
+    )
+    await this.#follow(request, response, info.job, -1)
+  }
+
+  async #attach(
+    request: IncomingMessage,
+    response: ServerResponse,
+    key: AuthorizedKey,
+    { args }: CallStatement,
+  ): Promise<void> {
+    const { jobs } = this.#options
+    const maySee = ({ service }: { service?: string }): boolean =>
+      service === undefined ? key.services === undefined : coversService(key, service)
+    const info =
+      args['job'] === undefined
+        ? (await jobs.list()).find((job) => job.what === 'push' && maySee(job))
+        : await jobs.info(args['job'])
+    if (!info)
+      throw new MypaasError('There is nothing to follow.', { code: 'usage', hint: 'Nothing was pushed here yet.' })
+    if (!maySee(info)) throw notAllowed(`The key may not see ${info.service ?? 'that'}.`)
+    await this.#follow(request, response, info.job, /^\d{1,9}$/.test(args['after'] ?? '') ? Number(args['after']) : -1)
+  }
+
+  /** Sends a job's lines as they come. Who leaves stops nothing. */
+  async #follow(request: IncomingMessage, response: ServerResponse, job: string, after: number): Promise<void> {
+    const follower = new AbortController()
+    const lines = this.#options.jobs.follow(job, after, follower.signal)
+    // Begun now, so that it sees also a job that ends in the next moment.
+    const first = lines.next()
+    first.catch(() => {})
+    this.#following.add(follower)
+    response.on('close', () => follower.abort())
+    request.resume()
+    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
+    const beat = setInterval(() => response.write('\n'), beatMs)
+    try {
+      for (let { value, done } = await first; !done; { value, done } = await lines.next()) {
+        if (!response.write(`${value}\n`)) await drained(response, follower.signal)
+      }
+    } catch (error) {
+      if (!follower.signal.aborted) throw error
+    } finally {
+      clearInterval(beat)
+      this.#following.delete(follower)
+      response.end()
+    }
+  }
+
+  async #authorise(
+    request: IncomingMessage,
+    via: Via,
+    text: string,
+    signature: string,
+  ): Promise<{ key: AuthorizedKey; statement: Statement }> {
+    const { keys, nonces, server, directory } = this.#options
+    const { domain } = (await readConfig(directory)).server
+    const hosts = via === 'socket' ? ['ssh', 'unix'] : domain === '' ? [] : [domain]
+    const authority: Authority = { keys, nonces, server, hosts, now: this.#now }
+    const found = await authorise(authority, text, signature)
+    whoAsks.set(request, found.key)
+    const { statement } = found
+    whatFor.set(
+      request,
+      statement.purpose === 'push'
+        ? { action: 'push', service: statement.service }
+        : {
+            action: statement.action,
+            ...(statement.args['service'] === undefined ? {} : { service: statement.args['service'] }),
+          },
+    )
+    return found
+  }
+
+  #pushOf(request: IncomingMessage, id: string): Push {
+    return this.#options.pushes.get(id, tokenOf(request))
+  }
+
+  async #refuse(request: IncomingMessage, response: ServerResponse, via: Via, error: unknown): Promise<void> {
+    const key = whoAsks.get(request)
+    const about = whatFor.get(request) ?? { action: pathOf(request) }
+    try {
+      if (error instanceof DeniedError) {
+        await this.#write({
+          ...about,
+          ...(error.key === undefined ? {} : { key: error.key }),
+          from: fromOf(request, via),
+          outcome: 'denied',
+          detail: error.reason,
+        })
+      } else if (key || (request.method === 'POST' && isRefusal(error))) {
+        const outcome = error instanceof MypaasError && error.code === 'unauthorised' ? 'denied' : 'failed'
+        await this.#write({
+          ...about,
+          ...(key ? { key: key.fingerprint, who: nameOf(key) } : {}),
+          from: fromOf(request, via),
+          outcome,
+          detail: messageOf(error),
+        })
+      }
+      if (!(error instanceof MypaasError) && !(error instanceof DeniedError) && !isBrokenLine(error)) {
+        this.#options.log(`a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+      }
+    } catch (trouble) {
+      this.#options.log(`the audit log can't be written: ${messageOf(trouble)}`)
+    }
+    const report: ErrorReport =
+      error instanceof DeniedError ? { code: 'unauthorised', message: 'Access denied.' } : reportError(error)
+    if (response.headersSent || response.destroyed) {
+      response.destroy()
+      return
+    }
+    const status = error instanceof DeniedError ? 401 : error instanceof MypaasError ? statusOf(error.code) : 500
+    // What is still coming is not read: the connection ends with the answer.
+    if (!request.complete) response.setHeader('connection', 'close')
+    sendJson(response, status, { error: report })
+    if (!request.complete) response.on('finish', () => request.destroy())
+  }
+
+  #audit(
+    request: IncomingMessage,
+    via: Via,
+    { key, ...entry }: Omit<AuditEntry, 'key' | 'from'> & { key: AuthorizedKey },
+  ): Promise<void> {
+    return this.#write({ ...entry, key: key.fingerprint, who: nameOf(key), from: fromOf(request, via) })
+  }
+
+  #write(entry: AuditEntry): Promise<void> {
+    return this.#options.audit.write(entry)
+  }
+
+  #after(work: Promise<unknown>): void {
+    const logged = work.catch((error: unknown) => this.#options.log(`after a job: ${messageOf(error)}`))
+    this.#afterwards.add(logged)
+    void logged.finally(() => this.#afterwards.delete(logged))
+  }
+}
+
+const whoAsks = new WeakMap<IncomingMessage, AuthorizedKey>()
+const whatFor = new WeakMap<IncomingMessage, { action: string; service?: string }>()
+
+/** Statement, signature, and an index or what comes with a call. */
+const maxSignedBytes = 1024 * 1024
+const bodyMs = 15_000
+const beatMs = 10_000
+/** A sender that brings less than that in half a minute is no sender. */
+const slowBytes = 64 * 1024
+const slowMs = 30_000
+
+function mayReach(key: AuthorizedKey, service: string): void {
+  if (!coversService(key, service)) throw notAllowed(`The key may not reach ${service}.`)
+}
+
+function mayDeploy(key: AuthorizedKey, service: string): void {
+  if (key.readOnly) throw notAllowed('The key may only read.')
+  mayReach(key, service)
+}
+
+function notAllowed(message: string): MypaasError {
+  return new MypaasError(message, {
+    code: 'unauthorised',
+    hint: 'What it may is in ~/_mypaas/authorized_keys of the server: mypaas server key ls',
+  })
+}
+
+async function refuseUnexpected(directory: string, { service, expect }: PushStatement): Promise<void> {
+  if (expect === undefined) return
+  const current = (await readJournal(directory, service))?.current?.release ?? 0
+  if (current === expect) return
+  throw new MypaasError(
+    `The current release of ${service} is ${current === 0 ? 'none' : `r${current}`}, not ${expect === 0 ? 'none' : `r${expect}`}.`,
+    { code: 'locked', hint: 'Somebody else deployed. Look at it, then push again with another --expect.' },
+  )
+}
+
+function nameOf(key: AuthorizedKey): string {
+  return key.comment === '' ? key.fingerprint : key.comment
+}
+
+function tokenOf(request: IncomingMessage): string {
+  return /^Bearer ([A-Za-z0-9_-]{20,100})$/.exec(request.headers.authorization ?? '')?.[1] ?? ''
+}
+
+/** Where it came from: the router says it for those that come by it. */
+function fromOf(request: IncomingMessage, via: Via): string {
+  if (via === 'socket') return 'socket'
+  const forwarded = String(request.headers['x-forwarded-for'] ?? '')
+    .split(',')
+    .at(-1)
+    ?.trim()
+  const peer = request.socket.remoteAddress ?? '?'
+  return forwarded && /^[0-9a-fA-F.:]{2,45}$/.test(forwarded) ? `${forwarded} by ${peer}` : peer
+}
+
+function pathOf(request: IncomingMessage): string {
+  return (
+    (request.url ?? '')
+      .split('?')[0]
+      ?.replace(/^\/v1\//, '')
+      .split('/')
+      .at(-1)
+      ?.slice(0, 40) ?? ''
+  )
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof MypaasError && error.code !== 'locked'
+}
+
+function isBrokenLine(error: unknown): boolean {
+  const { code, name } = error as NodeJS.ErrnoException
+  return code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'EPIPE' || name === 'AbortError'
+}
+
+const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
+  usage: 400,
+  context: 400,
+  directives: 400,
+  unauthorised: 403,
+  locked: 409,
+}
+
+function statusOf(code: ErrorCode): number {
+  return statuses[code] ?? 422
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function sendJson(response: ServerResponse, status: number, value: unknown): void {
+  const text = JSON.stringify(value)
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+    'cache-control': 'no-store',
+  })
+  response.end(text)
+}
+
+/** A body that is to come at once. @throws {MypaasError} `usage` when it is too large or too slow */
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
+  const timer = setTimeout(() => request.destroy(), bodyMs)
+  const parts: Buffer[] = []
+  let length = 0
+  try {
+    for await (const part of request as AsyncIterable<Buffer>) {
+      length += part.length
+      if (length > maxBytes) throw tooLarge(maxBytes)
+      parts.push(part)
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+  return Buffer.concat(parts).toString()
+}
+
+function tooLarge(maxBytes: number): MypaasError {
+  return new MypaasError(`A request of that kind has at most ${maxBytes} bytes.`, { code: 'usage' })
+}
+
+/** The fields of a JSON object, all text, none but the known. */
+async function readFields<K extends string>(
+  request: IncomingMessage,
+  maxBytes: number,
+  known: readonly K[],
+): Promise<Partial<Record<K, string>>> {
+  const text = await readBody(request, maxBytes)
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    value = undefined
+  }
+  const fields = typeof value === 'object' && value !== null ? Object.entries(value) : []
+  if (fields.length === 0 || fields.some(([name, field]) => !known.includes(name as K) || typeof field !== 'string')) {
+    throw new MypaasError('This is no request of mypaas.', {
+      code: 'usage',
+      hint: 'Is mypaas here and there of the same version?',
+    })
+  }
+  return Object.fromEntries(fields) as Partial<Record<K, string>>
+}
+
+/** Ends a body that hardly moves. */
+class SlowGuard {
+  readonly #timer: NodeJS.Timeout
+
+  constructor(request: IncomingMessage) {
+    let before = request.socket.bytesRead
+    this.#timer = setInterval(() => {
+      const now = request.socket.bytesRead
+      if (now - before < slowBytes) request.destroy()
+      before = now
+    }, slowMs)
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
+  }
+}
+
+function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    response.once('drain', done)
+    signal.addEventListener('abort', done)
+  })
+}

@@ -1,0 +1,38 @@
+import net from 'node:net'
+import { homedir } from 'node:os'
+import type { Readable, Writable } from 'node:stream'
+import { MypaasError } from '../errors.ts'
+import { serverDirectory } from './config.ts'
+import { daemonSocket } from './daemon-socket.ts'
+
+/**
+ * Joins two pipes to the daemon's socket: what `ssh HOST mypaas server connect` runs. Done when either side has ended.
+ * @throws {MypaasError} `unreachable` when no daemon runs
+ */
+export async function connectPipes(input: Readable, output: Writable, home: string = homedir()): Promise<void> {
+  const path = daemonSocket(serverDirectory(home))
+  const socket = net.connect({ path, allowHalfOpen: true })
+  await new Promise<void>((resolve, reject) => {
+    socket.once('connect', resolve)
+    socket.once('error', (cause: NodeJS.ErrnoException) => {
+      reject(
+        new MypaasError(`The mypaas daemon does not run here: ${path} (${cause.code}).`, {
+          code: 'unreachable',
+          hint: 'Start it: mypaas server daemon',
+          cause,
+        }),
+      )
+    })
+  })
+  await new Promise<void>((resolve) => {
+    const end = (): void => {
+      socket.destroy()
+      resolve()
+    }
+    socket.on('error', end)
+    socket.on('close', end)
+    output.on('error', end)
+    input.pipe(socket)
+    socket.pipe(output)
+  })
+}

@@ -1,0 +1,232 @@
+import { chmod, mkdir, rm } from 'node:fs/promises'
+import http from 'node:http'
+import type { Socket } from 'node:net'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readJournal } from '../deploy/journal.ts'
+import { reconcileAll } from '../deploy/reconcile.ts'
+import { MypaasError } from '../errors.ts'
+import { takeLock } from '../lock.ts'
+import { defaultLimits } from '../push/manifest.ts'
+import { gatewayOf } from '../router/container.ts'
+import { Api } from './api.ts'
+import { Audit } from './audit.ts'
+import { readConfig, serverDirectory } from './config.ts'
+import { daemonSocket } from './daemon-socket.ts'
+import { type OpenServer, openServer, routerContainer } from './host.ts'
+import { type JobInfo, Jobs } from './jobs.ts'
+import { AuthorizedKeys } from './keys.ts'
+import { Nonces } from './nonces.ts'
+import { Pushes } from './pushes.ts'
+
+export type DaemonOptions = Readonly<{
+  home?: string
+  /** Told what it does, in lines. */
+  log?: (line: string) => void
+  /** Ends it; a deploy that is on may finish first. */
+  signal: AbortSignal
+  /** How long such a deploy may take then. Default 60 s. */
+  finishMs?: number
+}>
+
+const retryMs = 5_000
+
+/**
+ * Takes pushes and commands: on a unix socket, and on the machine's own address of the router's network, as soon as that
+ * exists; never on an address that others reach. First it brings in order what the last one left. Done when the signal
+ * has ended it.
+ * @throws {MypaasError} `locked` when one runs already
+ */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const home = options.home ?? homedir()
+  const directory = serverDirectory(home)
+  const log = options.log ?? (() => {})
+  const config = await readConfig(directory)
+  const identity = await identityOf(home)
+  const folder = join(directory, 'push')
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await using _ = await takeLock(join(directory, 'daemon.lock'), { what: 'the daemon' })
+
+  const keys = new AuthorizedKeys(directory)
+  for (const problem of (await keys.read()).problems) log(`authorized_keys: ${problem}`)
+  const pushes = new Pushes(join(folder, 'blobs'), {
+    limits: { ...defaultLimits, bytes: config.server.pushBytes, fileBytes: config.server.pushBytes },
+    storeBytes: config.server.pushStoreBytes,
+    reserveBytes: 512 * 1024 ** 2,
+    perKey: 4,
+    inAll: 16,
+    idleMs: 10 * 60_000,
+  })
+  await mkdir(join(folder, 'blobs'), { recursive: true, mode: 0o700 })
+  await settle(home, log)
+  const jobs = await Jobs.open(join(folder, 'jobs'), (info) => whatServes(home, info))
+  const audit = new Audit(directory)
+  const nonces = await Nonces.open(folder)
+  const api = new Api({ home, directory, server: identity.id, keys, nonces, pushes, jobs, audit, log })
+
+  const socket = daemonSocket(directory)
+  await rm(socket, { force: true })
+  const local = httpServer(api, 'socket')
+  await listen(local, { path: socket })
+  await chmod(socket, 0o600)
+  log(`listens on ${socket}`)
+
+  const gateway = new GatewayListener(api, log, async () => {
+    const wanted = await readConfig(directory)
+    if (wanted.server.domain === '') return undefined
+    await using server = await openServer(home)
+    const { networks } = routerContainer(directory, wanted, identity)
+    const address = await gatewayOf(server.host.docker, networks.edge)
+    return address === undefined ? undefined : { host: address, port: wanted.server.daemonPort }
+  })
+  const sweeping = sweepNowAndThen(pushes, options.signal, log)
+  await gateway.keepListening(options.signal)
+
+  log('stops: takes nothing new, lets what is on finish')
+  const closed = [close(local), gateway.close()]
+  await jobs.finish(options.finishMs ?? 60_000)
+  await api.idle()
+  local.closeAllConnections()
+  await Promise.all(closed)
+  await sweeping
+  await pushes.close()
+  await rm(socket, { force: true })
+}
+
+/** Brings every service to what its journal says, whatever the last daemon or deploy left. */
+async function settle(home: string, log: (line: string) => void): Promise<void> {
+  try {
+    await using server = await openServer(home)
+    const { reconciled, failed } = await reconcileAll(server.host, { emit: () => {} })
+    for (const { service, mended } of reconciled) for (const step of mended) log(`${service}: ${step}`)
+    for (const { service, error } of failed)
+      log(`${service}: ${error instanceof Error ? error.message : String(error)}`)
+  } catch (error) {
+    log(`nothing could be looked after: ${error instanceof Error ? error.message : String(error)}`)
+  }
+}
+
+async function identityOf(home: string): Promise<OpenServer['identity']> {
+  await using server = await openServer(home)
+  return server.identity
+}
+
+async function whatServes(home: string, { service }: JobInfo): Promise<string> {
+  if (service === undefined) return ''
+  const journal = await readJournal(serverDirectory(home), service).catch(() => undefined)
+  return journal?.current ? `r${journal.current.release} of ${service} serves.` : `Nothing of ${service} runs.`
+}
+
+async function sweepNowAndThen(pushes: Pushes, signal: AbortSignal, log: (line: string) => void): Promise<void> {
+  while (!signal.aborted) {
+    await pushes
+      .collectGarbage()
+      .catch((error: unknown) => log(`what is left of pushes was not swept: ${String(error)}`))
+    await sleep(6 * 3_600_000, undefined, { signal, ref: false }).catch(() => {})
+  }
+}
+
+/** A server whose clients may be strangers: small headers, no dawdling, and silence costs it nothing. */
+export function httpServer(api: Api, via: 'socket' | 'router'): http.Server {
+  const server = http.createServer(
+    {
+      maxHeaderSize: 16 * 1024,
+      headersTimeout: 5_000,
+      // Uploads take as long as they take; bodies have a rule of their own.
+      requestTimeout: 0,
+      keepAliveTimeout: 75_000,
+      connectionsCheckingInterval: 1_000,
+      noDelay: true,
+    },
+    (request, response) => void api.handle(request, response, via),
+  )
+  server.maxRequestsPerSocket = 0
+  const silent = new Set<Socket>()
+  server.on('connection', (socket) => {
+    silent.add(socket)
+    socket.once('close', () => silent.delete(socket))
+    if (silent.size <= maxSilent) return
+    // The one that has said nothing for the longest makes room.
+    const [oldest] = silent
+    oldest?.destroy()
+  })
+  server.on('request', (request) => silent.delete(request.socket))
+  server.on('clientError', (_error, socket) => {
+    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
+    else socket.destroy()
+  })
+  return server
+}
+
+const maxSilent = 256
+
+/** Listens on an address that may not be there yet, or change. */
+class GatewayListener {
+  readonly #api: Api
+  readonly #log: (line: string) => void
+  readonly #wanted: () => Promise<{ host: string; port: number } | undefined>
+  #server: http.Server | undefined
+  #at = ''
+  #said = ''
+
+  constructor(
+    api: Api,
+    log: (line: string) => void,
+    wanted: () => Promise<{ host: string; port: number } | undefined>,
+  ) {
+    this.#api = api
+    this.#log = log
+    this.#wanted = wanted
+  }
+
+  async keepListening(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#check().catch((error: unknown) => this.#say(error instanceof Error ? error.message : String(error)))
+      await sleep(retryMs, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async #check(): Promise<void> {
+    const wanted = await this.#wanted()
+    const at = wanted ? `${wanted.host}:${wanted.port}` : ''
+    if (at === this.#at) return
+    if (this.#server) await this.close()
+    this.#at = ''
+    if (!wanted) return
+    const server = httpServer(this.#api, 'router')
+    await listen(server, wanted)
+    this.#server = server
+    this.#at = at
+    this.#say(`listens on ${at} for the router`)
+  }
+
+  #say(line: string): void {
+    if (line !== this.#said) this.#log(line)
+    this.#said = line
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    if (!server) return
+    const closed = close(server)
+    server.closeIdleConnections()
+    await closed
+  }
+}
+
+function listen(server: http.Server, where: { path: string } | { host: string; port: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const at = 'path' in where ? where.path : `${where.host}:${where.port}`
+      const hint = cause.code === 'EADDRINUSE' ? 'Choose another port: [server] daemon_port in the config.' : undefined
+      reject(new MypaasError(`The daemon can't listen on ${at} (${cause.code}).`, { code: 'failed', hint, cause }))
+    })
+    server.listen(where, resolve)
+  })
+}
+
+function close(server: http.Server): Promise<void> {
+  return new Promise((resolve) => server.close(() => resolve()))
+}

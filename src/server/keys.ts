@@ -1,0 +1,237 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { MypaasError } from '../errors.ts'
+import { readIfThere, writeDurably } from '../files.ts'
+import { fingerprint, sshKeygen } from '../push/signature.ts'
+
+/** A key that may do something here, from a line of `authorized_keys`. */
+export type AuthorizedKey = Readonly<{
+  /** `TYPE BASE64`. */
+  public: string
+  /** `SHA256:…`. */
+  fingerprint: string
+  comment: string
+  line: number
+  /** Names of services with `*` for any letters; `undefined` for all. */
+  services: readonly string[] | undefined
+  /** Milliseconds since 1970. */
+  expiresMs: number | undefined
+  readOnly: boolean
+}>
+
+export type KeyFile = Readonly<{
+  keys: readonly AuthorizedKey[]
+  /** What is wrong with lines that were passed over, each with its number. */
+  problems: readonly string[]
+}>
+
+export function keyFileOf(directory: string): string {
+  return join(directory, 'authorized_keys')
+}
+
+/**
+ * The keys of `~/_mypaas/authorized_keys`, read anew whenever the file changes. OpenSSH's format with options of ours:
+ * `services="blog,shop-*",expires="2027-01-31",read-only ssh-ed25519 AAAA… anna@laptop`. A line that is wrong takes
+ * nothing from the others; a file that others can write lets nobody in.
+ */
+export class AuthorizedKeys {
+  readonly #file: string
+  #stamp = ''
+  #read: KeyFile = { keys: [], problems: [] }
+
+  constructor(directory: string) {
+    this.#file = keyFileOf(directory)
+  }
+
+  async read(): Promise<KeyFile> {
+    const found = await stat(this.#file).catch(() => undefined)
+    const stamp = found
+      ? [found.mtimeMs, found.ctimeMs, found.size, found.ino, found.mode, found.uid].join(' ')
+      : 'none'
+    if (stamp === this.#stamp) return this.#read
+    const unsafe = found && (found.mode & 0o022) !== 0
+    const foreign = found && process.getuid !== undefined && found.uid !== process.getuid() && found.uid !== 0
+    if (unsafe || foreign) {
+      const why = unsafe
+        ? `others can write it (mode ${(found.mode & 0o777).toString(8)})`
+        : 'it belongs to somebody else'
+      this.#read = {
+        keys: [],
+        problems: [`${this.#file} counts for nothing: ${why}. Mend it: chmod 600 ${this.#file}`],
+      }
+    } else this.#read = await parseKeys((await readIfThere(this.#file)) ?? '')
+    this.#stamp = stamp
+    return this.#read
+  }
+
+  /** The key whose base64 that is, unless it has expired. */
+  async find(base64: string, nowMs: number): Promise<AuthorizedKey | undefined> {
+    const { keys } = await this.read()
+    const found = keys.find((key) => key.public.split(' ')[1] === base64)
+    return found && (found.expiresMs === undefined || nowMs < found.expiresMs) ? found : undefined
+  }
+}
+
+/** May this key do something to that service? */
+export function coversService(key: Pick<AuthorizedKey, 'services'>, service: string): boolean {
+  return key.services === undefined || key.services.some((pattern) => matches(pattern, service))
+}
+
+function matches(pattern: string, service: string): boolean {
+  const parts = pattern.split('*').map((part) => part.replace(/[.]/g, '\\.'))
+  return new RegExp(`^${parts.join('[a-z0-9._-]*')}$`).test(service)
+}
+
+/** Reads the lines; `ssh-keygen -l` says which are keys, and how long they are. */
+export async function parseKeys(text: string): Promise<KeyFile> {
+  const problems: string[] = []
+  const found: Omit<AuthorizedKey, 'fingerprint'>[] = []
+  for (const [index, raw] of text.split(/\r?\n/).entries()) {
+    const line = raw.trim()
+    if (line === '' || line.startsWith('#')) continue
+    const parsed = parseLine(line, index + 1)
+    if (typeof parsed === 'string') problems.push(`line ${index + 1}: ${parsed}`)
+    else found.push(parsed)
+  }
+  const bits = await keyBits(found)
+  const keys: AuthorizedKey[] = []
+  for (const key of found) {
+    const length = bits.get(key.line)
+    const same = keys.find((other) => other.public === key.public)
+    if (length === undefined) problems.push(`line ${key.line}: ssh-keygen reads no key there`)
+    else if (key.public.startsWith('ssh-rsa ') && length < 3072)
+      problems.push(`line ${key.line}: an RSA key of ${length} bits is too short, 3072 are needed`)
+    else if (same) problems.push(`line ${key.line}: the key is in line ${same.line} already, which counts`)
+    else keys.push({ ...key, fingerprint: fingerprint(key.public.split(' ')[1] as string) })
+  }
+  return { keys, problems }
+}
+
+const types =
+  /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)$/
+
+function parseLine(line: string, number: number): Omit<AuthorizedKey, 'fingerprint'> | string {
+  let rest = line
+  let options = ''
+  const first = rest.split(/[ \t]/, 1)[0] as string
+  if (!types.test(first)) {
+    const match = /^((?:[^\s"]|"(?:\\.|[^"\\])*")+)[ \t]+(.*)$/.exec(rest)
+    if (!match) return 'it is no line of authorized_keys'
+    options = match[1] as string
+    rest = match[2] as string
+  }
+  const [type = '', base64 = '', ...comment] = rest.split(/[ \t]+/)
+  if (!types.test(type)) return `${JSON.stringify(type.slice(0, 40))} is no type of key that is taken here`
+  if (!/^[A-Za-z0-9+/]{40,}={0,2}$/.test(base64)) return 'its key is no base64'
+  const key = { public: `${type} ${base64}`, comment: comment.join(' '), line: number }
+  const set: { services?: string[]; expiresMs?: number; readOnly?: boolean } = {}
+  for (const option of options === '' ? [] : (options.match(/(?:[^,"]|"(?:\\.|[^"\\])*")+/g) ?? [])) {
+    const [name = '', quoted] = splitOnce(option, '=')
+    const value = quoted === undefined ? undefined : /^"((?:\\.|[^"\\])*)"$/.exec(quoted)?.[1]
+    if (name === 'read-only' && quoted === undefined) set.readOnly = true
+    else if (name === 'services' && value !== undefined) {
+      set.services = value.split(',').map((pattern) => pattern.trim())
+      const strange = set.services.find((pattern) => !/^[a-z0-9*][a-z0-9._*-]{0,60}$/.test(pattern))
+      if (strange !== undefined) return `services: ${JSON.stringify(strange)} is no name of a service`
+    } else if (name === 'expires' && value !== undefined) {
+      const date = parseDate(value)
+      if (date === undefined) return `expires: ${JSON.stringify(value)} is no date such as 2027-01-31`
+      set.expiresMs = date
+    } else
+      return `there is no option ${JSON.stringify(option.slice(0, 60))}; there are services="…", expires="…", read-only`
+  }
+  return { ...key, services: set.services, expiresMs: set.expiresMs, readOnly: set.readOnly ?? false }
+}
+
+function splitOnce(text: string, at: string): [string, string | undefined] {
+  const index = text.indexOf(at)
+  return index < 0 ? [text, undefined] : [text.slice(0, index), text.slice(index + 1)]
+}
+
+/** `2027-01-31`, `20270131`, or with a time `2027-01-31T12:00Z`; a day counts to its end, in UTC. */
+export function parseDate(text: string): number | undefined {
+  const day = /^(\d{4})-?(\d\d)-?(\d\d)$/.exec(text)
+  const iso = day
+    ? `${day[1]}-${day[2]}-${day[3]}T00:00:00Z`
+    : /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?Z$/.test(text)
+      ? text
+      : ''
+  const time = Date.parse(iso)
+  if (Number.isNaN(time) || (day && new Date(time).toISOString().slice(0, 10) !== iso.slice(0, 10))) return undefined
+  return day ? time + 86_400_000 : time
+}
+
+async function keyBits(keys: readonly Pick<AuthorizedKey, 'public' | 'line'>[]): Promise<Map<number, number>> {
+  const bits = new Map<number, number>()
+  if (keys.length === 0) return bits
+  const input = keys.map(({ public: key, line }) => `${key} line-${line}\n`).join('')
+  const { stdout } = await sshKeygen(['-l', '-f', '-'], { input, mayAsk: false, timeoutMs: 10_000 })
+  for (const line of stdout.split('\n')) {
+    const match = /^(\d+) SHA256:\S+ line-(\d+) /.exec(line)
+    if (match) bits.set(Number(match[2]), Number(match[1]))
+  }
+  return bits
+}
+
+export type NewKey = Readonly<{ line: string; services?: readonly string[]; expires?: string; readOnly?: boolean }>
+
+/**
+ * Adds a key to the file. @returns its fingerprint
+ * @throws {MypaasError} `usage` when it is none, or there already
+ */
+export async function addKey(directory: string, key: NewKey): Promise<string> {
+  const options = [
+    ...(key.services && key.services.length > 0 ? [`services="${key.services.join(',')}"`] : []),
+    ...(key.expires === undefined ? [] : [`expires="${key.expires}"`]),
+    ...(key.readOnly ? ['read-only'] : []),
+  ].join(',')
+  const line = `${options === '' ? '' : `${options} `}${key.line.trim()}`
+  if (/[\r\n]/.test(line))
+    throw new MypaasError('A public key is one line.', { code: 'usage', hint: 'Show yours: mypaas key get' })
+  const file = keyFileOf(directory)
+  const before = (await readIfThere(file)) ?? ''
+  const parsed = await parseKeys(line)
+  const [added] = parsed.keys
+  if (!added) {
+    throw new MypaasError(
+      `This is no key to add: ${parsed.problems[0]?.replace(/^line 1: /, '') ?? 'the line is empty'}.`,
+      {
+        code: 'usage',
+        hint: 'Give the public line as it is: mypaas server key add "ssh-ed25519 AAAA… name"',
+      },
+    )
+  }
+  const known = (await parseKeys(before)).keys.find((other) => other.public === added.public)
+  if (known) {
+    throw new MypaasError(`The key ${known.fingerprint} is there already, in line ${known.line}.`, {
+      code: 'usage',
+      hint: `To change what it may do, remove it first: mypaas server key rm ${known.fingerprint}`,
+    })
+  }
+  const start = before === '' || before.endsWith('\n') ? before : `${before}\n`
+  await writeDurably(file, `${start}${line}\n`)
+  return added.fingerprint
+}
+
+/** Removes the key with that fingerprint or comment. @throws {MypaasError} `usage` when there is none, or more than one */
+export async function removeKey(directory: string, which: string): Promise<AuthorizedKey> {
+  const file = keyFileOf(directory)
+  const text = (await readIfThere(file)) ?? ''
+  const { keys } = await parseKeys(text)
+  const found = keys.filter((key) => key.fingerprint === which || key.comment === which)
+  const [key] = found
+  if (!key || found.length > 1) {
+    throw new MypaasError(key ? `${found.length} keys are called ${which}.` : `There is no key ${which}.`, {
+      code: 'usage',
+      hint: 'List them: mypaas server key ls',
+    })
+  }
+  await writeDurably(
+    file,
+    text
+      .split('\n')
+      .filter((_, index) => index + 1 !== key.line)
+      .join('\n'),
+  )
+  return key
+}

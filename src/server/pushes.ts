@@ -1,0 +1,331 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import { readdir, rm, stat, statfs } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import type { Context } from '../context/index.ts'
+import { MypaasError } from '../errors.ts'
+import { forgottenPush } from '../push/client.ts'
+import { type ManifestIndex, ManifestReader, type PushLimits, parseIndex } from '../push/manifest.ts'
+import { formatMissing } from '../push/missing.ts'
+import { readFrames } from '../push/packs.ts'
+import type { PushStatement } from '../push/statement.ts'
+import { formatBytes } from '../units.ts'
+import { BlobStore } from './blobs.ts'
+import type { AuthorizedKey } from './keys.ts'
+import { pushedContext } from './pushed-context.ts'
+
+/** How much pushes may use. */
+export type PushQuota = Readonly<{
+  limits: PushLimits
+  /** Of all services together. */
+  storeBytes: number
+  /** What must stay free on the disk. */
+  reserveBytes: number
+  perKey: number
+  inAll: number
+  /** A push that lies idle that long is forgotten; what it brought stays for the next one. */
+  idleMs: number
+}>
+
+/** The pushes that are on, and what pushes have brought, by service. */
+export class Pushes {
+  readonly #folder: string
+  readonly #quota: PushQuota
+  readonly #pushes = new Map<string, Push>()
+  readonly #stores = new Map<string, Promise<BlobStore>>()
+
+  constructor(folder: string, quota: PushQuota) {
+    this.#folder = folder
+    this.#quota = quota
+  }
+
+  /**
+   * Begins a push: what is signed is known, what is missing can be asked.
+   * @param indexText the manifest's index; its digest is what was signed
+   * @returns the push and the token that its uploads carry
+   * @throws {MypaasError} `context` when the manifest can't be accepted; `locked` when too many pushes are on
+   */
+  async begin(statement: PushStatement, key: AuthorizedKey, indexText: string): Promise<{ push: Push; token: string }> {
+    this.forgetIdle()
+    const bytes = Buffer.from(indexText, 'latin1')
+    if (createHash('sha256').update(bytes).digest('hex') !== statement.manifest) {
+      throw new MypaasError('The manifest is not the one that was signed.', { code: 'context' })
+    }
+    const index = parseIndex(bytes, this.#quota.limits)
+    const open = [...this.#pushes.values()].filter((push) => push.job === undefined)
+    if (
+      open.length >= this.#quota.inAll ||
+      open.filter((push) => push.key.fingerprint === key.fingerprint).length >= this.#quota.perKey
+    ) {
+      throw new MypaasError('Too many pushes are on at this moment.', {
+        code: 'locked',
+        hint: 'Wait until one of them is done.',
+      })
+    }
+    const store = await this.store(statement.service)
+    await this.#refuseFull(store, index)
+    const token = randomBytes(32).toString('base64url')
+    const id = randomBytes(9).toString('base64url')
+    const push = new Push({ id, token, statement, key, index, indexText, store, limits: this.#quota.limits })
+    await push.readManifest()
+    this.#pushes.set(id, push)
+    return { push, token }
+  }
+
+  /** @throws {MypaasError} `locked` when there is none with that id and token: it was forgotten */
+  get(id: string, token: string): Push {
+    this.forgetIdle()
+    const push = this.#pushes.get(id)
+    if (!push?.hasToken(token)) throw new MypaasError(forgottenPush, { code: 'locked', hint: 'Push again.' })
+    push.touch()
+    return push
+  }
+
+  get limits(): PushLimits {
+    return this.#quota.limits
+  }
+
+  /** Whether the token is of the push that became this job. */
+  isOfJob(job: string, token: string): boolean {
+    return [...this.#pushes.values()].some((push) => push.job === job && push.hasToken(token))
+  }
+
+  store(service: string): Promise<BlobStore> {
+    let store = this.#stores.get(service)
+    if (!store) {
+      store = BlobStore.open(join(this.#folder, service))
+      this.#stores.set(service, store)
+      store.catch(() => this.#stores.delete(service))
+    }
+    return store
+  }
+
+  forgetIdle(): void {
+    for (const [id, push] of this.#pushes) if (push.idleForMs() > this.#quota.idleMs) this.#pushes.delete(id)
+  }
+
+  /**
+   * Takes away what nothing needs: of a service what its last manifests do not name, if that is much; of services that
+   * nobody pushed to for 90 days, everything.
+   */
+  async collectGarbage(services?: readonly string[]): Promise<void> {
+    this.forgetIdle()
+    const all =
+      services ??
+      (await readdir(this.#folder, { withFileTypes: true }).catch(() => [])).flatMap((entry) =>
+        entry.isDirectory() ? [entry.name] : [],
+      )
+    for (const service of all) {
+      if (this.#isBusy(service)) continue
+      const folder = join(this.#folder, service)
+      const used = await stat(join(folder, 'recent.json')).catch(() => stat(folder).catch(() => undefined))
+      if (used && Date.now() - used.mtimeMs > unusedMs) {
+        await (await this.#stores.get(service))?.close()
+        this.#stores.delete(service)
+        await rm(folder, { recursive: true, force: true })
+        continue
+      }
+      const store = await this.store(service)
+      const keep = new Set<string>()
+      let bytes = 0
+      for (const text of await store.recent()) bytes += namesOf(text, store, keep, this.#quota.limits)
+      if (store.bytes > 2 * bytes + slackBytes && !this.#isBusy(service)) await store.sweep(keep)
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const push of this.#pushes.values()) await push.interrupt()
+    for (const store of this.#stores.values()) await (await store).close()
+    this.#stores.clear()
+  }
+
+  #isBusy(service: string): boolean {
+    return [...this.#pushes.values()].some((push) => push.service === service && !push.isOver)
+  }
+
+  async #refuseFull(store: BlobStore, index: ManifestIndex): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#folder)
+    const free = bavail * bsize - this.#quota.reserveBytes
+    let used = 0
+    for (const other of this.#stores.values()) used += (await other).bytes
+    if (index.bytes > Math.max(free, store.bytes) || used - store.bytes + index.bytes > this.#quota.storeBytes) {
+      throw new MypaasError(
+        `There is no room for a push of ${formatBytes(index.bytes)} on the server: ${formatBytes(Math.max(0, free))} are free, ${formatBytes(used)} of ${formatBytes(this.#quota.storeBytes)} for pushes are used.`,
+        { code: 'failed', hint: 'Make room there, or raise [server] push_store in its config.' },
+      )
+    }
+  }
+}
+
+const unusedMs = 90 * 86_400_000
+const slackBytes = 64 * 1024 ** 2
+
+/** Adds to `keep` what a manifest names. @returns how many bytes that is */
+function namesOf(indexText: string, store: BlobStore, keep: Set<string>, limits: PushLimits): number {
+  let bytes = 0
+  try {
+    const index = parseIndex(Buffer.from(indexText, 'latin1'), limits)
+    const reader = new ManifestReader(index, limits)
+    for (const { digest, size } of index.segments) {
+      reader.add(store.read(digest))
+      if (!keep.has(digest)) bytes += size
+      keep.add(digest)
+    }
+    for (const { digest, size } of reader.blobs) {
+      if (!keep.has(digest)) bytes += size
+      keep.add(digest)
+    }
+  } catch (error) {
+    // A manifest that is no longer whole keeps what it still names.
+    if (!(error instanceof MypaasError)) throw error
+  }
+  return bytes
+}
+
+/** One push on its way: segments of the manifest, then the blobs that it names. */
+export class Push {
+  readonly id: string
+  readonly key: AuthorizedKey
+  readonly statement: PushStatement
+  /** Set when it was committed. */
+  job: string | undefined
+  /** Its deploy has ended. */
+  isOver = false
+  readonly #tokenHash: Buffer
+  readonly #index: ManifestIndex
+  readonly #indexText: string
+  readonly #store: BlobStore
+  readonly #limits: PushLimits
+  #reader: ManifestReader | undefined
+  #lastUsed = performance.now()
+  #receiving: { done: Promise<void>; cut: () => void } | undefined
+  #budget: number
+
+  constructor(from: {
+    id: string
+    token: string
+    statement: PushStatement
+    key: AuthorizedKey
+    index: ManifestIndex
+    indexText: string
+    store: BlobStore
+    limits: PushLimits
+  }) {
+    this.id = from.id
+    this.key = from.key
+    this.statement = from.statement
+    this.#tokenHash = digest(from.token)
+    this.#index = from.index
+    this.#indexText = from.indexText
+    this.#store = from.store
+    this.#limits = from.limits
+    // Everything once, and what cut lines cost.
+    this.#budget = 2 * (from.index.bytes + from.index.segments.reduce((sum, { size }) => sum + size, 0)) + slackBytes
+  }
+
+  get service(): string {
+    return this.statement.service
+  }
+
+  hasToken(token: string): boolean {
+    return timingSafeEqual(digest(token), this.#tokenHash)
+  }
+
+  touch(): void {
+    this.#lastUsed = performance.now()
+  }
+
+  idleForMs(): number {
+    const isOn = this.#receiving !== undefined || (this.job !== undefined && !this.isOver)
+    return isOn ? 0 : performance.now() - this.#lastUsed
+  }
+
+  /** What is missing, as it goes over the wire; `blobs` only once the manifest is whole. */
+  missing(): { segments: string; blobs?: string } {
+    const { segments } = this.#index
+    const lacks = (list: readonly { digest: string }[]): string =>
+      formatMissing(list.length, (at) => !this.#store.has(list[at]?.digest ?? ''))
+    return { segments: lacks(segments), ...(this.#reader ? { blobs: lacks(this.#reader.blobs) } : {}) }
+  }
+
+  /**
+   * Keeps what a body brings, blob by blob; whatever ends the body, what has come whole stays.
+   * A body that is still on for this push is ended first: its line broke, and its sender asks anew.
+   * @param cut ends the body's connection
+   */
+  async receive(kind: 'segments' | 'blobs', body: AsyncIterable<Uint8Array>, cut: () => void): Promise<void> {
+    await this.interrupt()
+    const blobs = kind === 'segments' ? this.#index.segments : this.#reader?.blobs
+    if (!blobs || this.job) throw new MypaasError('It is not time for these files.', { code: 'usage' })
+    let isCut = false
+    const work = (async () => {
+      for await (const { indexes, data } of readFrames(body, blobs)) {
+        if (isCut) return
+        this.touch()
+        this.#budget -= data.length
+        if (this.#budget < 0) throw new MypaasError('More was sent than was announced.', { code: 'context' })
+        await this.#store.put(
+          indexes.map((index) => blobs[index] as { digest: string; size: number }),
+          data,
+        )
+      }
+    })()
+    const receiving = {
+      done: work.catch(() => {}),
+      cut: () => {
+        isCut = true
+        cut()
+      },
+    }
+    this.#receiving = receiving
+    try {
+      await work
+    } finally {
+      if (this.#receiving === receiving) this.#receiving = undefined
+      this.touch()
+    }
+    if (kind === 'segments') await this.readManifest()
+  }
+
+  /** Ends a body that is still coming, and waits until what it brought is kept. */
+  async interrupt(): Promise<void> {
+    this.#receiving?.cut()
+    await this.#receiving?.done
+  }
+
+  /** Reads the manifest once all of its segments are there. @throws {MypaasError} `context` */
+  async readManifest(): Promise<void> {
+    const { segments } = this.#index
+    if (this.#reader || !segments.every(({ digest }) => this.#store.has(digest))) return
+    const reader = new ManifestReader(this.#index, this.#limits)
+    for (const { digest } of segments) {
+      reader.add(this.#store.read(digest))
+      await setImmediate()
+    }
+    reader.finish()
+    this.#reader = reader
+  }
+
+  /** The context, when nothing is missing any more; what it consists of then outlives a power cut. */
+  async context(): Promise<Context> {
+    await this.interrupt()
+    const reader = this.#reader
+    if (!reader?.blobs.every(({ digest }) => this.#store.has(digest))) {
+      throw new MypaasError('Files are still missing.', { code: 'usage', hint: 'Push again.' })
+    }
+    await this.#store.sync()
+    await this.#store.remember(this.#indexText)
+    return pushedContext(this.#index, reader, this.#store)
+  }
+
+  /** The deploy is over: only the job's events can still be asked for. */
+  end(): void {
+    this.isOver = true
+    this.#reader = undefined
+    this.touch()
+  }
+}
+
+function digest(token: string): Buffer {
+  return createHash('sha256').update(token).digest()
+}

@@ -1,0 +1,263 @@
+import type { Host } from '../deploy/host.ts'
+import { journalledServices, readJournal } from '../deploy/journal.ts'
+import { NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { scanDockerfile } from '../service/dockerfile.ts'
+import type { Mount, ServiceSpec, ServiceUrl } from '../service/spec.ts'
+import type { ServerConfig } from './config.ts'
+import { type AuthorizedKey, coversService } from './keys.ts'
+
+/**
+ * The host as a limited key may see it: only its service's own secrets.
+ */
+export function restrictedHost(host: Host, config: ServerConfig): Host {
+  return { ...host, secrets: (service) => config.services[service]?.env ?? {} }
+}
+
+/**
+ * Refuses what a key that is limited to some services may not reach: images, volumes, host paths, secrets, URLs and build
+ * caches of others. Base images that are not here yet are pulled, so that what they bring in can be looked at.
+ * @throws {MypaasError} `unauthorised` naming everything that is refused
+ */
+export async function refuseForeign(
+  host: Host,
+  config: ServerConfig,
+  key: AuthorizedKey,
+  input: { spec: ServiceSpec; dockerfile: string; signal?: AbortSignal | undefined },
+): Promise<void> {
+  const { spec } = input
+  const { images, problems } = imageReferences(input.dockerfile, spec.service)
+  for (const image of images) {
+    const problem = await imageProblem(host, key, image, input.signal)
+    if (problem) problems.push(problem)
+  }
+  const others = await otherServices(host, spec.service)
+  const current = (await readJournal(host.directory, spec.service).catch(() => undefined))?.current?.spec
+  for (const mount of spec.volumes) {
+    const problem = await mountProblem(host, mount, spec, current, others)
+    if (problem) problems.push(problem)
+  }
+  const own = config.services[spec.service]?.env ?? {}
+  for (const { key: name, value } of spec.env) {
+    if (value !== undefined || Object.hasOwn(own, name)) continue
+    problems.push(`the secret ${name}: it is not in [services.${spec.service}.env] of the server's config`)
+  }
+  for (const url of spec.urls) {
+    const owner = others.find((other) => other.urls.some((taken) => sameHost(taken, url)))
+    const had = current?.urls.some((own) => own.host === url.host && own.path === url.path && own.scheme === url.scheme)
+    if (owner && !had)
+      problems.push(`the URL ${url.scheme}://${url.host}${url.path}: ${owner.service} is at home on that host`)
+    if (config.server.domain !== '' && url.host === config.server.domain)
+      problems.push(`the host ${url.host}: it is the server's own`)
+  }
+  if (problems.length === 0) return
+  throw new MypaasError(`The key may not use: ${problems.join('; ')}.`, {
+    code: 'unauthorised',
+    hint: `It is limited to the services ${key.services?.join(', ') ?? ''} and what is theirs. Somebody with an unlimited key can deploy this.`,
+  })
+}
+
+/**
+ * Every image that a Dockerfile names, `ARG`s filled in, and what in it can't be told for sure. Here-documents count both
+ * as text and as instructions: not all builders know them.
+ */
+export function imageReferences(dockerfile: string, service: string): { images: string[]; problems: string[] } {
+  const images = new Set<string>()
+  const problems = new Set<string>()
+  for (const text of [dockerfile, dockerfile.replaceAll('<<', '< <')]) {
+    const stages = new Set<string>()
+    const args = new Map<string, string>()
+    let stageCount = 0
+    for (const line of dockerfile.split(/\r?\n/)) {
+      const syntax = /^\s*#\s*syntax\s*=\s*(.*?)\s*$/i.exec(line)?.[1]
+      if (syntax !== undefined && !/^(docker\.io\/)?docker\/dockerfile(:[\w.-]+)?$/.test(syntax))
+        problems.add(`the syntax ${quoted(syntax)}: a builder of somebody else could read anything`)
+      // Other ways to name one, which a newer builder knows: `//` comments and JSON in the first lines.
+      if (/^\s*(\/\/\s*syntax\s*=|\{.*"syntax")/i.test(line)) problems.add(`the line ${quoted(line.trim())}`)
+    }
+    for (const { text: instruction } of scanDockerfile(text).instructions) {
+      const body = instruction.replace(/^(onbuild\s+)+/i, '')
+      const keyword = /^[a-z]+/i.exec(body)?.[0].toUpperCase() ?? ''
+      const words = split(body.slice(keyword.length))
+      if (keyword === 'ARG' && stageCount === 0) {
+        for (const word of words) {
+          const at = word.indexOf('=')
+          if (at > 0) args.set(word.slice(0, at), expand(unquote(word.slice(at + 1)), args) ?? '$')
+        }
+      }
+      if (keyword === 'FROM') {
+        const rest = words.filter((word) => !word.startsWith('--'))
+        const image = expand(unquote(rest[0] ?? ''), args)
+        if (image === undefined || image === '')
+          problems.add(`the image ${quoted(rest[0] ?? '')}: it can't be told which one that is`)
+        else if (image !== 'scratch' && !stages.has(image.toLowerCase())) images.add(image)
+        stageCount += 1
+        if (rest[1]?.toUpperCase() === 'AS' && rest[2]) stages.add(unquote(rest[2]).toLowerCase())
+      }
+      for (const word of words) {
+        if (!word.startsWith('--')) {
+          if (keyword === 'RUN' || keyword === 'COPY' || keyword === 'ADD') break
+          continue
+        }
+        const flag = unquote(word)
+        const from = /^--from=(.*)$/is.exec(flag)?.[1]
+        if (from !== undefined) reference(from)
+        const mount = /^--mount=(.*)$/is.exec(flag)?.[1]
+        if (mount === undefined) continue
+        const fields = mount.split(',').map((field) => field.split('=', 2) as [string, string?])
+        const value = (name: string): string | undefined =>
+          fields.find(([found]) => found.trim().toLowerCase() === name)?.[1]
+        if (mount.includes('$')) problems.add(`the mount ${quoted(mount)}: it can't be told what that is`)
+        else if (value('from') !== undefined) reference(value('from') as string)
+        if (value('type') === 'cache' && !(value('id') ?? '').startsWith(`${service}-`))
+          problems.add(
+            `the build cache ${quoted(value('id') ?? value('target') ?? value('dst') ?? '')}: give it one of its own, id=${service}-…`,
+          )
+      }
+      function reference(name: string): void {
+        // What a variable is in here can come from a base image.
+        if (name.includes('$')) problems.add(`the image ${quoted(name)}: it can't be told which one that is`)
+        else if (!stages.has(name.toLowerCase()) && !/^\d+$/.test(name)) images.add(name)
+        else if (/^\d+$/.test(name) && Number(name) >= stageCount) images.add(name)
+      }
+    }
+  }
+  return { images: [...images], problems: [...problems] }
+}
+
+/** Why an image may not be used, or nothing. */
+async function imageProblem(
+  host: Host,
+  key: AuthorizedKey,
+  image: string,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  if (!/^[\w][\w./:@-]*$/.test(image)) return `the image ${quoted(image)}: that is no name of one`
+  const plain = image.replace(/^((index\.)?docker\.io\/)?(library\/)?/, '')
+  const own = /^([a-z0-9._-]+):r\d+(@.*)?$/.exec(plain)?.[1]
+  if (own !== undefined) {
+    // It may not be there now and be there a moment later.
+    const name = own.startsWith(host.prefix) ? own.slice(host.prefix.length) : own
+    if (!coversService(key, name)) return `the image ${image}: it is one of ${name}`
+  }
+  let found = await inspect(host, image)
+  if (!found) {
+    if (/^(sha256:)?[0-9a-f]{6,64}$/.test(image)) return `the image ${image}: there is none`
+    try {
+      for await (const _ of host.docker.images.pull(image, signal ? { signal } : {})) {
+        // That it is there in the end is enough.
+      }
+    } catch (error) {
+      if (!(error instanceof MypaasError)) throw error
+      return `the image ${image}: ${error.message.replace(/\.$/, '')}`
+    }
+    found = await inspect(host, image)
+  }
+  const owner = found?.Config?.Labels?.['mypaas.image.service']
+  if (owner !== undefined && !coversService(key, owner)) return `the image ${image}: it is made from one of ${owner}`
+  const triggers = found?.Config?.OnBuild ?? []
+  if (triggers.some((line) => /--(from|mount)\b/i.test(line)))
+    return `the image ${image}: it brings ONBUILD instructions that name images`
+  return undefined
+}
+
+async function inspect(host: Host, image: string) {
+  try {
+    return await host.docker.images.inspect(image)
+  } catch (error) {
+    if (error instanceof NotFoundError) return undefined
+    throw error
+  }
+}
+
+async function otherServices(host: Host, service: string): Promise<readonly ServiceSpec[]> {
+  const specs: ServiceSpec[] = []
+  for (const name of await journalledServices(host.directory)) {
+    if (name === service) continue
+    const journal = await readJournal(host.directory, name).catch(() => undefined)
+    for (const release of [journal?.current, journal?.next]) if (release) specs.push(release.spec)
+  }
+  return specs
+}
+
+/** A limited key's mounts: what its service has already, or what is called like it; never what another one mounts. */
+async function mountProblem(
+  host: Host,
+  mount: Mount,
+  { service }: ServiceSpec,
+  current: ServiceSpec | undefined,
+  others: readonly ServiceSpec[],
+): Promise<string | undefined> {
+  const had = current?.volumes.some((other) => placeOf(other) === placeOf(mount) && other.kind === mount.kind)
+  if (had) return undefined
+  const place = placeOf(mount)
+  const owner = others.find((other) =>
+    other.volumes.some((taken) => taken.kind === mount.kind && overlaps(placeOf(taken), place)),
+  )
+  if (owner) return `the volume ${place}: ${owner.service} mounts it`
+  switch (mount.kind) {
+    case 'home':
+      return place === service || place.startsWith(`${service}/`)
+        ? undefined
+        : `the volume ~/${place}: it is not below ~/${service}`
+    case 'host':
+      return `the path ${place}: it is outside of ~/${service}`
+    case 'named': {
+      if (place !== service && !place.startsWith(`${service}-`) && !place.startsWith(`${service}_`))
+        return `the volume ${place}: it is not called ${service}-…`
+      const found = await host.docker.volumes.inspect(place).catch((error: unknown) => {
+        if (error instanceof NotFoundError) return undefined
+        throw error
+      })
+      const label = found?.Labels?.['mypaas.volume.service']
+      return found && label !== service ? `the volume ${place}: it belongs to ${label ?? 'somebody else'}` : undefined
+    }
+    default:
+      return mount satisfies never
+  }
+}
+
+function placeOf(mount: Mount): string {
+  return mount.kind === 'named' ? mount.name : mount.path
+}
+
+function overlaps(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`)
+}
+
+function sameHost(a: ServiceUrl, b: ServiceUrl): boolean {
+  const covers = (wide: string, host: string): boolean => wide.startsWith('*.') && host.endsWith(wide.slice(1))
+  return a.host === b.host || covers(a.host, b.host) || covers(b.host, a.host)
+}
+
+/** `$X`, `${X}`, `${X:-y}`, `${X:+y}` → the text, as far as the ARGs above the first FROM say; else `undefined`. */
+function expand(text: string, args: ReadonlyMap<string, string>): string | undefined {
+  let unknown = /\\/.test(text)
+  const result = text.replace(
+    /\$(?:\{([A-Za-z_]\w*)(?::([-+])([^${}]*))?\}|([A-Za-z_]\w*))/g,
+    (_, braced: string | undefined, how: string | undefined, other: string | undefined, plain: string | undefined) => {
+      const name = braced ?? plain ?? ''
+      const value = args.get(name)
+      // The builder itself gives values to some, so that `${TARGETOS:+…}` is what stands behind the sign.
+      if (!args.has(name) || builderArgs.test(name)) unknown = true
+      if (how === '+') return value ? (other ?? '') : ''
+      if (how === '-') return value || (other ?? '')
+      return value ?? ''
+    },
+  )
+  return unknown || result.includes('$') ? undefined : result
+}
+
+const builderArgs = /^(TARGET|BUILD|SOURCE_DATE|(HTTP|HTTPS|FTP|NO|ALL)_PROXY)/i
+
+function split(text: string): string[] {
+  return text.match(/(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\]|["'\\])+/gs) ?? []
+}
+
+function unquote(word: string): string {
+  return word.replace(/["']/g, '')
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}

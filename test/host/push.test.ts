@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict'
+import { chmod, symlink, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { auditLog, makeKey, socketOf, startDaemon } from '../support/daemon.ts'
+import { world } from '../support/world.ts'
+
+test('a push deploys what server deploy would, the second one sends only what changed', async (t) => {
+  const w = await world(t)
+  await w.init()
+  const line = await makeKey(w.home)
+  await w.ok(['server', 'key', 'add', line])
+  await startDaemon(t, w)
+  const server = socketOf(w)
+  const directory = await w.service('web', {
+    directives: ['url=http://web.test'],
+    files: { 'sub/dir/run.sh': '#!/bin/sh\n', 'ignored.txt': 'no', '.dockerignore': 'ignored.txt\n' },
+    lines: ['COPY . /all'],
+  })
+  await chmod(join(directory, 'sub/dir/run.sh'), 0o755)
+  await symlink('../run.sh', join(directory, 'sub/dir/link'))
+  await utimes(join(directory, 'sub/dir/run.sh'), 1_600_000_000, 1_600_000_000)
+
+  const first = await w.ok(['push', server, directory])
+  assert.match(first.stderr, /sent .* on the wire/)
+  assert.match(first.stdout, /http:\/\/web\.test/)
+  assert.equal((await w.request('http://web.test/')).status, 200)
+
+  await new Promise((resolve) => setTimeout(resolve, 150)) // longer than the clock ticks: the hash cache may be used
+  const second = await w.ok(['push', server, directory])
+  assert.match(second.stderr, /nothing to send/)
+  const images = async (release: number) => (await w.docker.images.inspect(`${w.instance}-web:r${release}`)).Id
+
+  await writeFile(join(directory, 'new.txt'), 'new')
+  const third = await w.ok(['push', server, directory, '--json'])
+  const events = third.stdout
+    .trim()
+    .split('\n')
+    .map((text) => JSON.parse(text) as { type: string; bytes?: number })
+  assert.equal(events.find(({ type }) => type === 'sent')?.bytes, 3)
+  assert.equal(events.at(-1)?.type, 'done')
+
+  await w.deploy(directory)
+  assert.deepEqual(
+    (await w.docker.images.inspect(`${w.instance}-web:r4`)).RootFS,
+    (await w.docker.images.inspect(`${w.instance}-web:r3`)).RootFS,
+  )
+  assert.notEqual(await images(3), undefined)
+
+  const status = await w.ok(['status', server, '--json'])
+  assert.equal((JSON.parse(status.stdout) as { release: number }[])[0]?.release, 4)
+  await w.ok(['rollback', server, 'web', 'r3'])
+  assert.match((await w.ok(['releases', server, 'web'])).stdout, /rollback of r3/)
+  const attached = await w.ok(['attach', server])
+  assert.match(attached.stderr, /web r3/)
+
+  const audit = await auditLog(w)
+  assert.deepEqual(
+    audit
+      .filter(({ action }) => action === 'push' || action === 'rollback')
+      .map(({ action, outcome, service, who }) => [action, outcome, service, who]),
+    [
+      ...Array.from({ length: 3 }, () => [
+        ['push', 'accepted', 'web', 'test'],
+        ['push', 'done', 'web', 'test'],
+      ]).flat(),
+      ['rollback', 'done', 'web', 'test'],
+    ],
+  )
+})
