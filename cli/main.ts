@@ -173,6 +173,10 @@ const root: Group = {
           about: 'Show what runs: services, releases, replicas, URLs',
           load: async () => (await import('./commands/server/status.ts')).status,
         },
+        certs: {
+          about: 'List the certificates of https URLs, and why one is missing',
+          load: async () => (await import('./commands/server/certs.ts')).certs,
+        },
         down: {
           about: 'Remove all services and the router of this server; volumes stay',
           load: async () => (await import('./commands/server/down.ts')).down,

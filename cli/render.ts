@@ -139,6 +139,10 @@ function show(event: DeployEvent, out: Output): void {
     case 'taking-back':
       out.line(`${event.service} r${event.release} is taken back`)
       break
+    case 'certificate':
+      if (event.state === 'asked') out.begin(`  …      certificate for ${event.name}`)
+      else out.line(`  ${green('✓')}      certificate for ${event.name} of ${event.issuer} ${dim(seconds(event.ms))}`)
+      break
     case 'warning':
       out.line(`  ${yellow('!')}      ${event.message}${event.hint ? ` ${event.hint}` : ''}`)
       break

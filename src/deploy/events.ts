@@ -12,6 +12,8 @@ export type DeployEvent = Readonly<
   | { type: 'step'; step: Step['kind']; title: string; state: 'done'; ms: number; detail?: string; holds?: true }
   | { type: 'step'; step: Step['kind']; title: string; state: 'failed'; ms: number; holds?: true }
   | { type: 'taking-back'; service: string; release: number }
+  | { type: 'certificate'; name: string; state: 'asked' }
+  | { type: 'certificate'; name: string; state: 'issued'; issuer: string; ms: number }
   | { type: 'warning'; message: string; hint?: string }
   | { type: 'live'; service: string; release: number; urls: readonly string[]; ms: number }
   | { type: 'done'; service: string; release: number; ms: number; receipt: Receipt; before?: number }

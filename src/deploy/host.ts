@@ -25,6 +25,8 @@ export type Host = Readonly<{
   buildSilenceMs: number
   logBytes: number
   keepReleases: number
+  /** How long a deploy waits for the certificates of new https URLs. */
+  certificateWaitMs: number
   /** Of the keyed hashes by which changed secrets are told. */
   markKey: string
   /** The secrets that a service may ask for, by name. */

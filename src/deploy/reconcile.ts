@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
+import { checkCertificates } from './certificates.ts'
 import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
@@ -15,7 +16,13 @@ import { describe, type Step } from './plan.ts'
 import { removeVolumes } from './volumes.ts'
 import { DeployError } from './why.ts'
 
-export type ReconcileOptions = Readonly<{ emit: Emit; signal?: AbortSignal | undefined; waitMs?: number | undefined }>
+export type ReconcileOptions = Readonly<{
+  emit: Emit
+  signal?: AbortSignal | undefined
+  waitMs?: number | undefined
+  /** How long to wait for certificates that are asked for now; 0, the default, leaves that to the next time. */
+  certificateWaitMs?: number | undefined
+}>
 
 /** What a reconcile did to a service: nothing, or the steps that mended it. */
 export type Reconciled = Readonly<{ service: string; release: number | undefined; mended: readonly string[] }>
@@ -52,6 +59,7 @@ export async function reconcileAll(
   }
   await Promise.all(Array.from({ length: 8 }, worker))
   await host.router.readmit({ signal: options.signal })
+  await checkCertificates(host, { emit: options.emit, signal: options.signal, waitMs: options.certificateWaitMs ?? 0 })
   return { reconciled: reconciled.sort((a, b) => (a.service < b.service ? -1 : 1)), failed }
 }
 

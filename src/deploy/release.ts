@@ -4,6 +4,7 @@ import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import { sampleEnvironment } from '../service/environment.ts'
 import type { ServiceSpec } from '../service/spec.ts'
+import { checkCertificates } from './certificates.ts'
 import { refuseClashes } from './claims.ts'
 import { imageName } from './container.ts'
 import type { Emit } from './events.ts'
@@ -135,6 +136,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     await record(failure.code, failure.message).catch(() => {})
     throw failure
   }
+  await certificates(host, spec, { ...options, emit })
   emit({ type: 'live', service, release, urls, ms: watch.elapsedMs() })
   try {
     await persistently(host, async (again) => {
@@ -160,6 +162,20 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   emit({ type: 'done', service, release, ms: watch.elapsedMs(), receipt: watch.receipt(), ...before })
   await record('live')
   return { service, release, urls }
+}
+
+/** A name whose certificate does not come fails no deploy: the release serves, and the certificate comes later. */
+async function certificates(host: Host, spec: ServiceSpec, { emit, signal }: ReleaseOptions): Promise<void> {
+  const hosts = spec.urls.filter(({ scheme }) => scheme === 'https').map((url) => url.host)
+  if (hosts.length === 0) return
+  try {
+    await checkCertificates(host, { hosts, waitMs: host.certificateWaitMs, emit, signal })
+  } catch (error) {
+    emit({
+      type: 'warning',
+      message: `The certificates of ${hosts.join(', ')} could not be seen to: ${messageOf(error)}`,
+    })
+  }
 }
 
 /** What is to be done to get from what runs to `release`. */

@@ -34,11 +34,37 @@ export type RouterSettings = Readonly<{
   httpsPort: number
   /** `{SHA}…` of the password of the admin entry point. */
   adminPasswordHash: string
+  /** The last part of the path at which the router says that it is this server's; see {@link reachPath}. */
+  reachToken: string
   /** Certificates by ACME; absent for a server without. */
-  acme?: Readonly<{ email: string; caServer?: string; caCertificates?: readonly string[]; challenge: 'http' | 'tls' }>
+  acme?: AcmeSettings
   /** Pushes come in at `https://DOMAIN/daemon/` and go to this port of the machine; absent for a server without a domain. */
   daemon?: Readonly<{ domain: string; port: number }>
 }>
+
+export type AcmeSettings = Readonly<{
+  email: string
+  challenge: 'http' | 'tls' | 'dns'
+  /** The ACME directory; absent for Let's Encrypt. */
+  caServer?: string
+  /** For `dns`. */
+  dnsProvider?: string
+  dnsServers?: readonly string[]
+  /** How long the authority's certificates live: says when they are renewed. */
+  lifetimeMs: number
+}>
+
+/** Files in the router's container: authorities to trust, and certificates that a person brings. */
+export type RouterCertificates = Readonly<{
+  authorities: readonly string[]
+  own: readonly Readonly<{ certFile: string; keyFile: string }>[]
+}>
+
+/**
+ * How the router serves a host name by https. `ask`: it gets a certificate from the authority. `trusted`: the one that
+ * it has is one that browsers trust, so they may be told to come by https only.
+ */
+export type NameTls = Readonly<{ ask?: boolean; trusted?: boolean }>
 
 /** Ports inside the router's container; the published ones are the server's choice. */
 export const routerPorts = { web: 8080, websecure: 8443, admin: 8081 } as const
@@ -52,7 +78,10 @@ const retryIntervalMs = 50
  * The file of one service, JSON in a `.yml`: routers for its URLs, a Traefik service per routable release, and a
  * middleware that carries nothing but the revision, by which a reader of the API knows which content is live.
  */
-export function serviceFile(routes: ServiceRoutes, settings: RouterSettings): { content: string; revision: string } {
+export function serviceFile(
+  routes: ServiceRoutes,
+  names: Readonly<Record<string, NameTls>> = {},
+): { content: string; revision: string } {
   const { service } = routes
   const routers: Record<string, unknown> = {}
   const middlewares: Record<string, unknown> = {
@@ -65,8 +94,8 @@ export function serviceFile(routes: ServiceRoutes, settings: RouterSettings): { 
         ...common,
         entryPoints: ['websecure'],
         service: releaseName(service, routes.active.release),
-        middlewares: settings.acme ? ['mypaas~hsts', `${service}~retry`] : [`${service}~retry`],
-        tls: settings.acme ? { certResolver: 'mypaas' } : {},
+        middlewares: names[url.host]?.trusted ? ['mypaas~hsts', `${service}~retry`] : [`${service}~retry`],
+        tls: {},
       }
       routers[`${service}~${index}~redirect`] = {
         ...common,
@@ -118,6 +147,41 @@ export function revisionName(service: string, revision: string): string {
   return `${service}~rev~${revision}`
 }
 
+/** Where the router answers any host with {@link reachHeader}: whoever gets that has reached this very server. */
+export function reachPath(settings: RouterSettings): string {
+  return `/.well-known/mypaas/${settings.reachToken}`
+}
+
+export const reachHeader = 'X-Mypaas-Server'
+
+function reach(settings: RouterSettings) {
+  return {
+    rule: `Path(\`${reachPath(settings)}\`)`,
+    priority: 2_000_000,
+    service: 'noop@internal',
+    middlewares: ['mypaas~reach'],
+  }
+}
+
+/**
+ * The file by which Traefik gets certificates: a router per name, so one certificate for each, and one whose DNS is wrong
+ * spoils no other. They stand apart from the routes because Traefik tries what it could not get at each change of any.
+ */
+export function namesFile(names: Readonly<Record<string, NameTls>>, settings: RouterSettings): string {
+  const asked = settings.acme ? Object.keys(names).filter((host) => names[host]?.ask) : []
+  const routers = asked.sort().map((host) => {
+    const { rule: path, ...rest } = reach(settings)
+    const routed = {
+      ...rest,
+      rule: `${rule({ scheme: 'https', host, path: '/' })} && ${path}`,
+      entryPoints: ['websecure'],
+      tls: { certResolver: 'mypaas', domains: [{ main: host }] },
+    }
+    return [`mypaas~name~${host}`, routed] as const
+  })
+  return JSON.stringify(routers.length > 0 ? { http: { routers: Object.fromEntries(routers) } } : {}, undefined, 1)
+}
+
 /**
  * A path takes whole segments: `/api` matches `/api` and `/api/x`, never `/apix`.
  * Host and path were checked character by character when the directive was parsed, and once more here.
@@ -167,10 +231,15 @@ function retry(patienceMs: number): unknown {
 /**
  * What all services share: redirect, HSTS, the password of the admin entry point, TLS options, how upstreams are talked to,
  * the way to the daemon.
- * @param gateway The machine's own address on the router's network; where there is none yet, so is no way to the daemon.
+ * @param options.gateway The machine's own address on the router's network; where there is none yet, so is no way to the daemon.
+ * @param options.certificates Those that a person brought.
  */
-export function baseFile(settings: RouterSettings, gateway?: string): string {
-  const daemon = settings.daemon && gateway ? daemonRoute(settings.daemon, gateway, settings) : undefined
+export function baseFile(
+  settings: RouterSettings,
+  options: { gateway?: string | undefined; certificates?: RouterCertificates['own'] } = {},
+): string {
+  const { gateway, certificates = [] } = options
+  const daemon = settings.daemon && gateway ? daemonRoute(settings.daemon, gateway) : undefined
   const port = settings.httpsPort === 443 ? {} : { port: String(settings.httpsPort) }
   return JSON.stringify(
     {
@@ -183,10 +252,13 @@ export function baseFile(settings: RouterSettings, gateway?: string): string {
             service: 'api@internal',
             middlewares: ['mypaas~admin'],
           },
+          'mypaas~reach': { ...reach(settings), entryPoints: ['web'] },
+          'mypaas~reach~https': { ...reach(settings), entryPoints: ['websecure'], tls: {} },
           ...daemon?.routers,
         },
         ...(daemon ? { services: daemon.services } : {}),
         middlewares: {
+          'mypaas~reach': { headers: { customResponseHeaders: { [reachHeader]: settings.reachToken } } },
           ...daemon?.middlewares,
           'mypaas~admin': { basicAuth: { users: [`mypaas:${settings.adminPasswordHash}`], removeHeader: true } },
           // An empty value takes the header away: the service sees the request as a user would send it.
@@ -201,6 +273,7 @@ export function baseFile(settings: RouterSettings, gateway?: string): string {
         },
       },
       tls: {
+        ...(certificates.length > 0 ? { certificates } : {}),
         options: {
           default: {
             minVersion: 'VersionTLS12',
@@ -224,7 +297,7 @@ export function baseFile(settings: RouterSettings, gateway?: string): string {
 /** Stronger than any route of a service, whatever its length. */
 const daemonPriority = 1_000_000
 
-function daemonRoute({ domain, port }: { domain: string; port: number }, gateway: string, settings: RouterSettings) {
+function daemonRoute({ domain, port }: { domain: string; port: number }, gateway: string) {
   if (!/^[a-z0-9.-]+$/.test(domain) || !/^[0-9a-f.:]+$/i.test(gateway)) throw new Error(`refusing to route ${domain}`)
   const host = gateway.includes(':') ? `[${gateway}]` : gateway
   return {
@@ -235,7 +308,7 @@ function daemonRoute({ domain, port }: { domain: string; port: number }, gateway
         entryPoints: ['websecure'],
         service: 'mypaas~daemon',
         middlewares: ['mypaas~daemon'],
-        tls: settings.acme ? { certResolver: 'mypaas' } : {},
+        tls: {},
       },
     },
     services: {
@@ -248,7 +321,7 @@ function daemonRoute({ domain, port }: { domain: string; port: number }, gateway
 }
 
 /** Traefik's static configuration; a change of it needs a restart of the router. */
-export function staticFile(settings: RouterSettings): string {
+export function staticFile(settings: RouterSettings, authorities: RouterCertificates['authorities'] = []): string {
   const entryPoint = (port: number): Record<string, unknown> => ({
     address: `:${port}`,
     // 0: an upload takes as long as it takes.
@@ -258,7 +331,7 @@ export function staticFile(settings: RouterSettings): string {
   return JSON.stringify(
     {
       global: { checkNewVersion: false, sendAnonymousUsage: false },
-      log: { level: 'INFO' },
+      log: { level: 'INFO', noColor: true },
       api: { dashboard: false },
       providers: {
         providersThrottleDuration: '100ms',
@@ -269,20 +342,52 @@ export function staticFile(settings: RouterSettings): string {
         websecure: { ...entryPoint(routerPorts.websecure), http3: { advertisedPort: settings.httpsPort } },
         admin: entryPoint(routerPorts.admin),
       },
-      ...(settings.acme ? { certificatesResolvers: { mypaas: { acme: acme(settings.acme) } } } : {}),
+      ...(settings.acme ? { certificatesResolvers: { mypaas: { acme: acme(settings.acme, authorities) } } } : {}),
     },
     undefined,
     1,
   )
 }
 
-function acme(settings: NonNullable<RouterSettings['acme']>): unknown {
+function acme(settings: AcmeSettings, authorities: readonly string[]): unknown {
   return {
     email: settings.email,
     storage: '/acme/acme.json',
     keyType: 'EC256',
+    certificatesDuration: Math.max(1, Math.round(settings.lifetimeMs / 3_600_000)),
     ...(settings.caServer ? { caServer: settings.caServer } : {}),
-    ...(settings.caCertificates ? { caCertificates: settings.caCertificates } : {}),
-    ...(settings.challenge === 'http' ? { httpChallenge: { entryPoint: 'web' } } : { tlsChallenge: {} }),
+    ...(authorities.length > 0 ? { caCertificates: authorities, caSystemCertPool: true } : {}),
+    ...challenge(settings),
   }
+}
+
+function challenge(settings: AcmeSettings): Readonly<Record<string, unknown>> {
+  switch (settings.challenge) {
+    case 'http':
+      return { httpChallenge: { entryPoint: 'web' } }
+    case 'tls':
+      return { tlsChallenge: {} }
+    case 'dns':
+      return {
+        dnsChallenge: {
+          provider: settings.dnsProvider,
+          ...(settings.dnsServers && settings.dnsServers.length > 0 ? { resolvers: settings.dnsServers } : {}),
+        },
+      }
+  }
+}
+
+/**
+ * How long before its end Traefik renews a certificate, in milliseconds: it goes by how long certificates live.
+ * @see https://doc.traefik.io/traefik/reference/install-configuration/tls/certificate-resolvers/acme/
+ */
+export function renewBeforeMs(lifetimeMs: number): number {
+  const hours = lifetimeMs / 3_600_000
+  const days = (count: number): number => count * 24 * 3_600_000
+  if (hours >= 365 * 24) return days(120)
+  if (hours >= 90 * 24) return days(30)
+  if (hours >= 30 * 24) return days(10)
+  if (hours >= 6 * 24) return days(2)
+  if (hours >= 24) return 6 * 3_600_000
+  return 20 * 60_000
 }

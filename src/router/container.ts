@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { chmod, chown, mkdir } from 'node:fs/promises'
+import { chmod, chown, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import http from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
-import { baseFile, type RouterSettings, routerPorts, staticFile } from './config.ts'
+import { baseFile, type RouterCertificates, type RouterSettings, routerPorts, staticFile } from './config.ts'
 
 /** What the router's container is made of. All of it comes from the server's config. */
 export type RouterContainer = Readonly<{
@@ -27,6 +27,11 @@ export type RouterContainer = Readonly<{
   /** `uid:gid` that the router's process runs as. */
   user: string
   extraHosts?: readonly string[]
+  /** Variables for the router's process: credentials for the DNS provider. */
+  env?: Readonly<Record<string, string>>
+  /** PEM files on this machine that it gets copies of. */
+  authorities?: readonly string[]
+  certificates?: readonly Readonly<{ cert: string; key: string }>[]
 }>
 
 const startTimeoutMs = 20_000
@@ -45,9 +50,10 @@ export async function ensureRouter(
   await ensureNetwork(docker, wanted.networks.services, wanted.server, false)
   await ensureNetwork(docker, wanted.networks.edge, wanted.server, false)
   await ensureNetwork(docker, wanted.networks.gate, wanted.server, true)
-  await writeRouterFiles(wanted, await gatewayOf(docker, wanted.networks.edge))
+  const files = await readCertificates(wanted)
+  await writeRouterFiles(wanted, files, await gatewayOf(docker, wanted.networks.edge))
 
-  const config = containerConfig(wanted)
+  const config = containerConfig(wanted, files)
   const found = await find(docker, wanted)
   if (found && found.fingerprint === config.Labels?.['mypaas.router.config']) {
     if (found.running) return 'unchanged'
@@ -109,7 +115,38 @@ export async function gatewayOf(docker: Docker, network: string): Promise<string
   return gateways?.find((address) => !address.includes(':')) ?? gateways?.[0]
 }
 
-async function writeRouterFiles(wanted: RouterContainer, gateway: string | undefined): Promise<void> {
+/** Copies of a person's PEM files, named by content: a renewed certificate is another file, which the router sees. */
+type Copies = RouterCertificates & Readonly<{ contents: Readonly<Record<string, string>> }>
+
+async function readCertificates({ authorities = [], certificates = [] }: RouterContainer): Promise<Copies> {
+  const contents: Record<string, string> = {}
+  const copy = async (file: string, ending: string): Promise<string> => {
+    const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+      throw new MypaasError(`${file} can't be read (${cause.code}), which [router] of config.toml names.`, {
+        code: 'usage',
+        hint: 'Put it there, or take it out of config.toml.',
+        cause,
+      })
+    })
+    const name = `${createHash('sha256').update(text).digest('hex').slice(0, 16)}.${ending}`
+    contents[name] = text
+    return `/etc/traefik/${certificateFolder}/${name}`
+  }
+  return {
+    authorities: await Promise.all(authorities.map((file) => copy(file, 'ca'))),
+    own: await Promise.all(
+      certificates.map(async ({ cert, key }) => ({
+        certFile: await copy(cert, 'crt'),
+        keyFile: await copy(key, 'key'),
+      })),
+    ),
+    contents,
+  }
+}
+
+const certificateFolder = 'certificates'
+
+async function writeRouterFiles(wanted: RouterContainer, files: Copies, gateway: string | undefined): Promise<void> {
   const { directory } = wanted
   const [uid, gid] = wanted.user.split(':').map(Number) as [number, number]
   const chowns = process.getuid?.() === 0
@@ -122,6 +159,7 @@ async function writeRouterFiles(wanted: RouterContainer, gateway: string | undef
   await folder('.', 0o750, 'ours')
   await folder('dynamic', 0o750, 'ours')
   await folder('acme', 0o700, 'router')
+  await folder(certificateFolder, 0o750, 'ours')
   await mkdir(join(directory, 'state'), { recursive: true, mode: 0o700 })
   const put = async (file: string, content: string): Promise<void> => {
     if ((await readIfThere(join(directory, file))) === content) return
@@ -131,11 +169,14 @@ async function writeRouterFiles(wanted: RouterContainer, gateway: string | undef
       groupId: chowns ? gid : -1,
     })
   }
-  await put('traefik.yml', staticFile(wanted.settings))
-  await put('dynamic/base.yml', baseFile(wanted.settings, gateway))
+  for (const [name, text] of Object.entries(files.contents)) await put(join(certificateFolder, name), text)
+  await put('traefik.yml', staticFile(wanted.settings, files.authorities))
+  await put('dynamic/base.yml', baseFile(wanted.settings, { gateway, certificates: files.own }))
+  for (const name of await readdir(join(directory, certificateFolder)))
+    if (!(name in files.contents)) await rm(join(directory, certificateFolder, name), { force: true })
 }
 
-function containerConfig(wanted: RouterContainer): ContainerConfig {
+function containerConfig(wanted: RouterContainer, files: Copies): ContainerConfig {
   const publish = (port: number, protocols: readonly string[], ip: string | undefined, inside: number) =>
     protocols.map((protocol) => [`${inside}/${protocol}`, [{ HostIp: ip ?? '', HostPort: String(port) }]] as const)
   const ports = [
@@ -147,6 +188,7 @@ function containerConfig(wanted: RouterContainer): ContainerConfig {
     Image: wanted.image,
     Cmd: ['--configFile=/etc/traefik/traefik.yml'],
     User: wanted.user,
+    ...(wanted.env ? { Env: Object.entries(wanted.env).map(([key, value]) => `${key}=${value}`) } : {}),
     ExposedPorts: Object.fromEntries(ports.map(([port]) => [port, {}])),
     HostConfig: {
       NetworkMode: wanted.networks.edge,
@@ -164,7 +206,7 @@ function containerConfig(wanted: RouterContainer): ContainerConfig {
       ...(wanted.extraHosts ? { ExtraHosts: [...wanted.extraHosts] } : {}),
     },
   }
-  const content = JSON.stringify([config, staticFile(wanted.settings)])
+  const content = JSON.stringify([config, staticFile(wanted.settings, files.authorities)])
   return {
     ...config,
     Labels: {

@@ -1,4 +1,5 @@
 import type { ServiceUrl } from '../service/spec.ts'
+import type { CertifyOptions, NameReport } from './certificates.ts'
 import type { ServiceRoutes } from './config.ts'
 
 /** What a deploy asks of the router. Traefik is the one in use (`traefik.ts`); tests have a fake. */
@@ -24,6 +25,13 @@ export interface Router {
    * @returns the services for which something changed
    */
   readmit(options?: { signal?: AbortSignal | undefined }): Promise<readonly string[]>
+
+  /**
+   * Sees to the certificates of https names: those that lead here and have none are asked for, those that came are
+   * noted. Each name by itself: what is wrong with one keeps no other waiting.
+   * @param options.hosts All that are routed, unless given.
+   */
+  certify(options?: Partial<CertifyOptions>): Promise<readonly NameReport[]>
 
   /**
    * One GET of `url` through the router to a release that may have no traffic yet.

@@ -1,4 +1,5 @@
-import { readdir, rm } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import http from 'node:http'
 import https from 'node:https'
 import { join } from 'node:path'
@@ -9,14 +10,22 @@ import { readIfThere, writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { containerName } from '../service/names.ts'
 import type { ServiceUrl } from '../service/spec.ts'
+import { type CertifyOptions, certify, type NameReport, type NameStates, tlsOf } from './certificates.ts'
 import {
+  type NameTls,
+  namesFile,
   probeHeader,
   type RouterSettings,
+  reachHeader,
+  reachPath,
   releaseName,
   revisionName,
   type ServiceRoutes,
   serviceFile,
 } from './config.ts'
+import { servedCertificate } from './handshake.ts'
+import { acmeError } from './log.ts'
+import { checkReach } from './reach.ts'
 import type { Answer, FoundRoutes, Router } from './router.ts'
 
 /** Where the running router is and how to talk to it. */
@@ -35,6 +44,15 @@ export type TraefikOptions = Readonly<{
   adminPort: number
   adminPassword: string
   settings: RouterSettings
+  names: Readonly<{
+    /** PEM files: authorities to trust besides the usual, and certificates that a person brought. */
+    authorities: readonly string[]
+    own: readonly string[]
+    /** Where the authority looks for this server. */
+    challengePort: number
+    address: string
+    dnsServers: readonly string[]
+  }>
   /** The group that the router's process runs as, to read what we write; -1 leaves it. */
   groupId: number
 }>
@@ -66,7 +84,7 @@ export class TraefikRouter implements Router {
     for (const other of others) await this.#write(other)
     const file = this.#file(own.service)
     const previous = await readIfThere(file)
-    const { content, revision } = serviceFile(own, this.#options.settings)
+    const { content, revision } = serviceFile(own, await this.#names())
     if (previous !== content) await this.#put(file, content)
     try {
       await this.#confirm(own.service, revision, options.signal)
@@ -94,7 +112,7 @@ export class TraefikRouter implements Router {
     const live = await readIfThere(this.#file(service))
     if (live === undefined) return undefined
     const routes = await this.#kept(service)
-    if (!routes || serviceFile(routes, this.#options.settings).content !== live) return 'unknown'
+    if (!routes || serviceFile(routes, await this.#names()).content !== live) return 'unknown'
     const { out: _, ...active } = routes.active
     return { ...routes, active }
   }
@@ -112,6 +130,39 @@ export class TraefikRouter implements Router {
       changed.push(routes.service)
     }
     return changed
+  }
+
+  async certify(options: Partial<CertifyOptions> = {}): Promise<readonly NameReport[]> {
+    const { settings, names, address, httpsPort: port, container } = this.#options
+    const { acme } = settings
+    const hosts = options.hosts ?? (await this.#secureHosts())
+    if (hosts.length === 0) return []
+    const [authorities, own] = await Promise.all([texts(names.authorities), texts(names.own)])
+    const certificates = own.map((pem) => new X509Certificate(pem))
+    const challenge = acme?.challenge === 'tls' ? 'tls' : 'http'
+    const reach = {
+      challenge,
+      port: names.challengePort || (challenge === 'tls' ? 443 : 80),
+      path: reachPath(settings),
+      header: reachHeader,
+      token: settings.reachToken,
+      dnsServers: names.dnsServers,
+      address: names.address,
+    } as const
+    return certify(
+      {
+        acme,
+        isOwn: (host) =>
+          certificates.some((found) => found.checkHost(host.replace(/^\*/, 'mypaas-probe')) !== undefined),
+        states: () => this.#nameStates(),
+        change: (states) => this.#changeNames(states, options.signal),
+        look: (host) => servedCertificate(host, { address, port, authorities }),
+        reach: (host) => checkReach(host, reach),
+        lastError: (host, since) => acmeError(this.#docker, container, host, since),
+        now: () => new Date(),
+      },
+      { ...options, hosts },
+    )
   }
 
   async probe(
@@ -199,8 +250,63 @@ export class TraefikRouter implements Router {
 
   /** Writes routes that are like the live ones but for replicas in or out: nobody waits for them. */
   async #write(routes: ServiceRoutes): Promise<void> {
-    await this.#put(this.#file(routes.service), serviceFile(routes, this.#options.settings).content)
+    const { content } = serviceFile(routes, await this.#names())
+    await this.#put(this.#file(routes.service), content)
     await this.#keep(routes)
+  }
+
+  async #secureHosts(): Promise<readonly string[]> {
+    const { daemon } = this.#options.settings
+    const urls = (await this.#keptServices()).flatMap((routes) => routes.urls)
+    const hosts = urls.filter(({ scheme }) => scheme === 'https').map(({ host }) => host)
+    return [...new Set([...hosts, ...(daemon ? [daemon.domain] : [])])]
+  }
+
+  async #nameStates(): Promise<NameStates> {
+    try {
+      return JSON.parse((await readIfThere(this.#namesFile())) ?? '{}') as NameStates
+    } catch {
+      return {}
+    }
+  }
+
+  /** How each name is served. */
+  async #names(): Promise<Readonly<Record<string, NameTls>>> {
+    return this.#tls(await this.#nameStates())
+  }
+
+  #tls(states: NameStates): Readonly<Record<string, NameTls>> {
+    const asks = this.#options.settings.acme !== undefined
+    return Object.fromEntries(Object.entries(states).map(([host, state]) => [host, tlsOf(state, asks)]))
+  }
+
+  /** Keeps what is known of names, has the router ask for some, and writes the routes anew that are served otherwise by it. */
+  async #changeNames(changed: NameStates, signal: AbortSignal | undefined): Promise<void> {
+    const hosts = await this.#secureHosts()
+    const before = await this.#nameStates()
+    const after = Object.fromEntries(Object.entries({ ...before, ...changed }).filter(([host]) => hosts.includes(host)))
+    const asking = (states: NameStates): string => namesFile(this.#tls(states), this.#options.settings)
+    const askFile = join(this.#options.directory, 'dynamic', 'names.yml')
+    const isSame = JSON.stringify(before) === JSON.stringify(after)
+    if (isSame && ((await readIfThere(askFile)) ?? '{}') === asking(before)) return
+    await using _ = await this.#lock('the certificates', signal)
+    await this.#put(this.#namesFile(), JSON.stringify(after))
+    await this.#put(askFile, asking(after))
+    const written: Promise<void>[] = []
+    for (const routes of await this.#keptServices()) {
+      const was = serviceFile(routes, this.#tls(before))
+      const is = serviceFile(routes, this.#tls(after))
+      const file = this.#file(routes.service)
+      // One that is not what was written last is lost or changed by hand: whoever mends it takes the names along.
+      if (was.content === is.content || (await readIfThere(file)) !== was.content) continue
+      await this.#put(file, is.content)
+      written.push(this.#confirm(routes.service, is.revision, signal))
+    }
+    await Promise.all(written)
+  }
+
+  #namesFile(): string {
+    return join(this.#options.directory, 'state', '.certificates')
   }
 
   async #keep(routes: ServiceRoutes): Promise<void> {
@@ -367,4 +473,10 @@ export class TraefikRouter implements Router {
       request.on('error', (error) => resolve({ error: error.message }))
     })
   }
+}
+
+/** The texts of files; of those that can't be read, none. */
+async function texts(files: readonly string[]): Promise<readonly string[]> {
+  const read = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => undefined)))
+  return read.filter((text) => text !== undefined)
 }

@@ -1,10 +1,9 @@
 import { stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, normalize } from 'node:path'
-import TOML from '@ltd/j-toml'
 import { MypaasError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
-import { parseBytes, parseDuration } from '../units.ts'
+import { type Section, SettingsReader } from './toml.ts'
 
 /** `~/_mypaas/config.toml`, parsed: what a person sets on a server. Every key has a default. */
 export type ServerConfig = Readonly<{
@@ -38,21 +37,47 @@ export type ServerConfig = Readonly<{
     /** What pushes of all services may take on the disk. Default 32 GiB. */
     pushStoreBytes: number
   }>
-  router: Readonly<{
-    image: string
-    /** The address that ports 80 and 443 are published on. Default: all. */
-    bind: string
-    httpPort: number
-    httpsPort: number
-    /** The router's API and probe entry point, on loopback. */
-    adminPort: number
-    /** For Let's Encrypt; without it https URLs get the router's own certificate. */
-    email: string
-  }>
+  router: RouterConfig
   /** Secrets that every service may ask for. */
   env: Readonly<Record<string, string>>
   /** Secrets of one service only. */
   services: Readonly<Record<string, Readonly<{ env: Readonly<Record<string, string>> }>>>
+}>
+
+/** The section `[router]`. */
+export type RouterConfig = Readonly<{
+  image: string
+  /** The address that ports 80 and 443 are published on. Default: all. */
+  bind: string
+  httpPort: number
+  httpsPort: number
+  /** The router's API and probe entry point, on loopback. */
+  adminPort: number
+  /** For Let's Encrypt; without it https URLs get the router's own certificate. */
+  email: string
+  /** How the certificate authority sees that a name is this server's. Default `http`: by port 80. */
+  challenge: 'http' | 'tls' | 'dns'
+  /** For `dns`: who has the zone, by Traefik's name for it, and the credentials that Traefik wants for that. */
+  dnsProvider: string
+  dnsEnv: Readonly<Record<string, string>>
+  /** The ACME directory. Default: Let's Encrypt. */
+  caServer: string
+  /** PEM files with authorities to trust besides the usual ones. */
+  caCertificates: readonly string[]
+  /** How long the authority's certificates live. Default 90 days. */
+  certificateLifetimeMs: number
+  /** How long the deploy of a new https URL waits for its certificate. Default 30 s. */
+  certificateWaitMs: number
+  /** The port at which the authority looks for this server; 0, the default, for 80 (http) or 443 (tls). */
+  challengePort: number
+  /** This server's public address, where the machine itself does not have it (behind NAT). */
+  address: string
+  /** `IP` or `IP:PORT` of the DNS servers that are asked for the names of URLs. Default: the machine's. */
+  dnsServers: readonly string[]
+  /** More names for the router's container, as `NAME:IP`. */
+  extraHosts: readonly string[]
+  /** Certificates that a person brings: PEM files. */
+  certificates: readonly Readonly<{ cert: string; key: string }>[]
 }>
 
 /** `~/_mypaas` of the user that runs this. */
@@ -83,145 +108,17 @@ export async function readConfig(directory: string): Promise<ServerConfig> {
   return parseConfig(text, file)
 }
 
-type Problem = { line: number; message: string }
-type Table = Record<string, unknown>
-
 /** The text of a config file → its settings. @throws {MypaasError} `usage` with every problem and its line */
 export function parseConfig(text: string, file = 'config.toml'): ServerConfig {
-  const problems: Problem[] = []
-  const root = parseToml(text, file)
-  const at = (path: readonly string[]): number => lineOf(text, path)
-  const fail = (path: readonly string[], message: string): void => {
-    problems.push({ line: at(path), message })
-  }
-
-  const table = (parent: Table, path: readonly string[]): Table => {
-    const value = parent[path.at(-1) ?? '']
-    if (value === undefined) return {}
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Table
-    fail(path, `${path.join('.')} must be a table: [${path.join('.')}]`)
-    return {}
-  }
-  const onlyKnown = (found: Table, path: readonly string[], known: readonly string[]): void => {
-    for (const key of Object.keys(found)) {
-      if (known.includes(key)) continue
-      const where = path.length === 0 ? 'at the top' : `in [${path.join('.')}]`
-      fail([...path, key], `There is no setting ${key} ${where}; there are ${known.join(', ')}`)
-    }
-  }
-  const text_ = (found: Table, path: readonly string[], fallback: string, grammar: RegExp, what: string): string => {
-    const value = found[path.at(-1) ?? '']
-    if (value === undefined) return fallback
-    if (typeof value === 'string' && grammar.test(value)) return value
-    fail(path, `${path.join('.')} must be ${what}`)
-    return fallback
-  }
-  const number = (found: Table, path: readonly string[], fallback: number, min: number, max: number): number => {
-    const value = found[path.at(-1) ?? '']
-    if (value === undefined) return fallback
-    if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
-    fail(path, `${path.join('.')} must be a whole number from ${min} to ${max}`)
-    return fallback
-  }
-  const parsed = (
-    found: Table,
-    path: readonly string[],
-    fallback: number,
-    parse: (text: string) => number | undefined,
-    what: string,
-  ): number => {
-    const value = found[path.at(-1) ?? '']
-    if (value === undefined) return fallback
-    const result = typeof value === 'string' ? parse(value) : undefined
-    if (result !== undefined) return result
-    fail(path, `${path.join('.')} must be ${what}`)
-    return fallback
-  }
-  const strings = (found: Table, path: readonly string[]): Record<string, string> => {
-    const result: Record<string, string> = {}
-    for (const [key, value] of Object.entries(found)) {
-      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) fail([...path, key], `${key} is no name of an environment variable`)
-      else if (typeof value === 'string') result[key] = value
-      else fail([...path, key], `${key} must be text: put it in quotes`)
-    }
-    return result
-  }
-
-  onlyKnown(root, [], ['server', 'router', 'env', 'services'])
-  const server = table(root, ['server'])
-  onlyKnown(
-    server,
-    ['server'],
-    [
-      'instance',
-      'volume_roots',
-      'keep_releases',
-      'start_timeout',
-      'drain',
-      'hold_drain',
-      'grace',
-      'engine_timeout',
-      'build_silence',
-      'log_size',
-      'domain',
-      'daemon_port',
-      'push_size',
-      'push_store',
-    ],
-  )
-  const router = table(root, ['router'])
-  onlyKnown(router, ['router'], ['image', 'bind', 'http_port', 'https_port', 'admin_port', 'email'])
-
-  const roots: string[] = []
-  const givenRoots = server['volume_roots'] ?? []
-  if (!Array.isArray(givenRoots)) fail(['server', 'volume_roots'], 'server.volume_roots must be a list: ["/srv"]')
-  else {
-    for (const value of givenRoots as unknown[]) {
-      if (typeof value === 'string' && isAbsolute(value) && normalize(value) === value && value !== '/')
-        roots.push(value)
-      else fail(['server', 'volume_roots'], `server.volume_roots: ${JSON.stringify(value)} is no clean absolute path`)
-    }
-  }
-  const duration = 'a duration such as "10s", "500ms" or "5m"'
-  const services: Record<string, { env: Record<string, string> }> = {}
-  const givenServices = table(root, ['services'])
-  for (const name of Object.keys(givenServices)) {
-    const service = table(givenServices, ['services', name])
-    onlyKnown(service, ['services', name], ['env'])
-    services[name] = { env: strings(table(service, ['services', name, 'env']), ['services', name, 'env']) }
-  }
+  const reader = new SettingsReader(text, file)
+  const { root } = reader
   const config: ServerConfig = {
-    server: {
-      instance: text_(server, ['server', 'instance'], '', /^([a-z0-9][a-z0-9-]{0,19})?$/, 'up to 20 of a-z, 0-9 and -'),
-      volumeRoots: roots,
-      keepReleases: number(server, ['server', 'keep_releases'], 5, 1, 1000),
-      startTimeoutMs: parsed(server, ['server', 'start_timeout'], 60_000, parseDuration, duration),
-      drainMs: parsed(server, ['server', 'drain'], 300_000, parseDuration, duration),
-      holdDrainMs: parsed(server, ['server', 'hold_drain'], 5_000, parseDuration, duration),
-      graceMs: parsed(server, ['server', 'grace'], 10_000, parseDuration, duration),
-      engineTimeoutMs: parsed(server, ['server', 'engine_timeout'], 60_000, parseDuration, duration),
-      buildSilenceMs: parsed(server, ['server', 'build_silence'], 600_000, parseDuration, duration),
-      logBytes: parsed(server, ['server', 'log_size'], 10 * 1024 ** 2, parseBytes, 'a size such as "10m"'),
-      domain: text_(server, ['server', 'domain'], '', /^([a-z0-9-]+(\.[a-z0-9-]+)*)?$/, 'a host name in lower case'),
-      daemonPort: number(server, ['server', 'daemon_port'], 8083, 1, 65_535),
-      pushBytes: parsed(server, ['server', 'push_size'], 8 * 1024 ** 3, parseBytes, 'a size such as "2g"'),
-      pushStoreBytes: parsed(server, ['server', 'push_store'], 32 * 1024 ** 3, parseBytes, 'a size such as "20g"'),
-    },
-    router: {
-      image: text_(router, ['router', 'image'], 'traefik:v3.7.15', /^[a-z0-9][\w./:@-]*$/, 'an image reference'),
-      bind: text_(router, ['router', 'bind'], '', /^[0-9a-fA-F.:]*$/, 'an IP address, or empty for all'),
-      httpPort: number(router, ['router', 'http_port'], 80, 1, 65_535),
-      httpsPort: number(router, ['router', 'https_port'], 443, 1, 65_535),
-      adminPort: number(router, ['router', 'admin_port'], 8081, 1, 65_535),
-      email: text_(router, ['router', 'email'], '', /^([^\s@]+@[^\s@]+)?$/, 'an e-mail address'),
-    },
-    env: strings(table(root, ['env']), ['env']),
-    services,
+    server: serverSection(root.section('server')),
+    router: routerSection(root.section('router')),
+    env: root.section('env').variables(),
+    services: servicesSection(root.section('services')),
   }
-  if (problems.length > 0) {
-    const lines = problems.toSorted((a, b) => a.line - b.line).map(({ line, message }) => `${file}:${line}: ${message}`)
-    throw new MypaasError(lines.join('\n'), { code: 'usage', hint: `Mend ${file} and run this again.` })
-  }
+  reader.end()
   return config
 }
 
@@ -230,38 +127,71 @@ export function secretsOf(config: ServerConfig, service: string): Readonly<Recor
   return { ...config.env, ...config.services[service]?.env }
 }
 
-function parseToml(text: string, file: string): Table {
-  try {
-    return TOML.parse(text, { joiner: '\n', bigint: false }) as Table
-  } catch (error) {
-    // The parser's own message quotes the line, which may hold a secret: only the place is passed on.
-    const line = /line (\d+)/.exec(String(error))?.[1] ?? '?'
-    throw new MypaasError(`${file}:${line}: this is not TOML.`, {
-      code: 'usage',
-      hint: `Text goes in double quotes, each setting has a line of its own. Mend ${file} and run this again.`,
-    })
+function serverSection(server: Section): ServerConfig['server'] {
+  return {
+    instance: server.text('instance', '', /^([a-z0-9][a-z0-9-]{0,19})?$/, 'up to 20 of a-z, 0-9 and -'),
+    volumeRoots: server.list('volume_roots', isCleanDirectory, 'no clean absolute path', '["/srv"]'),
+    keepReleases: server.whole('keep_releases', 5, 1, 1000),
+    startTimeoutMs: server.duration('start_timeout', 60_000),
+    drainMs: server.duration('drain', 300_000),
+    holdDrainMs: server.duration('hold_drain', 5_000),
+    graceMs: server.duration('grace', 10_000),
+    engineTimeoutMs: server.duration('engine_timeout', 60_000),
+    buildSilenceMs: server.duration('build_silence', 600_000),
+    logBytes: server.bytes('log_size', 10 * 1024 ** 2),
+    domain: server.text('domain', '', /^([a-z0-9-]+(\.[a-z0-9-]+)*)?$/, 'a host name in lower case'),
+    daemonPort: server.whole('daemon_port', 8083, 1, 65_535),
+    pushBytes: server.bytes('push_size', 8 * 1024 ** 3),
+    pushStoreBytes: server.bytes('push_store', 32 * 1024 ** 3),
   }
 }
 
-/** The line on which a setting stands; the parser keeps no positions. */
-function lineOf(text: string, path: readonly string[]): number {
-  const key = path.at(-1) ?? ''
-  const header = path.slice(0, -1).join('.')
-  let current = ''
-  for (const [index, line] of text.split('\n').entries()) {
-    const name = /^\s*\[\s*([^\]]+?)\s*\]/.exec(line)?.[1]
-    if (name !== undefined) {
-      current = name
-        .split('.')
-        .map((part) => part.trim().replace(/^["']|["']$/g, ''))
-        .join('.')
-      if (current === path.join('.')) return index + 1
-    }
-    const assigned = /^\s*(?:"([^"]*)"|'([^']*)'|([\w.-]+))\s*=/
-      .exec(line)
-      ?.slice(1)
-      .find((name) => name !== undefined)
-    if (assigned === key && current === header) return index + 1
+function routerSection(router: Section): RouterConfig {
+  const pemFile = 'no absolute path of a PEM file'
+  const challenge = router.oneOf('challenge', 'http', ['http', 'tls', 'dns'])
+  const dnsProvider = router.text('dns_provider', '', /^[a-z0-9-]*$/, 'a provider of Traefik, such as "cloudflare"')
+  if (challenge === 'dns' && dnsProvider === '') {
+    router.fail('challenge', 'router.challenge = "dns" needs dns_provider, too: who has the zone, such as "cloudflare"')
   }
-  return 1
+  return {
+    image: router.text('image', 'traefik:v3.7.15', /^[a-z0-9][\w./:@-]*$/, 'an image reference'),
+    bind: router.text('bind', '', /^[0-9a-fA-F.:]*$/, 'an IP address, or empty for all'),
+    httpPort: router.whole('http_port', 80, 1, 65_535),
+    httpsPort: router.whole('https_port', 443, 1, 65_535),
+    adminPort: router.whole('admin_port', 8081, 1, 65_535),
+    email: router.text('email', '', /^([^\s@]+@[^\s@]+)?$/, 'an e-mail address'),
+    challenge,
+    dnsProvider,
+    dnsEnv: router.section('dns_env').variables(),
+    caServer: router.text('ca_server', '', /^(https:\/\/\S+)?$/, 'the https URL of an ACME directory'),
+    caCertificates: router.list('ca_certificates', isAbsolute, pemFile, '["/etc/ssl/our-ca.pem"]'),
+    certificateLifetimeMs: router.duration('certificate_lifetime', 2160 * 3_600_000),
+    certificateWaitMs: router.duration('certificate_wait', 30_000),
+    challengePort: router.whole('challenge_port', 0, 0, 65_535),
+    address: router.text('address', '', /^[0-9a-fA-F.:]*$/, 'an IP address'),
+    dnsServers: router.list('dns_servers', isServerAddress, 'no address such as 1.1.1.1 or [::1]:53', '["1.1.1.1"]'),
+    extraHosts: router.list('extra_hosts', isExtraHost, 'not NAME:IP', '["ca.internal:10.0.0.5"]'),
+    certificates: router.sections('certificates').map((section) => ({
+      cert: section.path('cert'),
+      key: section.path('key'),
+    })),
+  }
+}
+
+function servicesSection(services: Section): ServerConfig['services'] {
+  const found: Record<string, { env: Readonly<Record<string, string>> }> = {}
+  for (const name of services.keys()) found[name] = { env: services.section(name).section('env').variables() }
+  return found
+}
+
+function isCleanDirectory(path: string): boolean {
+  return isAbsolute(path) && normalize(path) === path && path !== '/'
+}
+
+function isServerAddress(text: string): boolean {
+  return /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\])(:\d{1,5})?$|^[0-9a-fA-F:]+$/.test(text)
+}
+
+function isExtraHost(text: string): boolean {
+  return /^[A-Za-z0-9.-]+:([0-9a-fA-F.:]+|host-gateway)$/.test(text)
 }

@@ -1,14 +1,14 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Host } from '../deploy/host.ts'
 import { Docker } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
-import type { RouterSettings } from '../router/config.ts'
+import type { AcmeSettings, RouterSettings } from '../router/config.ts'
 import type { RouterContainer } from '../router/container.ts'
 import { TraefikRouter } from '../router/traefik.ts'
-import { readConfig, type ServerConfig, secretsOf, serverDirectory } from './config.ts'
+import { type RouterConfig, readConfig, type ServerConfig, secretsOf, serverDirectory } from './config.ts'
 
 /** `~/_mypaas/server.json`: what the server made up for itself once and must not lose. */
 export type ServerIdentity = Readonly<{
@@ -52,6 +52,13 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
       adminPort: router.adminPort,
       adminPassword: identity.adminPassword,
       settings: wanted.settings,
+      names: {
+        authorities: router.caCertificates,
+        own: router.certificates.map(({ cert }) => cert),
+        challengePort: router.challengePort,
+        address: router.address,
+        dnsServers: router.dnsServers,
+      },
       groupId: process.getuid?.() === 0 ? Number(wanted.user.split(':')[1]) : -1,
     }),
     volumeRoots: server.volumeRoots,
@@ -63,6 +70,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     buildSilenceMs: server.buildSilenceMs,
     logBytes: server.logBytes,
     keepReleases: server.keepReleases,
+    certificateWaitMs: router.certificateWaitMs,
     markKey: identity.adminPassword,
     secrets: (service) => secretsOf(config, service),
   }
@@ -81,7 +89,9 @@ export function routerContainer(directory: string, config: ServerConfig, identit
     ...(config.server.domain === ''
       ? {}
       : { daemon: { domain: config.server.domain, port: config.server.daemonPort } }),
-    ...(router.email === '' ? {} : { acme: { email: router.email, challenge: 'http' } }),
+    // Whoever sees it learns nothing of the password.
+    reachToken: createHmac('sha256', identity.adminPassword).update('reach').digest('hex').slice(0, 32),
+    ...(router.email === '' ? {} : { acme: acmeSettings(router) }),
   }
   const uid = process.getuid?.() ?? 0
   return {
@@ -95,8 +105,22 @@ export function routerContainer(directory: string, config: ServerConfig, identit
     httpsPort: router.httpsPort,
     adminPort: router.adminPort,
     settings,
+    ...(router.extraHosts.length > 0 ? { extraHosts: router.extraHosts } : {}),
+    ...(router.challenge === 'dns' ? { env: router.dnsEnv } : {}),
+    authorities: router.caCertificates,
+    certificates: router.certificates,
     // Nobody's: it owns nothing on this machine but its certificates.
     user: uid === 0 ? '65532:65532' : `${uid}:${process.getgid?.() ?? uid}`,
+  }
+}
+
+function acmeSettings(router: RouterConfig): AcmeSettings {
+  return {
+    email: router.email,
+    challenge: router.challenge,
+    lifetimeMs: router.certificateLifetimeMs,
+    ...(router.caServer === '' ? {} : { caServer: router.caServer }),
+    ...(router.challenge === 'dns' ? { dnsProvider: router.dnsProvider, dnsServers: router.dnsServers } : {}),
   }
 }
 

@@ -188,6 +188,16 @@ https_port = ${values.httpsPort}
 admin_port = ${values.adminPort}
 # For certificates of Let's Encrypt; without it https URLs get the router's own certificate.
 email = ${JSON.stringify(values.email)}
+# How Let's Encrypt sees that a name is this server's: "http" (port 80), "tls" (port 443), or "dns" (for wildcards; then
+# dns_provider = "…" and its credentials in [router.dns_env], see docs/server.md).
+challenge = "http"
+# How long the deploy of a new https URL waits for its certificate.
+certificate_wait = "30s"
+
+# Certificates of your own, as often as you like.
+# [[router.certificates]]
+# cert = "/etc/ssl/example.com.pem"
+# key = "/etc/ssl/example.com.key"
 
 # Values for "# mypaas.env=KEY" of any service …
 [env]

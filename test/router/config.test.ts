@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { baseFile, type ServiceRoutes, serviceFile, staticFile } from '../../src/router/config.ts'
+import { baseFile, namesFile, type ServiceRoutes, serviceFile, staticFile } from '../../src/router/config.ts'
 
-const settings = { httpsPort: 443, adminPasswordHash: '{SHA}x' }
+const settings = { httpsPort: 443, adminPasswordHash: '{SHA}x', reachToken: 'abc' }
 const routes: ServiceRoutes = {
   service: 'blog',
   urls: [
@@ -13,7 +13,7 @@ const routes: ServiceRoutes = {
 }
 
 test('a service is routed by host and whole path segments, each URL to the one active release', () => {
-  const { http } = parse(serviceFile(routes, settings).content)
+  const { http } = parse(serviceFile(routes).content)
   assert.deepEqual(http['routers'], {
     'blog~0': {
       rule: 'Host(`example.com`)',
@@ -51,7 +51,7 @@ test('a service is routed by host and whole path segments, each URL to the one a
 test('requests that are held are retried for the whole hold, ask no health check, and may end at the fallback', () => {
   const healthcheck = { path: '/up', intervalMs: 5_000, timeoutMs: 2_000 }
   const active = { ...routes.active, healthcheck, fallback: { upstream: 'up-blog-r7-x0', port: 80 } }
-  const { http } = parse(serviceFile({ ...routes, active, holdMs: 30_000 }, settings).content)
+  const { http } = parse(serviceFile({ ...routes, active, holdMs: 30_000 }).content)
   assert.deepEqual(http['middlewares']?.['blog~retry'], { retry: { attempts: 600, initialInterval: '50ms' } })
   assert.deepEqual(http['services']?.['blog-r7'], {
     loadBalancer: {
@@ -67,7 +67,7 @@ test('requests that are held are retried for the whole hold, ask no health check
 
 test('a release that is probed is reached by the admin entry point only, behind the password', () => {
   const probe = { release: 8, port: 3000, upstreams: ['up-blog-r8-x1'] }
-  const { http } = parse(serviceFile({ ...routes, probe }, settings).content)
+  const { http } = parse(serviceFile({ ...routes, probe }).content)
   assert.deepEqual(http['routers']?.['blog~probe'], {
     rule: 'Header(`X-Mypaas-Probe`, `blog-r8`)',
     priority: 1000,
@@ -79,9 +79,9 @@ test('a release that is probed is reached by the admin entry point only, behind 
 })
 
 test('the revision in the file changes with its content and with nothing else', () => {
-  const one = serviceFile(routes, settings)
-  assert.deepEqual(serviceFile(structuredClone(routes), settings), one)
-  const other = serviceFile({ ...routes, active: { ...routes.active, release: 8 } }, settings)
+  const one = serviceFile(routes)
+  assert.deepEqual(serviceFile(structuredClone(routes)), one)
+  const other = serviceFile({ ...routes, active: { ...routes.active, release: 8 } })
   assert.notEqual(other.revision, one.revision)
   assert.ok(one.content.includes(`blog~rev~${one.revision}`))
 })
@@ -89,11 +89,11 @@ test('the revision in the file changes with its content and with nothing else', 
 test('what could end a rule or start a template is refused, however it got here', () => {
   for (const host of ['a`)||HostRegexp(`.+', 'a.test{{env "X"}}', 'a b', '']) {
     const urls = [{ scheme: 'http', host, path: '/' }] as const
-    assert.throws(() => serviceFile({ ...routes, urls }, settings), /refusing to route/)
+    assert.throws(() => serviceFile({ ...routes, urls }), /refusing to route/)
   }
   for (const path of ['/`', '/{{', '/a b', 'a', '/"']) {
     const urls = [{ scheme: 'http', host: 'a.test', path }] as const
-    assert.throws(() => serviceFile({ ...routes, urls }, settings), /refusing to route/)
+    assert.throws(() => serviceFile({ ...routes, urls }), /refusing to route/)
   }
 })
 
@@ -110,7 +110,7 @@ test('the router watches its folder, shows no dashboard, phones nobody, and asks
   assert.deepEqual(plain.api, { dashboard: false })
   assert.deepEqual(Object.keys(plain.providers), ['providersThrottleDuration', 'file'])
   assert.equal(plain.certificatesResolvers, undefined)
-  const acme = { email: 'ops@example.com', challenge: 'http' } as const
+  const acme = { email: 'ops@example.com', challenge: 'http', lifetimeMs: 2160 * 3_600_000 } as const
   assert.deepEqual(JSON.parse(staticFile({ ...settings, acme })).certificatesResolvers.mypaas.acme.httpChallenge, {
     entryPoint: 'web',
   })
@@ -124,7 +124,7 @@ function parse(content: string): { http: Json } {
 
 test('the way to the daemon is stronger than any service, and is there only with a domain and a network', () => {
   const daemon = { domain: 'paas.example.com', port: 8083 }
-  const { routers, services, middlewares } = parse(baseFile({ ...settings, daemon }, '172.30.0.1')).http
+  const { routers, services, middlewares } = parse(baseFile({ ...settings, daemon }, { gateway: '172.30.0.1' })).http
   const route = routers?.['mypaas~daemon'] as unknown as { rule: string; priority: number; entryPoints: string[] }
   assert.equal(route.rule, 'Host(`paas.example.com`) && PathPrefix(`/daemon/`)')
   assert.deepEqual(route.entryPoints, ['websecure'])
@@ -133,7 +133,37 @@ test('the way to the daemon is stronger than any service, and is there only with
     loadBalancer: { servers: [{ url: 'http://172.30.0.1:8083' }], serversTransport: 'mypaas' },
   })
   assert.deepEqual(middlewares?.['mypaas~daemon'], { stripPrefix: { prefixes: ['/daemon'] } })
-  for (const file of [baseFile({ ...settings, daemon }), baseFile(settings, '172.30.0.1')]) {
+  for (const file of [baseFile({ ...settings, daemon }), baseFile(settings, { gateway: '172.30.0.1' })]) {
     assert.equal(file.includes('daemon'), false)
   }
+})
+
+test('each name that is asked for has a router of its own, apart from the routes; a server without an authority asks for none', () => {
+  const names = { 'b.test': { ask: true }, '*.a.test': { ask: true, trusted: true }, 'c.test': {} }
+  const acme = { email: 'ops@example.com', challenge: 'dns', lifetimeMs: 1 } as const
+  const { http } = parse(namesFile(names, { ...settings, acme }))
+  const common = {
+    priority: 2_000_000,
+    service: 'noop@internal',
+    middlewares: ['mypaas~reach'],
+    entryPoints: ['websecure'],
+  }
+  assert.deepEqual(http['routers'], {
+    'mypaas~name~*.a.test': {
+      ...common,
+      rule: 'Host(`*.a.test`) && Path(`/.well-known/mypaas/abc`)',
+      tls: { certResolver: 'mypaas', domains: [{ main: '*.a.test' }] },
+    },
+    'mypaas~name~b.test': {
+      ...common,
+      rule: 'Host(`b.test`) && Path(`/.well-known/mypaas/abc`)',
+      tls: { certResolver: 'mypaas', domains: [{ main: 'b.test' }] },
+    },
+  })
+  assert.equal(namesFile(names, settings), '{}')
+})
+
+test('browsers are told to come by https only where the name has a trusted certificate', () => {
+  const { http } = parse(serviceFile(routes, { 'example.com': { trusted: true } }).content)
+  assert.deepEqual(http['routers']?.['blog~0']?.['middlewares'], ['mypaas~hsts', 'blog~retry'])
 })

@@ -29,6 +29,18 @@ test('an empty config has every default', () => {
     httpsPort: 443,
     adminPort: 8081,
     email: '',
+    challenge: 'http',
+    dnsProvider: '',
+    dnsEnv: {},
+    caServer: '',
+    caCertificates: [],
+    certificateLifetimeMs: 90 * 24 * 3_600_000,
+    certificateWaitMs: 30_000,
+    challengePort: 0,
+    address: '',
+    dnsServers: [],
+    extraHosts: [],
+    certificates: [],
   })
   assert.deepEqual(env, {})
 })
@@ -63,6 +75,34 @@ test('every unknown key and wrong value is named with its line, and no value of 
       const lines = error.message.split('\n').map((line) => line.split(':')[1])
       assert.deepEqual(lines, ['1', '3', '4', '5', '7', '10', '11', '13'])
       assert.ok(!error.message.includes('s3cr3t'))
+      return true
+    },
+  )
+})
+
+test('settings for certificates that can not work are named: no provider for dns, half a certificate, no URL', () => {
+  const text = [
+    '[router]',
+    'challenge = "dns"',
+    'ca_server = "letsencrypt"',
+    'dns_servers = ["dns.example.com"]',
+    '[[router.certificates]]',
+    'cert = "/etc/ssl/a.pem"',
+    '[[router.certificates]]',
+    'cert = "b.pem"',
+    'key = "/etc/ssl/b.key"',
+  ].join('\n')
+  assert.throws(
+    () => parseConfig(text, 'config.toml'),
+    (error) => {
+      assert.ok(error instanceof MypaasError)
+      assert.deepEqual(error.message.split('\n'), [
+        'config.toml:2: router.challenge = "dns" needs dns_provider, too: who has the zone, such as "cloudflare"',
+        'config.toml:3: router.ca_server must be the https URL of an ACME directory',
+        'config.toml:4: router.dns_servers: "dns.example.com" is no address such as 1.1.1.1 or [::1]:53',
+        'config.toml:5: router.certificates[0].key is missing',
+        'config.toml:8: router.certificates[1].cert must be the absolute path of a file',
+      ])
       return true
     },
   )

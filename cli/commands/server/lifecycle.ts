@@ -52,7 +52,7 @@ export const reconcile: CommandDef = command({
       for (const line of await ensureServer(server)) print(line)
       const { reconciled, failed } = args.name
         ? { reconciled: [await reconcile(server.host, args.name, options)], failed: [] }
-        : await reconcileAll(server.host, options)
+        : await reconcileAll(server.host, { ...options, certificateWaitMs: server.host.certificateWaitMs })
       for (const done of reconciled) {
         if (args.json) printJson({ type: 'reconciled', ...done })
         else if (done.mended.length === 0)

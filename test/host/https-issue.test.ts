@@ -1,0 +1,171 @@
+import assert from 'node:assert/strict'
+import http2 from 'node:http2'
+import { describe, type TestContext, test } from 'node:test'
+import tls from 'node:tls'
+import { startLoad } from '../support/load.ts'
+import { type Authority, authority } from '../support/pebble.ts'
+import { until } from '../support/until.ts'
+import { type World, world } from '../support/world.ts'
+
+// Side by side: one of them waits for a renewal most of the time.
+describe('certificates by ACME', { concurrency: 2 }, () => {
+  test('https by HTTP-01', async (t) => {
+    // So short-lived that the router renews them at each of its checks, once a minute.
+    const { w, ca } = await secured(t, { lifetimeSeconds: 1200, settings: { certificate_lifetime: '"1h"' } })
+    await ca.point('one.test', '127.0.0.1')
+    await ca.point('two.test', '127.0.0.1')
+    await ca.point('wrong.test', '192.0.2.55')
+    const names = ['one', 'two', 'wrong', 'missing']
+    const directives = [...names.map((name) => `url=https://${name}.test`), 'scale=2']
+    const directory = await w.service('web', { directives })
+    const deployed = await w.deploy(directory)
+    const root = await ca.root()
+
+    await t.test(
+      'a deploy waits for the certificates of names that lead here, each name with one of its own',
+      async () => {
+        for (const name of ['one.test', 'two.test']) {
+          assert.match(deployed.stderr, new RegExp(`✓ +certificate for ${name} of Pebble Intermediate`))
+          const served = await handshake(w, name, root)
+          assert.deepEqual({ names: served.names, trusted: served.trusted }, { names: `DNS:${name}`, trusted: true })
+        }
+      },
+    )
+
+    await using load = await startLoad({ url: 'https://one.test/', port: w.ports.https, maxSeconds: 200 })
+    const first = await handshake(w, 'one.test', root)
+
+    await t.test('the others are served without one, and the deploy says which record to set', async () => {
+      assert.match(
+        deployed.stderr,
+        /! +https:\/\/wrong\.test gets no certificate yet: .*A record of wrong\.test is 192\.0\.2\.55/,
+      )
+      assert.match(deployed.stderr, /Set the record wrong\.test\. A \d+\.\d+\.\d+\.\d+/)
+      assert.match(deployed.stderr, /https:\/\/missing\.test gets no certificate yet: missing\.test has no DNS record/)
+      assert.equal((await w.request('https://wrong.test/')).status, 200)
+      const lines = JSON.parse((await w.ok(['server', 'certs', '--json'])).stdout) as { host: string; state: string }[]
+      assert.deepEqual(
+        lines.map(({ host, state }) => `${host} ${state}`),
+        ['one.test trusted', 'two.test trusted', 'wrong.test blocked', 'missing.test blocked'],
+      )
+    })
+
+    await t.test('browsers are told to come by https only where the certificate is trusted', async () => {
+      const one = await w.request('https://one.test/', { ca: root })
+      assert.equal(one.headers['strict-transport-security'], 'max-age=31536000')
+      assert.equal((await w.request('https://wrong.test/')).headers['strict-transport-security'], undefined)
+    })
+
+    await t.test('http is redirected, HTTP/2 is spoken, HTTP/3 is offered', async () => {
+      const plain = await w.request('http://one.test/a?b=c')
+      assert.deepEqual([plain.status, plain.headers.location], [301, `https://one.test:${w.ports.https}/a?b=c`])
+      assert.equal(await statusByHttp2(w, 'one.test', root), 200)
+      assert.match(
+        (await w.request('https://one.test/')).headers['alt-svc'] ?? '',
+        new RegExp(`h3=":${w.ports.https}"`),
+      )
+    })
+
+    await t.test('a name whose DNS is set right gets its certificate by the next reconcile', async () => {
+      await ca.point('wrong.test', '127.0.0.1')
+      const { stderr } = await w.ok(['server', 'reconcile'])
+      assert.match(stderr, /✓ +certificate for wrong\.test/)
+      const reply = await w.request('https://wrong.test/', { ca: root })
+      assert.deepEqual([reply.status, reply.headers['strict-transport-security']], [200, 'max-age=31536000'])
+    })
+
+    await t.test('a redeploy asks for nothing that is there', async () => {
+      const { stderr } = await w.deploy(directory)
+      assert.doesNotMatch(stderr, /certificate for/)
+      assert.match(stderr, /https:\/\/missing\.test gets no certificate yet/)
+    })
+
+    await t.test('certificates are renewed under load: 0 failed requests, a new serial number', async () => {
+      const renewed = await until(
+        async () => {
+          const served = await handshake(w, 'one.test', root)
+          return served.serial !== first.serial && served
+        },
+        { what: 'another serial number', timeoutMs: 90_000, everyMs: 500 },
+      )
+      await load.more(200)
+      const { failed, failures, requests } = await load.stop()
+      assert.deepEqual({ failed, failures }, { failed: 0, failures: [] })
+      assert.ok(requests > 1000, `${requests} requests`)
+      assert.equal(renewed.trusted, true)
+    })
+  })
+
+  test('https by TLS-ALPN-01, the authority down at first: the deploy succeeds, the certificate comes later', async (t) => {
+    const { w, ca } = await secured(t, { settings: { challenge: '"tls"' } })
+    await w.set('router', 'challenge_port', String(w.ports.https))
+    await ca.point('late.test', '127.0.0.1')
+    await ca.stop()
+    const { stderr } = await w.deploy(await w.service('late', { directives: ['url=https://late.test'] }))
+    assert.match(
+      stderr,
+      /! +https:\/\/late\.test got no certificate: .*connection refused.* It is asked again by itself\./,
+    )
+    assert.equal((await w.request('https://late.test/')).headers['strict-transport-security'], undefined)
+    await ca.start()
+    const later = await w.ok(['server', 'reconcile'])
+    assert.match(later.stderr, /✓ +certificate for late\.test/)
+    const reply = await w.request('https://late.test/', { ca: await ca.root() })
+    assert.deepEqual([reply.status, reply.headers['strict-transport-security']], [200, 'max-age=31536000'])
+  })
+})
+
+/** A world whose certificates come from an authority of its own. */
+async function secured(
+  t: TestContext,
+  options: { lifetimeSeconds?: number; settings?: Readonly<Record<string, string>> },
+): Promise<{ w: World; ca: Authority }> {
+  const w = await world(t)
+  const { lifetimeSeconds } = options
+  const ca = await authority(t, {
+    httpPort: w.ports.http,
+    httpsPort: w.ports.https,
+    ...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }),
+  })
+  await w.init()
+  for (const [key, value] of Object.entries({ ...ca.settings, ...options.settings })) await w.set('router', key, value)
+  await w.init()
+  return { w, ca }
+}
+
+function handshake(w: World, name: string, root: string): Promise<{ serial: string; names: string; trusted: boolean }> {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      host: '127.0.0.1',
+      port: w.ports.https,
+      servername: name,
+      ca: root,
+      rejectUnauthorized: false,
+    })
+    socket.setTimeout(5_000, () => socket.destroy(new Error('no handshake within 5 s')))
+    socket.once('error', reject)
+    socket.once('secureConnect', () => {
+      const { serialNumber, subjectaltname } = socket.getPeerCertificate()
+      resolve({ serial: serialNumber, names: subjectaltname ?? '', trusted: socket.authorized })
+      socket.destroy()
+    })
+  })
+}
+
+function statusByHttp2(w: World, name: string, root: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const session = http2.connect(`https://${name}:${w.ports.https}`, {
+      ca: root,
+      createConnection: (url, options) =>
+        tls.connect({ ...options, host: '127.0.0.1', port: Number(url.port), servername: name, ALPNProtocols: ['h2'] }),
+    })
+    session.once('error', reject)
+    const request = session.request({ ':path': '/' })
+    request.once('error', reject)
+    request.once('response', (headers) => {
+      resolve(Number(headers[':status']))
+      session.close()
+    })
+    request.resume()
+  })
+}
