@@ -31,7 +31,9 @@ export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>, env: No
   })
   const failure = (cause?: Error): DockerUnavailableError => {
     const missing = (cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT'
-    const why = missing ? 'there is no ssh program' : said.trim().split('\n').at(-1) || cause?.message || 'ssh ended'
+    const why = missing
+      ? 'there is no ssh program'
+      : said.trim().split('\n').at(-1)?.replace(/\.$/, '') || cause?.message || 'ssh ended'
     return new DockerUnavailableError(`The connection to ${formatEndpoint(endpoint)} failed: ${why}.`, {
       hint: missing
         ? 'Install an OpenSSH client.'
@@ -40,10 +42,15 @@ export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>, env: No
     })
   }
 
+  const closed = new Promise((resolve) => child.once('close', resolve))
+
   const wire: Wire = new Duplex({
     allowHalfOpen: true,
     read: () => stdout.resume(),
-    write: (chunk, encoding, done) => void stdin.write(chunk, encoding, (error) => done(error ?? null)),
+    write: (chunk, encoding, done) => {
+      // A broken pipe says less than what ssh says before it ends.
+      stdin.write(chunk, encoding, (error) => (error ? void closed.then(() => done(failure(error))) : done()))
+    },
     final: (done) => void stdin.end(() => done()),
     destroy: (error, done) => {
       stdin.destroy()
@@ -54,15 +61,18 @@ export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>, env: No
     },
   })
   stdin.on('error', () => {})
+  // Its user listens for itself; before there is one, the promise tells.
+  wire.on('error', () => {})
   stdout.on('data', (chunk: Buffer) => wire.push(chunk) || stdout.pause())
   stdout.on('end', () => {
-    if (child.exitCode === null && child.signalCode === null) child.once('close', ended)
-    else ended()
+    // Whether that was the end or a break, ssh says by its exit code; it need not end now, though.
+    const timer = setTimeout(() => wire.push(null), exitWaitMs)
+    void closed.then(() => {
+      clearTimeout(timer)
+      if (child.exitCode === 0) wire.push(null)
+      else wire.destroy(failure())
+    })
   })
-  const ended = () => {
-    if (child.exitCode === 0) wire.push(null)
-    else wire.destroy(failure())
-  }
   const parts = [child, stdin, stdout, stderr] as unknown as { ref?(): void; unref?(): void }[]
   Object.assign(wire, {
     ref: () => parts.forEach((part) => void part.ref?.()),
@@ -76,3 +86,5 @@ export function connectSsh(endpoint: Extract<Endpoint, { kind: 'ssh' }>, env: No
     child.once('error', (error) => reject(failure(error)))
   })
 }
+
+const exitWaitMs = 1000

@@ -1,5 +1,5 @@
 import { type Endpoint, formatEndpoint } from './address.ts'
-import { connect } from './connect.ts'
+import { connect, explain } from './connect.ts'
 import { type CallOptions, Deadline } from './deadline.ts'
 import { ApiVersionError, DockerError, DockerUnavailableError, errorFromStatus, ProtocolError } from './errors.ts'
 import { ConnectionPool, type WireRequest } from './pool.ts'
@@ -61,6 +61,7 @@ export class Engine {
   readonly #options: EngineOptions
   readonly #pool: ConnectionPool
   #endpoint: Promise<Endpoint> | undefined
+  #where: Endpoint | undefined
   #version: string | undefined
   #about: Record<string, string> | undefined
   #negotiation: Promise<string> | undefined
@@ -68,15 +69,20 @@ export class Engine {
   constructor(options: EngineOptions) {
     this.#options = options
     this.#version = options.apiVersion
-    this.#pool = new ConnectionPool(async (signal) => {
+    const dial = async (signal: AbortSignal) => {
       try {
-        const timeoutMs = options.connectTimeoutMs ?? 10_000
-        return await connect(await this.endpoint(), { timeoutMs, signal, env: options.env })
+        const endpoint = await this.endpoint()
+        this.#where = endpoint
+        return await connect(endpoint, { timeoutMs: options.connectTimeoutMs ?? 10_000, signal, env: options.env })
       } catch (error) {
         this.#forgetVersion()
         throw error
       }
-    })
+    }
+    // TLS 1.3 tells only afterwards that it does not take a client's certificate.
+    const explainTls = (error: NodeJS.ErrnoException) =>
+      this.#where && error.code?.startsWith('ERR_SSL') ? explain(error, this.#where) : error
+    this.#pool = new ConnectionPool(dial, { explain: explainTls })
   }
 
   /** Where the engine is. */

@@ -11,6 +11,7 @@ import { type Head, type ResponseHandler, ResponseReader } from './http.ts'
  */
 export class ConnectionPool {
   readonly #dial: Dial
+  readonly #explain: (error: Error) => Error
   readonly #quickLimit: number
   readonly #idleMs: number
   readonly #idle: Connection[] = []
@@ -23,9 +24,11 @@ export class ConnectionPool {
   /**
    * @param options.quickLimit How many short calls run at once; more wait their turn. Long ones are not limited.
    * @param options.idleMs How long a connection is kept that nobody uses.
+   * @param options.explain Puts what broke a connection into better words.
    */
-  constructor(dial: Dial, options: { quickLimit?: number; idleMs?: number } = {}) {
+  constructor(dial: Dial, options: PoolOptions = {}) {
     this.#dial = dial
+    this.#explain = options.explain ?? ((error) => error)
     this.#quickLimit = options.quickLimit ?? 64
     this.#idleMs = options.idleMs ?? 30_000
   }
@@ -86,6 +89,7 @@ export class ConnectionPool {
           socket.once('close', () => this.#open.delete(stream))
         },
         again: (stale) => void this.#startFresh(stale),
+        explain: this.#explain,
       })
       this.#open.add(connection)
       if (exchange.over) connection.release()
@@ -124,6 +128,8 @@ export class ConnectionPool {
     this.#sweeper = undefined
   }
 }
+
+export type PoolOptions = { quickLimit?: number; idleMs?: number; explain?: (error: Error) => Error }
 
 /** Opens one byte stream to the engine. @throws {DockerUnavailableError} */
 export type Dial = (signal: AbortSignal) => Promise<Wire>
@@ -353,7 +359,7 @@ class Connection implements ResponseHandler {
       this.#pool.again(exchange)
       return
     }
-    exchange.abort(describe(this.#error, exchange))
+    exchange.abort(describe(this.#error && this.#pool.explain(this.#error), exchange))
   }
 
   /** The engine had closed this idle connection (a restart), and the request did no harm: it may go over a fresh one. */
@@ -401,6 +407,7 @@ interface PoolEvents {
   upgraded(): void
   /** Runs an exchange once more, on a connection of its own. */
   again(exchange: Exchange): void
+  explain(error: Error): Error
 }
 
 /** An error of the connection, told in terms of the call that it broke. */
