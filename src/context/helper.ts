@@ -13,7 +13,6 @@ export class Helper implements AsyncDisposable {
   readonly #signal: AbortSignal | undefined
   readonly #reports: Report[] = []
   #worker: Worker | undefined
-  #isReady: boolean
   #failure: { error: unknown } | undefined
   #wake: (() => void) | undefined
 
@@ -21,16 +20,14 @@ export class Helper implements AsyncDisposable {
     signal?.throwIfAborted()
     this.#signal = signal
     signal?.addEventListener('abort', this.#onAbort, { once: true })
-    const warm = takeIdle()
-    this.#isReady = warm !== undefined
-    this.#worker = warm ?? startWorker()
+    this.#worker = takeIdle() ?? startWorker()
     this.#worker?.on('message', this.#onReport)
     this.#worker?.on('error', this.#onError)
     this.#worker?.on('exit', this.#onExit)
   }
 
   get isReady(): boolean {
-    return this.#isReady
+    return this.#worker !== undefined && ready.has(this.#worker)
   }
 
   send(job: WalkJob | PackJob): void {
@@ -69,8 +66,7 @@ export class Helper implements AsyncDisposable {
   /** The worker has nothing to do any more, and waits a moment for the next job. */
   release(): void {
     const worker = this.#leave()
-    if (worker && this.#isReady) keepIdle(worker)
-    else void worker?.terminate()
+    if (worker) keepIdle(worker)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -84,8 +80,6 @@ export class Helper implements AsyncDisposable {
     worker?.off('message', this.#onReport)
     worker?.off('error', this.#onError)
     worker?.off('exit', this.#onExit)
-    // What a worker still says while it ends is nobody's.
-    worker?.on('error', ignore)
     return worker
   }
 
@@ -95,22 +89,21 @@ export class Helper implements AsyncDisposable {
   }
 
   readonly #onReport = (report: Report): void => {
-    if (report.kind === 'ready') this.#isReady = true
-    else if (report.kind === 'failed') this.#fail(errorFrom(report))
-    else this.#reports.push(report)
+    if (report.kind === 'failed') this.#fail(errorFrom(report))
+    else if (report.kind !== 'ready') this.#reports.push(report)
     this.#wake?.()
   }
 
   readonly #onAbort = (): void => this.#fail(this.#signal?.reason)
 
   readonly #onError = (error: unknown): void => {
-    if (this.#isReady) this.#fail(error)
+    if (this.isReady) this.#fail(error)
     else this.#lose()
   }
 
   readonly #onExit = (code: number): void => {
     const error = new MypaasError(`The worker that packs files ended by itself (${code}).`, { code: 'context' })
-    if (this.#isReady) this.#fail(error)
+    if (this.isReady) this.#fail(error)
     else this.#lose()
   }
 
@@ -122,6 +115,9 @@ export class Helper implements AsyncDisposable {
 
 /** What is done at a stretch, without a turn of the event loop. */
 export const sliceMs = 8
+
+/** Workers that have said that they are. */
+const ready = new WeakSet<Worker>()
 
 /** Workers without work. Starting one takes longer than a small job; they leave after a moment. */
 const idle = new Map<Worker, NodeJS.Timeout>()
@@ -156,13 +152,17 @@ function onIdleExit(this: Worker): void {
   forget(this)
 }
 
-function ignore(): void {}
-
 function startWorker(): Worker | undefined {
   if (availableParallelism() < 2) return undefined
-  const options = { resourceLimits: { maxYoungGenerationSizeMb: 8 } }
-  if (!import.meta.url.endsWith('.ts')) return new Worker(new URL('./worker.js', import.meta.url), options)
-  return new Worker(loadSource(fileURLToPath(new URL('./worker.ts', import.meta.url))), { ...options, eval: true })
+  // The process's own flags are not for it: `-e` and `--input-type`, say, it would refuse.
+  const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 8 } }
+  const worker = import.meta.url.endsWith('.ts')
+    ? new Worker(loadSource(fileURLToPath(new URL('./worker.ts', import.meta.url))), { ...options, eval: true })
+    : new Worker(new URL('./worker.js', import.meta.url), options)
+  worker.once('message', () => ready.add(worker))
+  // Who has work for it listens too. What it says while it has none is nobody's.
+  worker.on('error', () => {})
+  return worker
 }
 
 /** From the sources, as tests run them: Node 20 does not load in a worker what `--import` names, so this does. */

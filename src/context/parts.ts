@@ -16,13 +16,16 @@ export async function* streamTar(
   const { signal } = options
   const job = packJob(plan, options.reuse)
   await using helper = options.helped ? new Helper(signal) : undefined
-  helper?.send(job)
   const early = new Map<number, Uint8Array>()
-  let isHelperDone = false
+  const help = { isAsked: false, isOver: false }
   const read = (): void => {
+    if (!help.isAsked && helper?.isReady) {
+      helper.send(job)
+      help.isAsked = true
+    }
     for (const report of helper?.reports() ?? []) {
       if (report.kind === 'part') early.set(report.number, report.bytes)
-      else isHelperDone = true
+      else if (report.kind === 'packed') help.isOver = true
     }
   }
   let turn = performance.now()
@@ -42,10 +45,11 @@ export async function* streamTar(
     Atomics.add(job.counters, usedCounter, 1)
     Atomics.notify(job.counters, usedCounter)
   }
-  if (helper?.isReady) {
-    for (read(); !isHelperDone; read()) await helper.wait()
-    helper.release()
+  while (help.isAsked && !help.isOver) {
+    await helper?.wait()
+    read()
   }
+  helper?.release()
   yield Buffer.alloc(trailerSize)
 }
 
