@@ -394,7 +394,7 @@ export class TraefikRouter implements Router {
         `The router (container ${this.#options.container}) is ${state}, so ${what} can't take effect.`,
         {
           code: 'failed',
-          hint: 'Bring it back with: mypaas server init',
+          hint: 'Bring it back, and the services with it: mypaas server reconcile',
           cause,
         },
       )
