@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { MypaasError } from '../../src/errors.ts'
+import { AuthorizedKeys, addKey, coversService, parseDate, parseKeys, removeKey } from '../../src/server/keys.ts'
+import { fileKeyOf } from '../support/keys.ts'
+
+async function folder(t: TestContext): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'mypaas-keys-'))
+  t.after(() => rm(path, { recursive: true, force: true }))
+  return path
+}
+
+test('each line counts by itself: what is wrong with one is told and takes nothing from the others', async (t) => {
+  const home = await folder(t)
+  const ed25519 = await fileKeyOf(join(home, 'a'))
+  const ecdsa = await fileKeyOf(join(home, 'b'), { type: 'ecdsa' })
+  const rsa = await fileKeyOf(join(home, 'c'), { type: 'rsa', bits: 3072 })
+  const short = await fileKeyOf(join(home, 'd'), { type: 'rsa', bits: 2048 })
+  const other = await fileKeyOf(join(home, 'e'))
+  const text = [
+    '# a comment',
+    '',
+    ed25519,
+    `services="blog,shop-*",expires="2027-01-31",read-only ${ecdsa}`,
+    `\t${rsa}  `,
+    short,
+    ed25519.replace('AAAA', 'AAAB'),
+    'ssh-dss AAAAB3NzaC1kc3MAAACBAP1/U4EddRIpUt9KnC7s5Of2EbdSPO9EAMMeP4C2USZpRV1AIlH7WT2NWPq/xfW6MPbLm1Vs14E7gB00b/JmYLdrmVClpJ+f6AR7ECLCT7up1/63xhv4O1fnxqimFQ8E+4P208UewwI1VBNaFpEy9nXzrith1yrv8iIDGZ3RSAHH',
+    `command="rm -rf /" ${other}`,
+    `services="../x" ${other}`,
+    `expires="soon" ${other}`,
+    `services=blog ${other}`,
+    'nonsense',
+    ed25519,
+    'cert-authority',
+    `${other} Anna's laptop`,
+  ].join('\n')
+  const { keys, problems } = await parseKeys(text)
+  assert.deepEqual(
+    keys.map(({ line, comment, services, expiresMs, readOnly }) => ({ line, comment, services, expiresMs, readOnly })),
+    [
+      { line: 3, comment: 'test', services: undefined, expiresMs: undefined, readOnly: false },
+      {
+        line: 4,
+        comment: 'test',
+        services: ['blog', 'shop-*'],
+        expiresMs: Date.parse('2027-02-01T00:00:00Z'),
+        readOnly: true,
+      },
+      { line: 5, comment: 'test', services: undefined, expiresMs: undefined, readOnly: false },
+      { line: 16, comment: "test Anna's laptop", services: undefined, expiresMs: undefined, readOnly: false },
+    ],
+  )
+  assert.deepEqual(problems.map((problem) => problem.replace(/:.*/s, '')).sort(), [
+    ...[10, 11, 12, 13, 14, 15, 6, 7, 8, 9].map((line) => `line ${line}`),
+  ])
+  assert.match(problems.find((problem) => problem.startsWith('line 6:')) ?? '', /2048 bits is too short/)
+})
+
+test('a limited key covers the names that its patterns say, whole names only', () => {
+  const key = { services: ['blog', 'shop-*', 'a.b'] }
+  const covered = ['blog', 'shop-', 'shop-eu', 'shop-eu-2', 'a.b']
+  const not = ['blog2', 'xblog', 'shop', 'myshop-eu', 'axb', 'a.bc']
+  assert.deepEqual(
+    covered.filter((name) => coversService(key, name)),
+    covered,
+  )
+  assert.deepEqual(
+    not.filter((name) => coversService(key, name)),
+    [],
+  )
+  assert.equal(coversService({ services: undefined }, 'anything'), true)
+  assert.equal(coversService({ services: [] }, 'anything'), false)
+})
+
+test('a day counts to its end, and no date is guessed', () => {
+  assert.equal(parseDate('2027-01-31'), Date.parse('2027-02-01T00:00:00Z'))
+  assert.equal(parseDate('20270131'), Date.parse('2027-02-01T00:00:00Z'))
+  assert.equal(parseDate('2027-01-31T12:00Z'), Date.parse('2027-01-31T12:00:00Z'))
+  for (const text of ['', 'never', '2027-02-30', '2027-13-01', '31.1.2027', '2027-01-31T12:00']) {
+    assert.equal(parseDate(text), undefined, text)
+  }
+})
+
+test('the file is read anew when it changes, and counts for nothing when others can write it', async (t) => {
+  const home = await folder(t)
+  const line = await fileKeyOf(join(home, 'a'))
+  const keys = new AuthorizedKeys(home)
+  assert.deepEqual(await keys.read(), { keys: [], problems: [] })
+  const fingerprint = await addKey(home, { line })
+  assert.deepEqual(
+    (await keys.read()).keys.map((key) => key.fingerprint),
+    [fingerprint],
+  )
+  await writeFile(join(home, 'authorized_keys'), line, { mode: 0o600 })
+  assert.equal((await keys.read()).keys.length, 1)
+  const { chmod } = await import('node:fs/promises')
+  await chmod(join(home, 'authorized_keys'), 0o620)
+  const unsafe = await keys.read()
+  assert.equal(unsafe.keys.length, 0)
+  assert.match(unsafe.problems[0] ?? '', /others can write it \(mode 620\).*chmod 600/)
+  await chmod(join(home, 'authorized_keys'), 0o644)
+  assert.equal((await keys.read()).keys.length, 1)
+})
+
+test('keys are added once and removed by fingerprint or comment; every other line stays as it was', async (t) => {
+  const home = await folder(t)
+  const one = await fileKeyOf(join(home, 'a'))
+  const two = await fileKeyOf(join(home, 'b'))
+  await writeFile(join(home, 'authorized_keys'), `# mine\n${one.replace(/test$/, 'anna')}`, { mode: 0o600 })
+  const fingerprint = await addKey(home, { line: two, services: ['blog'], expires: '2099-12-31', readOnly: true })
+  assert.equal(
+    await readFile(join(home, 'authorized_keys'), 'utf8'),
+    `# mine\n${one.replace(/test$/, 'anna')}\nservices="blog",expires="2099-12-31",read-only ${two}\n`,
+  )
+  assert.equal((await stat(join(home, 'authorized_keys'))).mode & 0o777, 0o600)
+  const usage = (error: unknown): boolean => error instanceof MypaasError && error.code === 'usage'
+  await assert.rejects(addKey(home, { line: two }), usage)
+  await assert.rejects(addKey(home, { line: 'ssh-ed25519 AAAA' }), usage)
+  await assert.rejects(addKey(home, { line: `${two}\n${one}` }), usage)
+  await assert.rejects(addKey(home, { line: two.replace('ssh-ed25519', 'services="*"') }), usage)
+  await assert.rejects(removeKey(home, 'nobody'), usage)
+  assert.equal((await removeKey(home, 'anna')).line, 2)
+  await removeKey(home, fingerprint)
+  assert.equal(await readFile(join(home, 'authorized_keys'), 'utf8'), '# mine\n')
+})
