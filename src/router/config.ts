@@ -50,6 +50,7 @@ export type AcmeSettings = Readonly<{
   /** For `dns`. */
   dnsProvider?: string
   dnsServers?: readonly string[]
+  dnsCheck?: boolean
   /** How long the authority's certificates live: says when they are renewed. */
   lifetimeMs: number
 }>
@@ -372,6 +373,7 @@ function challenge(settings: AcmeSettings): Readonly<Record<string, unknown>> {
         dnsChallenge: {
           provider: settings.dnsProvider,
           ...(settings.dnsServers && settings.dnsServers.length > 0 ? { resolvers: settings.dnsServers } : {}),
+          ...(settings.dnsCheck === false ? { propagation: { disableChecks: true } } : {}),
         },
       }
   }

@@ -60,6 +60,8 @@ export type RouterConfig = Readonly<{
   /** For `dns`: who has the zone, by Traefik's name for it, and the credentials that Traefik wants for that. */
   dnsProvider: string
   dnsEnv: Readonly<Record<string, string>>
+  /** Whether the router waits until the zone's own servers show the record. Default: it does. */
+  dnsCheck: boolean
   /** The ACME directory. Default: Let's Encrypt. */
   caServer: string
   /** PEM files with authorities to trust besides the usual ones. */
@@ -163,6 +165,7 @@ function routerSection(router: Section): RouterConfig {
     challenge,
     dnsProvider,
     dnsEnv: router.section('dns_env').variables(),
+    dnsCheck: router.flag('dns_check', true),
     caServer: router.text('ca_server', '', /^(https:\/\/\S+)?$/, 'the https URL of an ACME directory'),
     caCertificates: router.list('ca_certificates', isAbsolute, pemFile, '["/etc/ssl/our-ca.pem"]'),
     certificateLifetimeMs: router.duration('certificate_lifetime', 2160 * 3_600_000),

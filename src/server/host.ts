@@ -120,7 +120,9 @@ function acmeSettings(router: RouterConfig): AcmeSettings {
     challenge: router.challenge,
     lifetimeMs: router.certificateLifetimeMs,
     ...(router.caServer === '' ? {} : { caServer: router.caServer }),
-    ...(router.challenge === 'dns' ? { dnsProvider: router.dnsProvider, dnsServers: router.dnsServers } : {}),
+    ...(router.challenge === 'dns'
+      ? { dnsProvider: router.dnsProvider, dnsServers: router.dnsServers, dnsCheck: router.dnsCheck }
+      : {}),
   }
 }
 

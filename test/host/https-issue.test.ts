@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import http2 from 'node:http2'
-import { describe, type TestContext, test } from 'node:test'
+import { describe, test } from 'node:test'
 import tls from 'node:tls'
 import { startLoad } from '../support/load.ts'
-import { type Authority, authority } from '../support/pebble.ts'
+import { handshake, secured } from '../support/secured.ts'
 import { until } from '../support/until.ts'
-import { type World, world } from '../support/world.ts'
+import type { World } from '../support/world.ts'
 
 // Side by side: one of them waits for a renewal most of the time.
 describe('certificates by ACME', { concurrency: 2 }, () => {
@@ -114,43 +114,6 @@ describe('certificates by ACME', { concurrency: 2 }, () => {
     assert.deepEqual([reply.status, reply.headers['strict-transport-security']], [200, 'max-age=31536000'])
   })
 })
-
-/** A world whose certificates come from an authority of its own. */
-async function secured(
-  t: TestContext,
-  options: { lifetimeSeconds?: number; settings?: Readonly<Record<string, string>> },
-): Promise<{ w: World; ca: Authority }> {
-  const w = await world(t)
-  const { lifetimeSeconds } = options
-  const ca = await authority(t, {
-    httpPort: w.ports.http,
-    httpsPort: w.ports.https,
-    ...(lifetimeSeconds === undefined ? {} : { lifetimeSeconds }),
-  })
-  await w.init()
-  for (const [key, value] of Object.entries({ ...ca.settings, ...options.settings })) await w.set('router', key, value)
-  await w.init()
-  return { w, ca }
-}
-
-function handshake(w: World, name: string, root: string): Promise<{ serial: string; names: string; trusted: boolean }> {
-  return new Promise((resolve, reject) => {
-    const socket = tls.connect({
-      host: '127.0.0.1',
-      port: w.ports.https,
-      servername: name,
-      ca: root,
-      rejectUnauthorized: false,
-    })
-    socket.setTimeout(5_000, () => socket.destroy(new Error('no handshake within 5 s')))
-    socket.once('error', reject)
-    socket.once('secureConnect', () => {
-      const { serialNumber, subjectaltname } = socket.getPeerCertificate()
-      resolve({ serial: serialNumber, names: subjectaltname ?? '', trusted: socket.authorized })
-      socket.destroy()
-    })
-  })
-}
 
 function statusByHttp2(w: World, name: string, root: string): Promise<number> {
   return new Promise((resolve, reject) => {

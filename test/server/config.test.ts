@@ -32,6 +32,7 @@ test('an empty config has every default', () => {
     challenge: 'http',
     dnsProvider: '',
     dnsEnv: {},
+    dnsCheck: true,
     caServer: '',
     caCertificates: [],
     certificateLifetimeMs: 90 * 24 * 3_600_000,

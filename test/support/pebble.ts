@@ -23,22 +23,22 @@ export type Authority = Readonly<{
 }>
 
 /**
- * Starts an authority that looks for servers on this machine's `ports`. It ends with the test.
+ * Starts an authority that looks for servers at ports of this machine. It ends with the test.
+ * @param options.address Of this machine, where containers reach it.
  * @param options.lifetimeSeconds Of its certificates. Default 90 days.
  */
 export async function authority(
   t: Pick<TestContext, 'after'>,
-  options: { httpPort: number; httpsPort: number; lifetimeSeconds?: number },
+  options: { address: string; httpPort: number; httpsPort: number; lifetimeSeconds?: number },
 ): Promise<Authority> {
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-pebble-'))
-  const gateway = await bridgeAddress()
   const ports = {
     acme: await freePort(),
     management: await freePort(),
     dns: await freePort(),
     dnsManagement: await freePort(),
   }
-  await makeServerCertificate(folder, gateway)
+  await makeServerCertificate(folder, options.address)
   await mkdir(join(folder, 'trusted'))
   const trusted = join(folder, 'trusted', 'ca.pem')
   await writeFile(
@@ -101,9 +101,9 @@ export async function authority(
   return {
     settings: {
       email: '"ops@example.com"',
-      ca_server: `"https://${gateway}:${ports.acme}/dir"`,
+      ca_server: `"https://${options.address}:${ports.acme}/dir"`,
       ca_certificates: `["${trusted}"]`,
-      dns_servers: `["${gateway}:${ports.dns}"]`,
+      dns_servers: `["${options.address}:${ports.dns}"]`,
       challenge_port: String(options.httpPort),
     },
     root,
@@ -116,14 +116,6 @@ export async function authority(
     stop: () => end('pebble'),
     start,
   }
-}
-
-/** The address of this machine that containers reach it at. */
-async function bridgeAddress(): Promise<string> {
-  const { stdout } = await promisify(execFile)('ip', ['-4', '-o', 'address', 'show', 'dev', 'docker0'])
-  const address = /inet ([\d.]+)/.exec(stdout)?.[1]
-  if (address) return address
-  throw new Error('docker0 has no address')
 }
 
 async function makeServerCertificate(folder: string, address: string): Promise<void> {
