@@ -151,10 +151,15 @@ async function environmentKey(value: string): Promise<UserKey> {
 /** The text of a key file, whichever way it was squeezed into one variable. */
 export function asPem(value: string): string {
   const text = value.trim()
-  const plain = /^[A-Za-z0-9+/\s]+=*$/.test(text) ? Buffer.from(text, 'base64').toString('latin1').trim() : text
+  const isEncoded = /^[A-Za-z0-9+/\s]+=*$/.test(text)
+  const plain = (isEncoded ? Buffer.from(text, 'base64').toString('latin1') : text)
+    .replaceAll('\\n', '\n')
+    .replaceAll('_', '\n')
+    .trim()
   const match = /^-----BEGIN ([A-Z0-9 ]+)-----([\s\S]+)-----END \1-----$/.exec(plain)
-  const body = match?.[2]?.replaceAll('\\n', '\n').replaceAll('_', '\n').replace(/\s+/g, '\n').trim()
-  return match ? `-----BEGIN ${match[1]}-----\n${body}\n-----END ${match[1]}-----\n` : `${plain}\n`
+  if (!match) return `${plain}\n`
+  const body = (match[2] as string).trim().replace(/\s+/g, '\n')
+  return `-----BEGIN ${match[1]}-----\n${body}\n-----END ${match[1]}-----\n`
 }
 
 function withFile<T>(content: string, use: (file: string) => Promise<T>): Promise<T> {
