@@ -40,12 +40,21 @@ export async function* readArchive(
   const { extract } = await import('tar-stream')
   const extractor = extract()
   const feeding = feed(tar, extractor)
+  let failure: Error | undefined
+  extractor.on('error', (error) => {
+    failure ??= error
+  })
+  const broken = (error: unknown) => {
+    if (error instanceof DockerError) return error
+    const cause = failure ?? (error as Error)
+    return new DockerError(`The archive is broken: ${cause.message}.`, { code: 'context', cause })
+  }
   const links = new Links()
   let bytes = 0
   let entries = 0
   try {
     for await (const source of extractor) {
-      const entry = entryOf(source.header, source as unknown as AsyncIterable<Uint8Array>)
+      const entry = entryOf(source.header, told(source as unknown as AsyncIterable<Uint8Array>, broken))
       links.add(entry)
       bytes += entry.size
       entries += 1
@@ -58,8 +67,7 @@ export async function* readArchive(
     await feeding
     links.check()
   } catch (error) {
-    if (error instanceof DockerError) throw error
-    throw new DockerError(`The archive is broken: ${(error as Error).message}.`, { code: 'context', cause: error })
+    throw broken(error)
   } finally {
     extractor.destroy()
     await feeding.catch(() => {})
@@ -121,6 +129,15 @@ async function feed(tar: AsyncIterable<Uint8Array>, extractor: Extract): Promise
   } catch (error) {
     extractor.destroy(error as Error)
     throw error
+  }
+}
+
+/** The same bytes, with errors that say that it is the archive. */
+async function* told<T>(bytes: AsyncIterable<T>, explain: (error: unknown) => Error): AsyncGenerator<T> {
+  try {
+    yield* bytes
+  } catch (error) {
+    throw explain(error)
   }
 }
 

@@ -113,7 +113,8 @@ export class Engine {
   async about(options?: CallOptions): Promise<Record<string, string>> {
     if (this.#about) return this.#about
     const deadline = new Deadline('the ping', options, this.#options.timeoutMs ?? defaultTimeoutMs)
-    await deadline.race(this.#ping()).finally(() => deadline.done())
+    const ping = this.#version === undefined ? this.apiVersion() : this.#ping()
+    await deadline.race<unknown>(ping).finally(() => deadline.done())
     return this.#about ?? {}
   }
 

@@ -297,10 +297,10 @@ class Connection implements ResponseHandler {
     const exchange = this.#exchange
     this.#answered = true
     if (!exchange || exchange.over) return
-    exchange.finish()
     // An answer that came before the whole request was sent: the rest is of no use, nor is the connection.
     if (this.#sending) this.#keepAlive = false
     this.release()
+    exchange.finish()
     exchange.receiver.onEnd()
   }
 
