@@ -30,7 +30,7 @@ export type HeaderFields = {
   mtimeSeconds: number
 }
 
-export const blockSize = 512
+const blockSize = 512
 export const fileType = 0x30
 export const symlinkType = 0x32
 export const directoryType = 0x35

@@ -4,7 +4,7 @@ import { type Directory, type Found, type Reading, Walker } from './walker.ts'
 
 /**
  * A walk through a directory in slices, the upper directories first. What is not looked into yet can be shared with a
- * worker at any time: from then on, each takes the next directory that nobody has taken.
+ * worker: from then on, each takes the next directory that nobody has taken, and goes through all that is below it.
  */
 export class SlicedWalk {
   readonly #walker: Walker
@@ -13,7 +13,8 @@ export class SlicedWalk {
   readonly #waiting: Node[] = [this.#root]
   #shared: Node[] = []
   #take: (() => number) | undefined
-  #current: Current | undefined
+  /** What is being read, the innermost directory last; `from`: the first entry that no part of `node` has yet. */
+  #current: { node: Node; readings: Reading[]; from: number } | undefined
 
   /** @param root an absolute path. @param required paths of files that are sent even if they are ignored */
   constructor(root: string, rules: IgnoreRules, required: readonly string[]) {
@@ -28,11 +29,18 @@ export class SlicedWalk {
     while (performance.now() <= until) {
       this.#current ??= this.#open()
       if (this.#current === undefined) return true
-      const { node, reading } = this.#current
+      const reading = this.#current.readings.at(-1)
+      if (reading === undefined) {
+        this.#closeRange()
+        this.#current = undefined
+        continue
+      }
       if (this.#walker.seen + reading.names.length - reading.at > maxNames) return false
-      if (!this.#walker.visit(reading, this.#enter, until)) return false
-      node.parts.push({ from: this.#current.from, to: this.#walker.count })
-      this.#current = undefined
+      const next = this.#walker.next(reading, until)
+      if (next === 'paused') return false
+      if (next === 'done') this.#current.readings.pop()
+      else if (this.#take) this.#current.readings.push(this.#walker.open(next))
+      else this.#putOff(next)
     }
     return false
   }
@@ -69,24 +77,28 @@ export class SlicedWalk {
     }
   }
 
-  #open(): Current | undefined {
+  #open(): { node: Node; readings: Reading[]; from: number } | undefined {
     const node = this.#waiting.shift() ?? (this.#take && this.#shared[this.#take()])
-    return node && { node, reading: this.#walker.open(node), from: this.#walker.count }
+    return node && { node, readings: [this.#walker.open(node)], from: this.#walker.count }
   }
 
-  readonly #enter = (directory: Directory): void => {
-    if (this.#current === undefined) return
+  /** The directory's own turn comes when all that lie higher have had theirs. */
+  #putOff(directory: Directory): void {
     const node: Node = { ...directory, parts: [] }
-    this.#current.node.parts.push({ from: this.#current.from, to: this.#walker.count }, node)
-    this.#current.from = this.#walker.count
+    this.#closeRange()
+    this.#current?.node.parts.push(node)
     this.#waiting.push(node)
+  }
+
+  #closeRange(): void {
+    if (this.#current === undefined) return
+    this.#current.node.parts.push({ from: this.#current.from, to: this.#walker.count })
+    this.#current.from = this.#walker.count
   }
 }
 
 /** Its entries and its directories, in the order of the archive. A range without table is one of the walk's own. */
 type Node = Directory & { readonly parts: ({ table?: EntryRange['table']; from: number; to: number } | Node)[] }
-
-type Current = { readonly node: Node; readonly reading: Reading; from: number }
 
 /**
  * The worker's half: lists all that is below the directories that it gets to take.
@@ -99,12 +111,14 @@ export function walkBranches(
 ): BranchesFound {
   const walker = new Walker(root, rules, options.required)
   const branches: Branch[] = []
-  const descend = (directory: Directory): void => {
-    walker.visit(walker.open(directory), descend, Number.POSITIVE_INFINITY)
-  }
   for (let number = options.take(); number < options.directories.length; number = options.take()) {
     const from = walker.count
-    descend(options.directories[number] as Directory)
+    const readings = [walker.open(options.directories[number] as Directory)]
+    for (let reading = readings.at(-1); reading; reading = readings.at(-1)) {
+      const next = walker.next(reading, Number.POSITIVE_INFINITY)
+      if (typeof next === 'object') readings.push(walker.open(next))
+      else readings.pop()
+    }
     branches.push({ number, from, to: walker.count })
   }
   return { found: walker.found(), branches }

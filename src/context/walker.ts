@@ -43,36 +43,30 @@ export class Walker {
     }
   }
 
-  /** A directory's names, read; `visit` goes on with them. */
+  /** Reads a directory's names; `next` goes on with them. */
   open(directory: Directory): Reading {
     return { directory, names: this.#names(directory), at: 0, waiting: [] }
   }
 
   /**
-   * Adds the entries of a directory.
-   * @param enter called for each directory in it, when its contents are next in order
+   * Adds the entries of a directory, until the contents of a directory in it are next in order: that one is returned.
    * @param until on the clock of `performance.now()`
-   * @returns false when the time was over before the directory was done
    */
-  visit(reading: Reading, enter: (directory: Directory) => void, until: number): boolean {
+  next(reading: Reading, until: number): Directory | 'done' | 'paused' {
     const { directory, names, waiting } = reading
     while (reading.at < names.length) {
       const name = names[reading.at] as string
       const path = directory.prefix + name
       // `a-b` sorts before `a/b`: what is in a directory waits until a name comes that sorts behind it.
-      for (let next = waiting.at(-1); next && next.prefix < path; next = waiting.at(-1)) {
-        waiting.pop()
-        enter(next)
-      }
+      const first = waiting.at(-1)
+      if (first && first.prefix < path) return waiting.pop() ?? first
       const found = this.#add(path, directory.isAscii && isAscii(name), directory.last)
       if (found) waiting.push(found)
       reading.at += 1
       this.seen += 1
-      if ((this.seen & 31) === 0 && performance.now() > until) break
+      if ((this.seen & 31) === 0 && performance.now() > until) return 'paused'
     }
-    if (reading.at < names.length) return false
-    for (let next = waiting.pop(); next; next = waiting.pop()) enter(next)
-    return true
+    return waiting.pop() ?? 'done'
   }
 
   /** @returns the directory, if it is one that has to be looked into */
