@@ -27,6 +27,11 @@ export type ArchiveLimits = {
   maxEntries?: number | undefined
 }
 
+export type ArchiveReadOptions = ArchiveLimits & {
+  /** `any` also takes links that lead out, as every root file system has them: for entries that are only looked at. */
+  links?: 'inside' | 'any' | undefined
+}
+
 /**
  * Reads a tar archive that somebody else made (`getArchive`, `export`).
  * @throws {DockerError} `context` for an archive that is broken, or larger than the limits, or that would reach outside
@@ -34,9 +39,9 @@ export type ArchiveLimits = {
  */
 export async function* readArchive(
   tar: AsyncIterable<Uint8Array>,
-  limits: ArchiveLimits = {},
+  options: ArchiveReadOptions = {},
 ): AsyncGenerator<ArchiveEntry, void> {
-  const { maxBytes = 16 * 1024 ** 3, maxEntries = 1_000_000 } = limits
+  const { maxBytes = 16 * 1024 ** 3, maxEntries = 1_000_000, links: allowed = 'inside' } = options
   const { extract } = await import('tar-stream')
   const extractor = extract()
   const feeding = feed(tar, extractor)
@@ -55,7 +60,7 @@ export async function* readArchive(
   try {
     for await (const source of extractor) {
       const entry = entryOf(source.header, told(source as unknown as AsyncIterable<Uint8Array>, broken))
-      links.add(entry)
+      if (allowed === 'inside') links.add(entry)
       bytes += entry.size
       entries += 1
       if (bytes > maxBytes || entries > maxEntries) {
@@ -82,14 +87,14 @@ export async function* readArchive(
 export async function unpackArchive(
   tar: AsyncIterable<Uint8Array>,
   directory: string,
-  limits: ArchiveLimits = {},
+  { maxBytes, maxEntries }: ArchiveLimits = {},
 ): Promise<void> {
   await mkdir(directory, { recursive: true })
   const root = await realpath(directory)
   // Links are made when all else is there, so that nothing can be written through one.
   const late: ArchiveEntry[] = []
   const modes: [path: string, mode: number][] = []
-  for await (const entry of readArchive(tar, limits)) {
+  for await (const entry of readArchive(tar, { maxBytes, maxEntries })) {
     const path = join(root, entry.path)
     if (entry.type === 'directory') {
       await makeDirectory(root, entry.path)

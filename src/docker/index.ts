@@ -1,5 +1,11 @@
 export type { Endpoint, TlsMaterial } from './address.ts'
-export { type ArchiveEntry, type ArchiveLimits, readArchive, unpackArchive } from './archive.ts'
+export {
+  type ArchiveEntry,
+  type ArchiveLimits,
+  type ArchiveReadOptions,
+  readArchive,
+  unpackArchive,
+} from './archive.ts'
 export type { BuildEvent, BuildOptions } from './build.ts'
 export { Docker, type DockerOptions } from './client.ts'
 export type { Configs } from './configs.ts'
@@ -22,7 +28,7 @@ export type { CallOptions } from './deadline.ts'
 export { Demux, type OutputChunk } from './demux.ts'
 export type { Distribution } from './distribution.ts'
 export { findEngine, parseHost } from './endpoint.ts'
-export type { Filters } from './engine.ts'
+export { compareVersions, type Filters } from './engine.ts'
 export {
   ApiVersionError,
   BadRequestError,

@@ -85,6 +85,16 @@ for (const [what, entries, message] of outside) {
   })
 }
 
+test('links that lead out can be looked at, not unpacked', async (t) => {
+  const archive = () => tar({ name: 'mtab', type: 'symlink', linkname: '/proc/mounts' })
+  const targets: unknown[] = []
+  for await (const { target } of readArchive(archive(), { links: 'any' })) targets.push(target)
+  assert.deepEqual(targets, ['/proc/mounts'])
+  const { directory } = await playground(t)
+  const options = { links: 'any' } as object
+  await assert.rejects(unpackArchive(archive(), directory, options), /leads out/)
+})
+
 test('files, directories, links and modes are unpacked', async (t) => {
   const { directory } = await playground(t)
   await unpackArchive(

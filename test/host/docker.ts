@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto'
+import type { TestContext } from 'node:test'
+import { busyboxEntries } from '../../scripts/busybox.ts'
+import { rootfs } from '../../scripts/rootfs.ts'
+import { type ContainerConfig, Docker, NotFoundError } from '../../src/docker/index.ts'
+
+/** What the tests of one file share: a client of the real engine, and a busybox image of their own. */
+export type Bench = {
+  docker: Docker
+  image: string
+  /** A name that nobody else uses. */
+  unique(what: string): string
+  /** On all that is made here, so that prunes touch nothing else. */
+  label: string
+  /** Makes a container, and removes it when the test ends. */
+  container(t: TestContext, config?: ContainerConfig): Promise<string>
+  /** A container that runs until it is stopped. */
+  running(t: TestContext, config?: ContainerConfig): Promise<string>
+  close(): Promise<void>
+}
+
+export async function bench(file: string): Promise<Bench> {
+  const docker = new Docker()
+  const run = `${file}-${randomBytes(4).toString('hex')}`
+  const label = `mypaas.test.run=${run}`
+  const image = `mypaas-test-docker/busybox:${run}`
+  const entries = [{ kind: 'directory', path: '/tmp', mode: 0o1777 } as const, ...(await busyboxEntries())]
+  const [repo = '', tag = ''] = image.split(':')
+  await docker.images.import(rootfs(entries), { repo, tag, changes: ['ENV PATH=/bin', 'CMD ["sh"]'] })
+  const container = async (t: TestContext, config: ContainerConfig = {}) => {
+    const [key = '', value = ''] = label.split('=')
+    const Labels = { ...config.Labels, [key]: value, 'mypaas.test': '1' }
+    const { Id } = await docker.containers.create({ Image: image, ...config, Labels })
+    t.after(() => removeContainer(docker, Id))
+    return Id
+  }
+  let count = 0
+  return {
+    docker,
+    image,
+    label,
+    unique: (what) => `mypaas-test-${run}-${what}${++count}`,
+    container,
+    running: async (t, config) => {
+      const id = await container(t, { Cmd: ['sleep', '600'], HostConfig: { Init: true }, ...config })
+      await docker.containers.start(id)
+      return id
+    },
+    close: async () => {
+      await docker.images.remove(image, { force: true })
+      docker.close()
+    },
+  }
+}
+
+export async function removeContainer(docker: Docker, id: string): Promise<void> {
+  await docker.containers.remove(id, { force: true, volumes: true }).catch((error: unknown) => {
+    if (!(error instanceof NotFoundError)) throw error
+  })
+}
+
+export async function text(bytes: AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = []
+  for await (const part of bytes) parts.push(part)
+  return Buffer.concat(parts).toString()
+}
+
+/** What was written to each stream. */
+export async function output(
+  chunks: AsyncIterable<{ stream: 'stdout' | 'stderr'; data: Buffer }>,
+): Promise<{ stdout: string; stderr: string }> {
+  const texts = { stdout: '', stderr: '' }
+  for await (const { stream, data } of chunks) texts[stream] += data.toString()
+  return texts
+}
