@@ -1,3 +1,4 @@
+import { MypaasError } from '../src/errors.ts'
 import { progress } from './render.ts'
 
 /**
@@ -19,6 +20,11 @@ export async function interruptible<T>(
   process.on('SIGTERM', interrupt)
   try {
     return await work(controller.signal)
+  } catch (error) {
+    // It ended while it waited or looked, with nothing to take back.
+    if (controller.signal.aborted && error instanceof Error && error.name === 'AbortError')
+      throw new MypaasError('Stopped on request.', { code: 'aborted', cause: error })
+    throw error
   } finally {
     process.off('SIGINT', interrupt)
     process.off('SIGTERM', interrupt)

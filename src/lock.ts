@@ -14,18 +14,27 @@ const pollMs = 100
  * holder dies, however it dies. The file stays: were it deleted, a second one of that name would be another lock.
  * @param options.what Who takes it and for what; shown to those who find it taken.
  * @param options.waitMs How long to wait for it; 0 (the default) not at all.
+ * @param options.onWait Told once, when it has to wait, who holds it.
  * @throws {MypaasError} `locked` naming the holder
  */
 export async function takeLock(
   file: string,
-  options: { what: string; waitMs?: number; signal?: AbortSignal | undefined },
+  options: {
+    what: string
+    waitMs?: number
+    signal?: AbortSignal | undefined
+    onWait?: (holder: string) => void
+  },
 ): Promise<Lock> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const handle = await open(file, 'a+', 0o600)
   try {
     const deadline = performance.now() + (options.waitMs ?? 0)
+    let told = false
     while (!(await tryLock(handle))) {
       if (performance.now() >= deadline) throw await taken(handle, file)
+      if (!told) options.onWait?.((await holderOf(handle)) || file)
+      told = true
       await sleep(pollMs, undefined, { signal: options.signal })
     }
     await handle.truncate(0)
@@ -68,10 +77,15 @@ function tryLock(handle: FileHandle): Promise<boolean> {
 }
 
 async function taken(handle: FileHandle, file: string): Promise<MypaasError> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(200), 0, 200, 0)
-  const holder = buffer.subarray(0, bytesRead).toString().trim()
+  const holder = await holderOf(handle)
   return new MypaasError(holder ? `Somebody else is at it: ${holder}.` : `Somebody else holds ${file}.`, {
     code: 'locked',
     hint: 'Wait until that is done, or let this command wait: --wait',
   })
+}
+
+/** What the holder wrote about itself; empty in the moment before it does. */
+async function holderOf(handle: FileHandle): Promise<string> {
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(200), 0, 200, 0)
+  return buffer.subarray(0, bytesRead).toString().trim()
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import { sampleEnvironment } from '../service/environment.ts'
+import { formatDuration } from '../units.ts'
 import type { Emit } from './events.ts'
 import type { Execution, ReleaseFacts } from './execute.ts'
 import type { Host } from './host.ts'
@@ -10,17 +11,20 @@ import { type Journal, readJournal, writeJournal } from './journal.ts'
 import { observe } from './observe.ts'
 import { type Settlement, settle } from './plan.ts'
 
-/** Takes the lock of a service for a command. */
+/** Takes the lock of a service for a command, and says whom it waits for. */
 export function lockService(
   host: Host,
   service: string,
   what: string,
-  options: { waitMs?: number | undefined; signal?: AbortSignal | undefined } = {},
+  options: { waitMs?: number | undefined; signal?: AbortSignal | undefined; emit?: Emit } = {},
 ): Promise<AsyncDisposable> {
+  const waitMs = options.waitMs ?? 0
   return takeLock(join(host.directory, 'services', `${service}.lock`), {
     what,
-    waitMs: options.waitMs ?? 0,
+    waitMs,
     signal: options.signal,
+    onWait: (holder) =>
+      options.emit?.({ type: 'warning', message: `Waiting up to ${formatDuration(waitMs)} for ${holder}.` }),
   })
 }
 

@@ -1,16 +1,22 @@
 import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
+import { compiledProgram } from '../support/compiled.ts'
 import { type Inventory, inventory } from '../support/inventory.ts'
 import { until } from '../support/until.ts'
 import { type RunningCli, type ServiceFiles, type World, world } from '../support/world.ts'
 
+const program = await compiledProgram({ after })
+
+const url = 'url=http://web.test'
+const building = /^\s+building \d+$/m
+
 /** A place in a deploy, by what the output says when it is there. Each makes a Dockerfile that stays there for long. */
 const places: Readonly<Record<string, { files: (nonce: string) => ServiceFiles; at: RegExp }>> = {
   'during the build': {
-    files: (nonce) => ({ directives: [url], lines: [`RUN echo building ${nonce} && sleep 300.${nonce}`] }),
-    at: /^\s+building \d+$/m,
+    files: held,
+    at: building,
   },
   'while it waits for readiness, the old one beside it': {
     files: () => ({ directives: [url, 'scale=1'], app: { LISTEN_DELAY_MS: 600_000 } }),
@@ -21,7 +27,6 @@ const places: Readonly<Record<string, { files: (nonce: string) => ServiceFiles; 
     at: /✓ +start \S+web-r\d+-1 /,
   },
 }
-const url = 'url=http://web.test'
 
 test('Ctrl-C ends a deploy: the old release serves, nothing is left, exit code 130', async (t) => {
   const w = await serving(t)
@@ -30,7 +35,7 @@ test('Ctrl-C ends a deploy: the old release serves, nothing is left, exit code 1
       if (signal === 'SIGTERM' && place !== 'during the build') continue
       await t.test(`${signal} ${place}`, async () => {
         const before = await onEngine(w)
-        const nonce = `${process.hrtime.bigint()}`.slice(-9)
+        const nonce = newNonce()
         const running = await deployUntil(w, files(nonce), at)
         running.kill(signal)
         const { code, stderr, ms } = await running.result
@@ -41,9 +46,7 @@ test('Ctrl-C ends a deploy: the old release serves, nothing is left, exit code 1
         assert.deepEqual(await onEngine(w), before)
         assert.equal((await w.request('http://web.test/')).json()['release'], 'r1')
         assert.equal((await w.journal('web'))?.next, undefined)
-        await until(async () => !(await isAnywhere(`sleep 300.${nonce}`)), {
-          what: 'the end of the build on the engine',
-        })
+        await until(async () => (await pidOf(nonce)) === 0, { what: 'the end of the build on the engine' })
       })
     }
   }
@@ -54,7 +57,7 @@ test('kill -9 in a deploy: what serves goes on serving, and the next deploy clea
   for (const [place, { files, at }] of Object.entries(places)) {
     await t.test(place, async () => {
       const old = (await w.journal('web'))?.current?.release ?? 0
-      const nonce = `${process.hrtime.bigint()}`.slice(-9)
+      const nonce = newNonce()
       const running = await deployUntil(w, files(nonce), at)
       running.kill('SIGKILL')
       assert.equal((await running.result).signal, 'SIGKILL')
@@ -76,7 +79,7 @@ test('kill -9 in a deploy: what serves goes on serving, and the next deploy clea
         releases.map((release) => `web:r${release}`).sort(),
         'those of releases that were live',
       )
-      await until(async () => !(await isAnywhere(`sleep 300.${nonce}`)), { what: 'the end of the build on the engine' })
+      await until(async () => (await pidOf(nonce)) === 0, { what: 'the end of the build on the engine' })
     })
   }
 })
@@ -84,22 +87,30 @@ test('kill -9 in a deploy: what serves goes on serving, and the next deploy clea
 test('of two deploys of one service at once the second is told who holds it, or waits for it', async (t) => {
   const w = await serving(t)
   const other = await w.service('other', { directives: ['url=http://other.test'] })
-  const nonce = `${process.hrtime.bigint()}`.slice(-9)
-  const files = { directives: [url], lines: [`RUN echo building ${nonce} && sleep 6`] }
-  const first = await deployUntil(w, files, /^\s+building \d+$/m)
   const directory = await w.service('web', { directives: [url] })
+  const nonce = newNonce()
+  const first = await deployUntil(w, held(nonce), building)
+  const holder = `a deploy of web \\(process ${first.pid}, since \\d{4}-\\d\\d-\\d\\dT[^)]+\\)\\.`
 
-  const { code, stderr } = await w.cli(['server', 'deploy', directory])
-  assert.equal(code, 4, stderr)
-  assert.match(
-    stderr,
-    new RegExp(`^✗ .*a deploy of web \\(process ${first.pid}, since \\d{4}-\\d\\d-\\d\\dT[^)]+\\)\\.$`, 'm'),
-  )
-  assert.match(stderr, /--wait/)
+  const refused = await w.cli(['server', 'deploy', directory])
+  assert.equal(refused.code, 4, refused.output)
+  assert.match(refused.stderr, new RegExp(`^✗ .*${holder}$`, 'm'))
+  assert.match(refused.stderr, /--wait/)
+  const impatient = await w.cli(['server', 'deploy', directory, '--wait', '300ms'])
+  assert.equal(impatient.code, 4, impatient.output)
+  const waiting = new RegExp(`Waiting up to (?:60s|1m) for ${holder}`)
+  const ended = w.spawnCli(['server', 'deploy', directory, '--wait', '60s'])
+  await ended.seen(waiting)
+  ended.kill('SIGINT')
+  assert.match((await ended.result).stderr, /✗ Stopped on request\.\n$/)
+  assert.equal((await ended.result).code, 130)
+
+  await w.service('web', { directives: [url] })
   const second = w.spawnCli(['server', 'deploy', directory, '--wait', '60s'])
+  await second.seen(waiting)
   await w.deploy(other)
-  assert.ok(!/live after/.test(first.output), 'another service need not wait')
-
+  assert.doesNotMatch(first.output, /live after/, 'another service need not wait')
+  process.kill(await pidOf(nonce), 'SIGTERM')
   const results = await Promise.all([first.result, second.result])
   assert.deepEqual(
     results.map((result) => result.code),
@@ -110,21 +121,10 @@ test('of two deploys of one service at once the second is told who holds it, or 
   assert.match(results[1]?.output ?? '', /^web r3$/m)
   assert.deepEqual(await w.runningNames('web'), ['web-r3-1'])
   assert.equal((await w.request('http://web.test/')).json()['release'], 'r3')
-
-  await t.test('and one that was ended while it waited leaves the other alone', async () => {
-    const holder = await deployUntil(
-      w,
-      { ...files, lines: [`RUN echo building ${nonce}0 && sleep 3`] },
-      /^\s+building \d+$/m,
-    )
-    const impatient = await w.cli(['server', 'deploy', directory, '--wait', '500ms'])
-    assert.equal(impatient.code, 4, impatient.output)
-    assert.equal((await holder.result).code, 0)
-  })
 })
 
 async function serving(t: TestContext): Promise<World> {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   await w.deploy(await w.service('web', { directives: [url] }))
   return w
@@ -143,12 +143,21 @@ async function onEngine(w: World): Promise<Omit<Inventory, 'files'>> {
   return engine
 }
 
-/** Whether a process of that command runs, in whatever container. */
-async function isAnywhere(command: string): Promise<boolean> {
+/** A service whose build goes on until the process of that nonce ends. */
+function held(nonce: string): ServiceFiles {
+  return { directives: [url], lines: [`RUN echo building ${nonce}; sleep 300.${nonce}; true`] }
+}
+
+function newNonce(): string {
+  return `${process.hrtime.bigint()}`.slice(-9)
+}
+
+/** The process that holds a build, in whatever container; 0 when there is none. */
+async function pidOf(nonce: string): Promise<number> {
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     const line = await readFile(join('/proc', entry, 'cmdline'), 'utf8').catch(() => '')
-    if (line.replaceAll('\0', ' ').trim() === command) return true
+    if (line === `sleep\x00300.${nonce}\x00`) return Number(entry)
   }
-  return false
+  return 0
 }
