@@ -5,21 +5,24 @@ import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { containerConfig } from '../../src/deploy/container.ts'
 import type { ContainerInspect } from '../../src/docker/index.ts'
 import { sampleEnvironment } from '../../src/service/environment.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 import { golden, secrets } from '../service/golden.ts'
+import { compiledProgram } from '../support/compiled.ts'
 import { nodeImage, scratchImage } from '../support/images.ts'
 import { inventory } from '../support/inventory.ts'
 import { spyOnEngine } from '../support/spy.ts'
 import { until } from '../support/until.ts'
 import { freePort, type World, world } from '../support/world.ts'
 
+const program = await compiledProgram({ after })
+
 test('each directive of a service takes effect', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
 
   await t.test('the settings of a container are those of its Dockerfile, and it knows its own', async () => {
@@ -198,7 +201,7 @@ test('each directive of a service takes effect', async (t) => {
 })
 
 test('a URL leads to the service that has it, and to no other', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   const urls: Readonly<Record<string, readonly string[]>> = {
     shop: ['http://one.test', 'https://safe.test', 'https://safe.test/part/of/it'],
@@ -278,7 +281,7 @@ test('a URL leads to the service that has it, and to no other', async (t) => {
 })
 
 test('published ports are open where they were asked for, for tcp and udp', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   const [local, udp, range] = [await freePort(), await freePort(), await freePort(3)]
   const directory = await w.service('ports', {
@@ -321,7 +324,7 @@ test('published ports are open where they were asked for, for tcp and udp', asyn
 })
 
 test('scale says how many containers there are and in which order they change', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   const steps = [
     { scale: [], events: ['start r1-1'], environment: '0' },
@@ -356,7 +359,7 @@ test('scale says how many containers there are and in which order they change', 
 })
 
 test('a service gets no directory of the server that its config does not allow', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   const image = await scratchImage(w.docker)
   const withVolume = (volume: string) =>
@@ -412,7 +415,7 @@ test('a service gets no directory of the server that its config does not allow',
 })
 
 test('a container is made as the earlier implementation made it, but for the listed differences', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program })
   const image = await scratchImage(w.docker)
   const { Id: network } = await w.docker.networks.create({ Name: `${w.instance}-mypaas-net` })
   const rows = golden.filter(({ container }) => container !== undefined)

@@ -3,12 +3,15 @@ import { once } from 'node:events'
 import { rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import { wrong } from '../service/wrong.ts'
+import { compiledProgram } from '../support/compiled.ts'
 import { nodeImage } from '../support/images.ts'
 import { inventory } from '../support/inventory.ts'
 import { spyOnEngine } from '../support/spy.ts'
 import { type CliResult, freePort, type ServiceFiles, type World, world } from '../support/world.ts'
+
+const program = await compiledProgram({ after })
 
 type Failure = Readonly<{ files: ServiceFiles; says: readonly RegExp[] }>
 
@@ -223,7 +226,7 @@ test('a URL or host port that another service has is refused, naming the owner',
 })
 
 async function initialised(t: TestContext): Promise<World> {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   await w.set('server', 'start_timeout', '"3s"')
   return w

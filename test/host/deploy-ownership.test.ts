@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { after, type TestContext, test } from 'node:test'
 import { rootfs } from '../../scripts/rootfs.ts'
+import { compiledProgram } from '../support/compiled.ts'
 import { scratchImage } from '../support/images.ts'
 import { inventory } from '../support/inventory.ts'
 import { type World, world } from '../support/world.ts'
+
+const program = await compiledProgram({ after })
 
 test('what mypaas did not make is never counted, stopped or removed, whatever labels it has', async (t) => {
   const w = await initialised(t)
@@ -86,7 +89,7 @@ test('a container of somebody else that has the name of a coming one is in the w
 test('a second home that claims the name of a mypaas that is there is refused', async (t) => {
   const w = await initialised(t)
   const before = await inventory(w)
-  const second = await world(t)
+  const second = await world(t, { program })
   const { http, https, admin } = second.ports
   const ports = ['--http-port', `${http}`, '--https-port', `${https}`, '--admin-port', `${admin}`]
   const { code, stderr } = await second.cli(['server', 'init', '--local', '--instance', w.instance, ...ports, '--yes'])
@@ -177,7 +180,7 @@ test('services are found by docker and reach each other by name, also those whos
 })
 
 async function initialised(t: TestContext): Promise<World> {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   return w
 }

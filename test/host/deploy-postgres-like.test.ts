@@ -3,13 +3,16 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
+import { compiledProgram } from '../support/compiled.ts'
 import { nodeImage } from '../support/images.ts'
 import { request } from '../support/request.ts'
 import { freePort, type ServiceFiles, type World, world } from '../support/world.ts'
 
+const program = await compiledProgram({ after })
+
 test('a database: a volume, a password from the config, a port of the server, no URL', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program })
   await w.init()
   const password = `pw-${randomBytes(9).toString('base64url')}`
   const port = await freePort()
