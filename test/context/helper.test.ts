@@ -2,14 +2,18 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { pipeline } from 'node:stream/promises'
 import { after, before, type TestContext, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import type { Worker } from 'node:worker_threads'
 import { type ContextEntry, packEntries, readContext } from '../../src/context/index.ts'
+import { Docker } from '../../src/docker/index.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { until } from '../support/until.ts'
 import { assertSameFiles, collect, plant, plantMany, unpack } from './tree.ts'
@@ -229,4 +233,39 @@ test('an archive that nobody reads to its end does not keep the process alive', 
   writeFileSync(file, program(module, read))
   const { stdout } = await run(process.execPath, ['--import', 'tsx', file], { timeout: 30_000 })
   assert.equal(stdout, 'left\n')
+})
+
+test('memory that goes round reaches a server whole, by fetch, by a pipeline and by the Docker client', async (t) => {
+  const context = await readContext(world.root)
+  const expected = await digest(context.tar())
+  const digests: string[] = []
+  const server = createServer((request, response) => {
+    const hash = createHash('sha256')
+    // A server that reads by fits and starts: the sender's buffers fill up.
+    request.on('data', (part: Buffer) => {
+      hash.update(part)
+      request.pause()
+      setImmediate(() => request.resume())
+    })
+    request.on('end', () => {
+      if (request.method === 'POST') digests.push(hash.digest('hex'))
+      response.writeHead(200, { 'Api-Version': '1.41', 'Content-Type': 'application/json', 'Builder-Version': '2' })
+      response.end('{"id":"moby.image.id","aux":{"ID":"sha256:0"}}\n')
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.after(() => server.close())
+  const { port } = server.address() as AddressInfo
+
+  const options = { method: 'POST', body: context.tar({ reuse: true }), duplex: 'half' }
+  await (await fetch(`http://127.0.0.1:${port}/`, options as RequestInit)).text()
+
+  const sent = request({ port, host: '127.0.0.1', method: 'POST' })
+  const answered = new Promise((resolve, reject) => sent.on('response', resolve).on('error', reject))
+  await pipeline(context.tar({ reuse: true }), sent)
+  await answered
+
+  await using docker = new Docker({ host: `tcp://127.0.0.1:${port}` })
+  for await (const event of docker.images.build(context.tar({ reuse: true }))) assert.equal(event.type, 'image')
+  assert.deepEqual(digests, [expected, expected, expected])
 })

@@ -160,7 +160,7 @@ test('what stands in the way of a context is said in one sentence', async (t) =>
 
 test('sockets, pipes and devices are left out with a warning each', async (t) => {
   const root = plant(t, { Dockerfile: '', 'run/x': '' })
-  execFileSync('mkfifo', [join(root, 'run/pipe')])
+  execFileSync('sh', ['-c', 'mkfifo run/pipe'], { cwd: root })
   const server = createServer().listen(join(root, 'run/app.sock'))
   t.after(() => server.close())
   await new Promise((resolve) => server.once('listening', resolve))
@@ -174,7 +174,7 @@ test('sockets, pipes and devices are left out with a warning each', async (t) =>
 
 test('a pipe in the place of the Dockerfile or the ignore file holds nobody up', async (t) => {
   const root = plant(t, { 'one/x': '', 'two/Dockerfile': '' })
-  execFileSync('mkfifo', [join(root, 'one/Dockerfile'), join(root, 'two/.dockerignore')])
+  execFileSync('sh', ['-c', 'mkfifo one/Dockerfile two/.dockerignore'], { cwd: root })
   await assert.rejects(readContext(join(root, 'one')), isContextError(/^Dockerfile in .* is not a file\.$/))
   await assert.rejects(readContext(join(root, 'two')), isContextError(/^\.dockerignore in .* is not a file\.$/))
 })

@@ -1,0 +1,52 @@
+import { parseArgs } from 'node:util'
+import { clientRows } from './client.ts'
+import type { Row } from './row.ts'
+import { removeTrees } from './trees.ts'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean' }, keep: { type: 'boolean' } },
+})
+const [group, ...words] = positionals
+
+if (group !== 'client') {
+  console.error(`There is no bench ${group}: see ./scripts/bench --help`)
+  process.exit(2)
+}
+const rows: Row[] = []
+try {
+  for (const [name, measure] of Object.entries(clientRows)) {
+    if (words.length > 0 && !words.some((word) => name.includes(word))) continue
+    if (!values.json) console.error(`… ${name}`)
+    rows.push(...(await measure()))
+  }
+} finally {
+  if (!values.keep) removeTrees()
+}
+if (values.json) console.log(JSON.stringify({ group, node: process.version, rows }))
+else print(rows)
+process.exit(rows.every((row) => row.holds !== false) ? 0 : 1)
+
+function print(rows: readonly Row[]): void {
+  const lines = [['what', 'mypaas', 'beside', 'ratio', 'target', ''], ...rows.map(cells)]
+  const widths = (lines[0] as string[]).map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0)))
+  for (const line of lines)
+    console.log(
+      line
+        .map((cell, column) => cell.padEnd(widths[column] as number))
+        .join('  ')
+        .trimEnd(),
+    )
+}
+
+function cells({ what, unit, value, beside, target, ratio, holds }: Row): string[] {
+  const shown = (number: number): string => `${number < 10 ? number.toFixed(2) : Math.round(number)} ${unit}`
+  return [
+    what,
+    shown(value),
+    beside === undefined ? '' : `${beside.name} ${shown(beside.value)}`,
+    ratio === undefined ? '' : ratio.toFixed(2),
+    target ?? '',
+    holds === undefined ? '' : holds ? 'ok' : 'MISSED',
+  ]
+}
