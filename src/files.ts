@@ -1,9 +1,11 @@
 import { chown, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { MypaasError } from './errors.ts'
 
 /**
  * Writes a whole file or nothing: a temporary file in `scratch` (on the same file system), synced, renamed, and the
  * folder synced, so that a power cut leaves the old content or the new.
+ * @throws {MypaasError} `failed` when the disk is full; the old content is there then
  */
 export async function writeDurably(
   file: string,
@@ -26,7 +28,7 @@ export async function writeDurably(
     await rename(temporary, file)
   } catch (error) {
     await rm(temporary, { force: true })
-    throw error
+    throw explain(error, file)
   }
   const directory = await open(folder, 'r')
   try {
@@ -34,6 +36,17 @@ export async function writeDurably(
   } finally {
     await directory.close()
   }
+}
+
+/** A full disk is nobody's bug. */
+function explain(error: unknown, file: string): unknown {
+  const { code } = error as NodeJS.ErrnoException
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error
+  return new MypaasError(`${file} can't be written: no space is left on the disk.`, {
+    code: 'failed',
+    hint: `Free some (df -h ${dirname(file)} shows what there is), then run this again.`,
+    cause: error,
+  })
 }
 
 /** The text of a file, or `undefined` when there is none. */

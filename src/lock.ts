@@ -38,7 +38,8 @@ export async function takeLock(
       await sleep(pollMs, undefined, { signal: options.signal })
     }
     await handle.truncate(0)
-    await handle.write(`${options.what} (process ${process.pid}, since ${new Date().toISOString()})`)
+    // For whoever finds it taken. The lock holds without it, on a full disk.
+    await handle.write(`${options.what} (process ${process.pid}, since ${new Date().toISOString()})`).catch(() => {})
     return {
       async [Symbol.asyncDispose](): Promise<void> {
         await handle.truncate(0)
@@ -84,8 +85,12 @@ async function taken(handle: FileHandle, file: string): Promise<MypaasError> {
   })
 }
 
-/** What the holder wrote about itself; empty in the moment before it does. */
+/** What the holder wrote about itself. One that has just got the lock is about to. */
 async function holderOf(handle: FileHandle): Promise<string> {
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(200), 0, 200, 0)
-  return buffer.subarray(0, bytesRead).toString().trim()
+  for (let attempt = 0; ; attempt += 1) {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(200), 0, 200, 0)
+    const holder = buffer.subarray(0, bytesRead).toString().trim()
+    if (holder !== '' || attempt === 10) return holder
+    await sleep(20)
+  }
 }

@@ -40,8 +40,12 @@ export async function keepLog(host: Host, service: string, target: Target): Prom
     bytes += Buffer.byteLength(lines[from] ?? '')
   }
   const folder = logFolder(host, service)
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  await writeDurably(join(folder, `r${target.release}-${target.replica}.log`), lines.slice(from).join(''))
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await writeDurably(join(folder, `r${target.release}-${target.replica}.log`), lines.slice(from).join(''))
+  } catch {
+    // Nor does a full disk.
+  }
 }
 
 /** Removes the kept logs of all but the newest `keep` releases. */

@@ -8,7 +8,7 @@ import { checkCertificates } from './certificates.ts'
 import { refuseClashes } from './claims.ts'
 import { imageName } from './container.ts'
 import type { Emit } from './events.ts'
-import { execute, type ReleaseFacts, requestAll } from './execute.ts'
+import { type Execution, execute, type ReleaseFacts, requestAll } from './execute.ts'
 import { type HistoryEntry, type ReleaseAction, recordRelease } from './history.ts'
 import type { Host } from './host.ts'
 import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
@@ -156,11 +156,10 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
       throw failure
     }
     // It serves, which is what was asked for.
-    const hint = `What is left of the releases before goes with the next deploy, or now: mypaas server reconcile ${service}`
-    emit({ type: 'warning', message: messageOf(error), hint })
+    warn(emit, service)(error)
   }
   emit({ type: 'done', service, release, ms: watch.elapsedMs(), receipt: watch.receipt(), ...before })
-  await record('live')
+  await record('live').catch(warn(emit, service))
   return { service, release, urls }
 }
 
@@ -241,15 +240,18 @@ async function takeBack(
 ): Promise<DeployError> {
   const before = journal.current?.release
   const { service } = journal
+  let unrouted: unknown
   options.emit({ type: 'taking-back', service, release })
   try {
     await persistently(host, async () => {
       const { serve, clean } = await settlement(host, journal, host.drainMs)
       const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
-      await execute([...serve, ...clean], run)
+      unrouted = await serveAgain(serve, release, run)
+      await execute(clean, run)
       await removeImage(host, imageName(host.prefix, service, release))
-      await forgetNext(host, journal)
     })
+    // It was taken back. That the journal can't say so (a full disk) keeps its claims, and the next command tidies up.
+    await forgetNext(host, journal).catch(warn(options.emit, service))
   } catch (trouble) {
     const undone = before === undefined ? 'it could not be cleared away' : `r${before} could not be brought back`
     return new DeployError(
@@ -258,6 +260,17 @@ async function takeBack(
         code: 'degraded',
         hint: `See what is there: docker ps -a --filter label=mypaas.service=${service}. To try again: mypaas server reconcile ${service}, or a deploy of ${service} that works.`,
         report: trouble instanceof DeployError ? trouble.report : undefined,
+        cause: error,
+      },
+    )
+  }
+  if (unrouted) {
+    return new DeployError(
+      `r${release} of ${service} failed: ${messageOf(error)} r${before} runs again, but the router could not be told: ${messageOf(unrouted)}`,
+      {
+        code: 'degraded',
+        hint: `When that is mended: mypaas server reconcile ${service}`,
+        report: error instanceof DeployError ? error.report : undefined,
         cause: error,
       },
     )
@@ -282,6 +295,26 @@ async function takeBack(
     report: error instanceof DeployError ? error.report : undefined,
     cause: error,
   })
+}
+
+/**
+ * Where requests are held for the failed release, they end at the one before once that is back: the route names it as
+ * the fallback. So a route that can't be changed (a full disk, a dead router) keeps nobody from bringing it back.
+ * @returns what kept the route from being changed
+ */
+async function serveAgain(steps: readonly Step[], failed: number, run: Execution): Promise<unknown> {
+  const routes = await run.host.router.current(run.service)
+  const held = typeof routes === 'object' && routes.active.release === failed && routes.active.fallback !== undefined
+  let unrouted: unknown
+  for (const step of steps) {
+    try {
+      await execute([step], run)
+    } catch (error) {
+      if (!held || step.kind !== 'route') throw error
+      unrouted ??= error
+    }
+  }
+  return unrouted
 }
 
 /** A release that died as soon as it served: the one before, which is still there, takes over again. */
@@ -322,6 +355,12 @@ function notServing(host: Host, service: string, release: number, error: unknown
     cause: error,
     now: `${host.prefix}${service}-r${release} runs.`,
   })
+}
+
+/** For what does not decide about a deploy any more. */
+function warn(emit: Emit, service: string): (error: unknown) => void {
+  const hint = `What is left to do comes with the next deploy, or now: mypaas server reconcile ${service}`
+  return (error) => emit({ type: 'warning', message: messageOf(error), hint })
 }
 
 function messageOf(error: unknown): string {
