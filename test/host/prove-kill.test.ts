@@ -4,8 +4,9 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compiledProgram } from '../support/compiled.ts'
+import { backwards, privateEngine } from '../support/private-engine.ts'
 import { long } from '../support/prove.ts'
-import { seeded } from '../support/seeded.ts'
+import { sample, seeded } from '../support/seeded.ts'
 import { assertSettled, assertTidy } from '../support/settled.ts'
 import { type World, world } from '../support/world.ts'
 
@@ -15,7 +16,9 @@ const seed = Number(process.env['PROVE_SEED'] ?? 1)
 type Kind = 'roll' | 'one'
 const kinds: readonly Kind[] = ['roll', 'one']
 
-test('a deploy that is killed leaves the old release or the new one, never both, never neither', async (t) => {
+test('a deploy that is killed leaves the old release or the new one, never both, never neither', {
+  concurrency: true,
+}, async (t) => {
   const program = await compiledProgram(t)
   const w = await world(t, { program })
   await w.init()
@@ -29,7 +32,7 @@ test('a deploy that is killed leaves the old release or the new one, never both,
         const random = seeded(seed)
         for (let turn = 0; turn < (long ? 100 : 10); turn += 1) await killedAfter(w, kind, directory, random() * ms)
         await w.deploy(directory)
-        await assertTidy(w, kind, (await w.journal(kind))?.current?.release ?? 0)
+        await assertTidy(w, kind, await current(w, kind))
         t.diagnostic(
           `${kind}: killed at ${steps} boundaries and ${long ? 100 : 10} random moments of ${Math.round(ms)} ms`,
         )
@@ -38,6 +41,87 @@ test('a deploy that is killed leaves the old release or the new one, never both,
   )
 })
 
+test('the router killed in the middle of a deploy: after a reconcile all is as it should be', async (t) => {
+  const program = await compiledProgram(t)
+  const w = await world(t, { program })
+  await w.init()
+  for (const kind of kinds) {
+    const directory = await serviceOf(w, kind)
+    await w.deploy(directory)
+    for (const step of long ? ['create', 'route', 'ready', 'join', 'arm', 'remove'] : ['ready']) {
+      for (const how of ['by docker kill, so it stays down', 'as by a crash, so it comes back'] as const) {
+        await t.test(`${kind}: at the step ${step}, ${how}`, async () => {
+          const before = await current(w, kind)
+          const running = w.spawnCli(['server', 'deploy', directory, '--json'])
+          await running.seen(new RegExp(`"step":"${step}".*"state":"started"`))
+          if (how.startsWith('by')) await w.docker.containers.kill(`${w.instance}-traefik`)
+          else await killProcessOf(w, `${w.instance}-traefik`)
+          const { code, output } = await running.result
+          assert.ok(code === 0 || code === 1 || code === 5 || code === 6, output)
+          t.diagnostic(`${kind}, router killed at ${step} ${how}: exit code ${code}`)
+          await mended(w, kind, before, `router killed at ${step}`)
+          if (code === 0) assert.equal(await current(w, kind), (await w.journal(kind))?.lastRelease)
+        })
+      }
+    }
+  }
+})
+
+test('dockerd killed together with the deployer, or restarted under it: it converges within 10 s', async (t) => {
+  const scope = backwards(t)
+  const program = await compiledProgram(scope)
+  const engine = await privateEngine(scope, { images: ['traefik:v3.7.15'] })
+  const w = await world(scope, { program, engine: engine.host })
+  scope.after(() => engine.start())
+  await w.init()
+  const random = seeded(seed)
+  for (const kind of kinds) {
+    const directory = await serviceOf(w, kind)
+    await w.deploy(directory)
+    const { steps } = await cleanDeploy(w, directory)
+    const boundaries = Array.from({ length: steps }, (_, index) => index + 1)
+    for (const step of long ? boundaries : sample(boundaries, 3, random)) {
+      await t.test(`${kind}: both killed at step ${step} of ${steps}`, async () => {
+        const before = await current(w, kind)
+        await killAtStep(w, directory, step)
+        await engine.kill()
+        await engine.start()
+        await converges(w, kind, before, `dockerd killed with the deployer at step ${step}`)
+      })
+    }
+    for (const step of long ? ['create', 'start', 'ready', 'join', 'route', 'arm', 'remove'] : ['ready']) {
+      await t.test(`${kind}: dockerd restarted at the step ${step}, the deployer lives`, async () => {
+        const before = await current(w, kind)
+        const running = w.spawnCli(['server', 'deploy', directory, '--json'])
+        await running.seen(new RegExp(`"step":"${step}".*"state":"started"`))
+        await engine.stop()
+        await engine.start()
+        const { code, output } = await running.result
+        assert.ok(code === 0 || code === 1 || code === 5, `exit code ${code}: ${output}`)
+        await converges(w, kind, before, `dockerd restarted at ${step}`)
+        assert.equal(await current(w, kind), code === 0 ? (await w.journal(kind))?.lastRelease : before)
+      })
+    }
+  }
+})
+
+/** From an engine that answers to a service that is whole. */
+async function converges(w: World, kind: Kind, before: number, how: string): Promise<void> {
+  const begin = performance.now()
+  await mended(w, kind, before, how)
+  const ms = Math.round(performance.now() - begin)
+  assert.ok(ms < 10_000, `${how}: took ${ms} ms`)
+}
+
+async function current(w: World, kind: Kind): Promise<number> {
+  return (await w.journal(kind))?.current?.release ?? 0
+}
+
+async function killProcessOf(w: World, container: string): Promise<void> {
+  const { State } = await w.docker.containers.inspect(container)
+  process.kill(State.Pid, 'SIGKILL')
+}
+
 /** What a deploy does when nobody disturbs it. */
 async function cleanDeploy(w: World, directory: string): Promise<{ ms: number; steps: number }> {
   const { stdout, ms } = await w.deploy(directory, '--json')
@@ -45,16 +129,20 @@ async function cleanDeploy(w: World, directory: string): Promise<{ ms: number; s
 }
 
 async function killedAtStep(w: World, kind: Kind, directory: string, step: number): Promise<void> {
-  const before = (await w.journal(kind))?.current?.release ?? 0
+  const before = await current(w, kind)
+  await killAtStep(w, directory, step)
+  await mended(w, kind, before, `killed at step ${step}`)
+}
+
+async function killAtStep(w: World, directory: string, step: number): Promise<void> {
   const { signal, output } = await w.cli(['server', 'deploy', directory, '--json'], {
     env: { NODE_OPTIONS: `--import=${killAt}`, KILL_AT_STEP: `${step}` },
   })
   assert.equal(signal, 'SIGKILL', output)
-  await mended(w, kind, before, `killed at step ${step}`)
 }
 
 async function killedAfter(w: World, kind: Kind, directory: string, ms: number): Promise<void> {
-  const before = (await w.journal(kind))?.current?.release ?? 0
+  const before = await current(w, kind)
   const running = w.spawnCli(['server', 'deploy', directory, '--json'])
   await sleep(ms)
   running.kill('SIGKILL')
