@@ -36,7 +36,7 @@ const root: Group = {
       load: async () => (await import('./commands/calls.ts')).rollback,
     },
     restart: {
-      about: 'Run the current release of a service anew',
+      about: 'Run the current release of a service anew, or restart the router, the daemon, or all',
       load: async () => (await import('./commands/calls.ts')).restart,
     },
     scale: {
@@ -172,6 +172,14 @@ const root: Group = {
         status: {
           about: 'Show what runs: services, releases, replicas, URLs',
           load: async () => (await import('./commands/server/status.ts')).status,
+        },
+        upgrade: {
+          about: 'Bring the router to the version of the config, or to another; services run on',
+          load: async () => (await import('./commands/server/upgrade.ts')).upgrade,
+        },
+        'schedule-reboot': {
+          about: 'Have the machine reboot later, or not: 10m, 03:00, cancel',
+          load: async () => (await import('./commands/server/reboot.ts')).scheduleReboot,
         },
         certs: {
           about: 'List the certificates of https URLs, and why one is missing',

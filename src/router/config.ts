@@ -325,8 +325,12 @@ function daemonRoute({ domain, port }: { domain: string; port: number }, gateway
 export function staticFile(settings: RouterSettings, authorities: RouterCertificates['authorities'] = []): string {
   const entryPoint = (port: number): Record<string, unknown> => ({
     address: `:${port}`,
-    // 0: an upload takes as long as it takes.
-    transport: { respondingTimeouts: { readTimeout: '0s' } },
+    transport: {
+      // 0: an upload takes as long as it takes.
+      respondingTimeouts: { readTimeout: '0s' },
+      // While a router that stops waits for open requests, nobody new is served.
+      lifeCycle: { graceTimeOut: '3s' },
+    },
     http: { aliasHeadersStrategy: 'delete', encodedCharacters: { allowEncodedNullCharacter: false } },
   })
   return JSON.stringify(

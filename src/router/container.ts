@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { chmod, chown, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import http from 'node:http'
 import { join } from 'node:path'
@@ -36,37 +37,76 @@ export type RouterContainer = Readonly<{
 
 const startTimeoutMs = 20_000
 const stopTimeoutMs = 60_000
+/** A little longer than the router itself waits for open requests. */
+const stopGraceSeconds = 5
+
+/** What was, or would be, done to the router: `replaced` when its configuration changed. */
+export type RouterChange = 'created' | 'replaced' | 'started' | 'unchanged'
+
+type EnsureOptions = Readonly<{
+  /** Replaces a router, too, whose image is not the one that has its name now. */
+  newestImage?: boolean
+}>
 
 /**
  * Makes networks, files and container of the router what `wanted` says and waits until it answers. One that is like
- * that already is left alone.
- * @returns what was done: `created`, `replaced` (its configuration changed), `started` or `unchanged`
+ * that already is left alone. One that is replaced stays until the new one answers, and comes back if that does not.
  * @throws {MypaasError} `failed` when a name or port belongs to somebody else, or the router does not start
  */
 export async function ensureRouter(
   docker: Docker,
   wanted: RouterContainer,
-): Promise<'created' | 'replaced' | 'started' | 'unchanged'> {
+  options: EnsureOptions = {},
+): Promise<RouterChange> {
   await ensureNetwork(docker, wanted.networks.services, wanted.server, false)
   await ensureNetwork(docker, wanted.networks.edge, wanted.server, false)
   await ensureNetwork(docker, wanted.networks.gate, wanted.server, true)
   const files = await readCertificates(wanted)
-  await writeRouterFiles(wanted, files, await gatewayOf(docker, wanted.networks.edge))
-
   const config = containerConfig(wanted, files)
   const found = await find(docker, wanted)
-  if (found && found.fingerprint === config.Labels?.['mypaas.router.config']) {
-    if (found.running) return 'unchanged'
+  const change = await changeOf(docker, wanted, config, found, options)
+  await writeRouterFiles(wanted, files, await gatewayOf(docker, wanted.networks.edge))
+  if (change === 'started' && found) {
     await docker.containers.start(found.id)
     await answers(docker, wanted)
-    return 'started'
+  } else if (change === 'replaced' && found) await replace(docker, wanted, config, found)
+  else if (change === 'created') await create(docker, wanted, config)
+  return change
+}
+
+/** What {@link ensureRouter} would do. Changes nothing. */
+export async function routerChange(
+  docker: Docker,
+  wanted: RouterContainer,
+  options: EnsureOptions = {},
+): Promise<RouterChange> {
+  const config = containerConfig(wanted, await readCertificates(wanted))
+  return changeOf(docker, wanted, config, await find(docker, wanted), options)
+}
+
+/** Restarts the router's container and waits until it answers. */
+export async function restartRouter(docker: Docker, wanted: RouterContainer): Promise<void> {
+  const found = await find(docker, wanted)
+  if (!found) {
+    throw new MypaasError(`There is no router ${wanted.name}.`, { code: 'failed', hint: 'Make it: mypaas server init' })
   }
-  if (found) {
-    await docker.containers.stop(found.id, { graceSeconds: 10, timeoutMs: stopTimeoutMs })
-    await docker.containers.remove(found.id, { force: true })
-  }
-  await create(docker, wanted, config)
-  return found ? 'replaced' : 'created'
+  await docker.containers.restart(found.id, { graceSeconds: stopGraceSeconds, timeoutMs: stopTimeoutMs })
+  await answers(docker, wanted)
+}
+
+async function changeOf(
+  docker: Docker,
+  wanted: RouterContainer,
+  config: ContainerConfig,
+  found: FoundRouter | undefined,
+  options: EnsureOptions,
+): Promise<RouterChange> {
+  if (!found) return 'created'
+  if (found.fingerprint !== config.Labels?.['mypaas.router.config']) return 'replaced'
+  // The container goes on seeing the folder that was there when it started.
+  if (!existsSync(join(wanted.directory, 'dynamic'))) return 'replaced'
+  if (options.newestImage && (await docker.images.inspect(wanted.image)).Id !== found.image) return 'replaced'
+  return found.running ? 'unchanged' : 'started'
 }
 
 /** Removes the router's container and the networks that nothing uses any more; the files stay. */
@@ -76,7 +116,7 @@ export async function removeRouter(
 ): Promise<void> {
   const found = await find(docker, wanted)
   if (found) {
-    await docker.containers.stop(found.id, { graceSeconds: 10, timeoutMs: stopTimeoutMs })
+    await stop(docker, found.id)
     await docker.containers.remove(found.id, { force: true })
   }
   for (const name of Object.values(wanted.networks)) {
@@ -217,10 +257,12 @@ function containerConfig(wanted: RouterContainer, files: Copies): ContainerConfi
   }
 }
 
+type FoundRouter = Readonly<{ id: string; image: string; running: boolean; fingerprint: string | undefined }>
+
 async function find(
   docker: Docker,
   wanted: Pick<RouterContainer, 'server' | 'name'>,
-): Promise<{ id: string; running: boolean; fingerprint: string | undefined } | undefined> {
+): Promise<FoundRouter | undefined> {
   const found = await docker.containers.inspect(wanted.name).catch(ifNotFound)
   if (!found) return undefined
   const labels = found.Config.Labels ?? {}
@@ -230,19 +272,58 @@ async function find(
       hint: `Remove it (docker rm -f ${wanted.name}), or give this mypaas a name of its own: mypaas server init --instance NAME`,
     })
   }
-  return { id: found.Id, running: found.State.Running === true, fingerprint: labels['mypaas.router.config'] }
+  const fingerprint = labels['mypaas.router.config']
+  return { id: found.Id, image: found.Image, running: found.State.Running === true, fingerprint }
 }
 
-async function create(docker: Docker, wanted: RouterContainer, config: ContainerConfig): Promise<void> {
+/** The old one keeps its ports until the new one is made; nobody is served between its stop and the start of the new one. */
+async function replace(
+  docker: Docker,
+  wanted: RouterContainer,
+  config: ContainerConfig,
+  old: FoundRouter,
+): Promise<void> {
+  const aside = `${wanted.name}-before`
+  await docker.containers.remove(aside, { force: true }).catch(ifNotFound)
+  await docker.containers.rename(old.id, aside)
+  try {
+    await create(docker, wanted, config, () => stop(docker, old.id))
+  } catch (error) {
+    await docker.containers.rename(old.id, wanted.name)
+    await docker.containers.start(old.id)
+    await answers(docker, wanted).catch(() => {})
+    throw error
+  }
+  await docker.containers.remove(old.id, { force: true })
+}
+
+async function stop(docker: Docker, id: string): Promise<void> {
+  await docker.containers.stop(id, { graceSeconds: stopGraceSeconds, timeoutMs: stopTimeoutMs })
+}
+
+async function create(
+  docker: Docker,
+  wanted: RouterContainer,
+  config: ContainerConfig,
+  beforeStart: () => Promise<void> = async () => {},
+): Promise<void> {
   const { Id } = await docker.containers.create(config, { name: wanted.name })
   try {
     await docker.networks.connect(wanted.networks.gate, { Container: Id })
+    await beforeStart()
     await docker.containers.start(Id)
     await answers(docker, wanted)
   } catch (error) {
     await docker.containers.remove(Id, { force: true })
     const busy = /port is already allocated|address already in use/.exec(String(error))
-    if (!busy) throw error
+    if (!busy) {
+      if (error instanceof MypaasError && error.hint !== undefined) throw error
+      throw new MypaasError(`The router can't start: ${error instanceof Error ? error.message : String(error)}`, {
+        code: 'failed',
+        hint: `Is ${wanted.image} an image of Traefik? It is [router] image in config.toml.`,
+        cause: error,
+      })
+    }
     throw new MypaasError(
       `The router can't have its ports ${wanted.httpPort} and ${wanted.httpsPort}: something else listens there.`,
       {

@@ -70,6 +70,8 @@ export type RouterConfig = Readonly<{
   certificateLifetimeMs: number
   /** How long the deploy of a new https URL waits for its certificate. Default 30 s. */
   certificateWaitMs: number
+  /** How often the daemon looks after names that have no certificate yet. Default 1 min. */
+  certificateCheckMs: number
   /** The port at which the authority looks for this server; 0, the default, for 80 (http) or 443 (tls). */
   challengePort: number
   /** This server's public address, where the machine itself does not have it (behind NAT). */
@@ -170,6 +172,7 @@ function routerSection(router: Section): RouterConfig {
     caCertificates: router.list('ca_certificates', isAbsolute, pemFile, '["/etc/ssl/our-ca.pem"]'),
     certificateLifetimeMs: router.duration('certificate_lifetime', 2160 * 3_600_000),
     certificateWaitMs: router.duration('certificate_wait', 30_000),
+    certificateCheckMs: router.duration('certificate_check', 60_000),
     challengePort: router.whole('challenge_port', 0, 0, 65_535),
     address: router.text('address', '', /^[0-9a-fA-F.:]*$/, 'an IP address'),
     dnsServers: router.list('dns_servers', isServerAddress, 'no address such as 1.1.1.1 or [::1]:53', '["1.1.1.1"]'),

@@ -12,6 +12,7 @@ import { defaultLimits } from '../push/manifest.ts'
 import { gatewayOf } from '../router/container.ts'
 import { Api } from './api.ts'
 import { Audit } from './audit.ts'
+import { keepCertificates } from './certificates.ts'
 import { readConfig, serverDirectory } from './config.ts'
 import { daemonSocket } from './daemon-socket.ts'
 import { type OpenServer, openServer, routerContainer } from './host.ts'
@@ -81,6 +82,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     return address === undefined ? undefined : { host: address, port: wanted.server.daemonPort }
   })
   const sweeping = sweepNowAndThen(pushes, options.signal, log)
+  const certifying = keepCertificates(home, options.signal, log)
   await gateway.keepListening(options.signal)
 
   log('stops: takes nothing new, lets what is on finish')
@@ -89,7 +91,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await api.idle()
   local.closeAllConnections()
   await Promise.all(closed)
-  await sweeping
+  await Promise.all([sweeping, certifying])
   await pushes.close()
   await rm(socket, { force: true })
 }

@@ -5,9 +5,13 @@ import { join } from 'node:path'
 import { Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
-import { ensureRouter } from '../router/container.ts'
+import { ensureRouter, type RouterChange, routerChange } from '../router/container.ts'
 import { parseConfig, type ServerConfig, serverDirectory } from './config.ts'
+import { changedLines, configTemplate, setKey } from './config-text.ts'
+import { refuseUnfitEngine } from './engine.ts'
 import { findIdentity, makeIdentity, routerContainer } from './host.ts'
+import { AuthorizedKeys, addKey, parseKeys } from './keys.ts'
+import { type DaemonUnit, ensureUnit, type UnitState, unitName, unitState } from './unit.ts'
 
 export type InitOptions = Readonly<{
   /** For a laptop: published on loopback only, on free ports where 80 and 443 are taken. */
@@ -17,9 +21,17 @@ export type InitOptions = Readonly<{
   httpsPort?: number
   adminPort?: number
   email?: string
+  /** The host of the daemon, at which pushes come in. */
+  domain?: string
+  /** A public key that may push, as a line of `authorized_keys`; one that is there already stays as it is. */
+  key?: string
+  /** How the command line is started, for the daemon's unit: Node and `main.js`. Without it no unit is made. */
+  program?: Readonly<{ node: string; main: string }>
   home?: string
   /** Told what is being done. */
   onProgress?: (message: string) => void
+  /** Asked before a server that is there already is changed, with the changes in lines. */
+  confirm?: (changes: readonly string[]) => Promise<boolean>
 }>
 
 export type Initialised = Readonly<{
@@ -27,17 +39,25 @@ export type Initialised = Readonly<{
   config: ServerConfig
   /** What became of `config.toml`: `created`, `changed` (the given flags were set in it) or `unchanged`. */
   configFile: 'created' | 'changed' | 'unchanged'
-  router: 'created' | 'replaced' | 'started' | 'unchanged'
+  router: RouterChange
+  /** Of the daemon; `absent` where systemd does not run it. */
+  unit: UnitState
+  /** The fingerprint of the given key. */
+  key: string | undefined
 }>
 
 /**
- * Makes this machine a mypaas server, or brings one that it is already up to its config: `~/_mypaas`, networks, router.
- * Run again it keeps what was changed by hand, and never loses keys, certificates or secrets.
- * @throws {MypaasError} `failed` when ports or names are taken, naming what to choose
+ * Makes this machine a mypaas server, or brings one that it is already up to its config: `~/_mypaas`, networks, router,
+ * the daemon's unit. Run again it keeps what was changed by hand, and never loses keys, certificates or secrets.
+ * @throws {MypaasError} `failed` when ports or names are taken, naming what to choose · `usage` when the engine is none
+ *   for a server, or `confirm` says no
  */
 export async function initServer(options: InitOptions = {}): Promise<Initialised> {
-  const directory = serverDirectory(options.home ?? homedir())
+  const home = options.home ?? homedir()
+  const directory = serverDirectory(home)
   const say = options.onProgress ?? (() => {})
+  await using docker = new Docker()
+  await refuseUnfitEngine(docker)
   await mkdir(directory, { recursive: true, mode: 0o700 })
   await chmod(directory, 0o700)
 
@@ -45,28 +65,87 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   const before = await readIfThere(file)
   const text = before === undefined ? await newConfig(options) : withFlags(before, options)
   const config = parseConfig(text, file)
+  const newKey = options.key === undefined ? undefined : await keyToAdd(directory, options.key)
   const identity = (await findIdentity(directory)) ?? (await makeIdentity(directory))
   const wanted = routerContainer(directory, config, identity)
-
-  await using docker = new Docker()
-  try {
-    await docker.images.inspect(wanted.image)
-  } catch (error) {
-    if (!(error instanceof NotFoundError)) throw error
-    say(`pulling ${wanted.image}`)
-    for await (const _ of docker.images.pull(wanted.image)) {
-      // The whole is small; that it goes on is enough to know.
+  const unit = unitOf(options, home, config)
+  if (before !== undefined) {
+    const changes = [
+      ...changedLines(before, text).map((line) => `config.toml: ${line}`),
+      ...routerLine(await routerChange(docker, wanted), wanted.name),
+      ...(newKey === undefined ? [] : [`authorized_keys: + ${newKey}`]),
+      ...unitLine(unit && (await unitState(unit)), config),
+    ]
+    if (changes.length > 0 && options.confirm && !(await options.confirm(changes))) {
+      throw new MypaasError('Nothing was changed.', { code: 'usage' })
     }
   }
+
+  await pullIfMissing(docker, wanted.image, say)
   say(`router ${wanted.name}: ports ${config.router.httpPort} and ${config.router.httpsPort}`)
   const router = await ensureRouter(docker, wanted)
   if (text !== before) await writeDurably(file, text)
+  const key = newKey === undefined ? undefined : await addKey(directory, { line: newKey })
   return {
     directory,
     config,
     configFile: before === undefined ? 'created' : text === before ? 'unchanged' : 'changed',
     router,
+    unit: unit ? await ensureUnit(unit) : 'absent',
+    key,
   }
+}
+
+/** Pulls an image that is not here. */
+async function pullIfMissing(docker: Docker, image: string, say: (message: string) => void): Promise<void> {
+  try {
+    await docker.images.inspect(image)
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+    say(`pulling ${image}`)
+    for await (const _ of docker.images.pull(image)) {
+      // The whole is small; that it goes on is enough to know.
+    }
+  }
+}
+
+/** The line of a key that may not push yet. @throws {MypaasError} `usage` when it is no key */
+async function keyToAdd(directory: string, line: string): Promise<string | undefined> {
+  const { keys, problems } = await parseKeys(line)
+  const [key] = keys
+  if (!key || keys.length > 1) {
+    throw new MypaasError(`This is no public key: ${problems[0]?.replace(/^line 1: /, '') ?? 'it must be one line'}.`, {
+      code: 'usage',
+      hint: 'Give the line that this shows, on the machine that you push from: mypaas key get',
+    })
+  }
+  const known = await new AuthorizedKeys(directory).read()
+  return known.keys.some((other) => other.public === key.public) ? undefined : line.trim()
+}
+
+function unitOf(options: InitOptions, home: string, config: ServerConfig): DaemonUnit | undefined {
+  if (!options.program) return undefined
+  const { instance, volumeRoots } = config.server
+  return { node: options.program.node, program: options.program.main, home, instance, volumeRoots }
+}
+
+function routerLine(change: RouterChange, name: string): readonly string[] {
+  switch (change) {
+    case 'created':
+      return [`router ${name}: made`]
+    case 'replaced':
+      return [`router ${name}: replaced by one with the new configuration; nobody is served for about a second`]
+    case 'started':
+      return [`router ${name}: started`]
+    case 'unchanged':
+      return []
+  }
+}
+
+function unitLine(state: UnitState | undefined, config: ServerConfig): readonly string[] {
+  const name = unitName(config.server.instance)
+  if (state === 'created') return [`${name}: made and started`]
+  return state === 'changed' ? [`${name}: changed, the daemon restarted`] : []
 }
 
 async function newConfig(options: InitOptions): Promise<string> {
@@ -98,6 +177,7 @@ async function newConfig(options: InitOptions): Promise<string> {
     httpsPort,
     adminPort,
     email: options.email ?? '',
+    domain: options.domain ?? '',
   })
 }
 
@@ -107,106 +187,12 @@ function withFlags(text: string, options: InitOptions): string {
       ? from
       : setKey(from, table, key, typeof value === 'number' ? String(value) : JSON.stringify(value))
   let result = set('server', 'instance', options.instance, text)
+  result = set('server', 'domain', options.domain, result)
+  result = set('router', 'bind', options.local ? '127.0.0.1' : undefined, result)
   result = set('router', 'http_port', options.httpPort, result)
   result = set('router', 'https_port', options.httpsPort, result)
   result = set('router', 'admin_port', options.adminPort, result)
   return set('router', 'email', options.email, result)
-}
-
-/** Sets one key in TOML text and leaves every other character as a person wrote it. */
-export function setKey(text: string, table: string, key: string, value: string): string {
-  const lines = text.split('\n')
-  const isHeader = (line: string): boolean => /^\s*\[/.test(line)
-  const begin = lines.findIndex((line) => line.trim().replaceAll(' ', '') === `[${table}]`)
-  if (begin < 0) return `${text.trimEnd()}\n\n[${table}]\n${key} = ${value}\n`
-  const rest = lines.slice(begin + 1).findIndex(isHeader)
-  const end = rest < 0 ? lines.length : begin + 1 + rest
-  const at = lines.findIndex((line, index) => index > begin && index < end && new RegExp(`^\\s*${key}\\s*=`).test(line))
-  if (at >= 0) lines[at] = `${key} = ${value}`
-  else lines.splice(begin + 1, 0, `${key} = ${value}`)
-  return lines.join('\n')
-}
-
-/** Takes one key out of TOML text; every other character stays. */
-export function unsetKey(text: string, table: string, key: string): string {
-  let current = ''
-  return text
-    .split('\n')
-    .filter((line) => {
-      const header = /^\s*\[\s*([^\]]+?)\s*\]/.exec(line)?.[1]
-      if (header !== undefined) current = header.replaceAll(' ', '')
-      return current !== table || !new RegExp(`^\\s*${key}\\s*=`).test(line)
-    })
-    .join('\n')
-}
-
-function configTemplate(values: {
-  instance: string
-  bind: string
-  httpPort: number
-  httpsPort: number
-  adminPort: number
-  email: string
-}): string {
-  return `# The settings of this mypaas server. After a change: mypaas server init
-
-[server]
-# A name that keeps several mypaas on one machine apart: their containers, images and networks begin with it.
-instance = ${JSON.stringify(values.instance)}
-# Directories outside the home below which a service may mount host paths, for example ["/srv"].
-volume_roots = []
-# Releases whose images are kept, the current one included.
-keep_releases = 5
-# How long a new release may take to get ready.
-start_timeout = "60s"
-# How long open requests of an old release may go on while the new one serves …
-drain = "5m"
-# … and where everybody waits for them (services without scale).
-hold_drain = "5s"
-# Between asking a container to stop and killing it.
-grace = "10s"
-# How long Docker may take for one call, and a build may go on without a word, before a deploy is given up.
-engine_timeout = "60s"
-build_silence = "10m"
-# The size at which a container's log is rotated; three files are kept.
-log_size = "10m"
-# The host that takes pushes, at https://HOST/daemon/; without one they come by ssh.
-domain = ""
-# Where the daemon listens for the router, on this machine's address of the router's network.
-daemon_port = 8083
-# What one push may hold, and what the pushes of all services may take on the disk.
-push_size = "8g"
-push_store = "32g"
-
-[router]
-image = "traefik:v3.7.15"
-# The address that the public ports are published on; empty for all.
-bind = ${JSON.stringify(values.bind)}
-http_port = ${values.httpPort}
-https_port = ${values.httpsPort}
-# The router's own API, on loopback and behind a password that only mypaas knows.
-admin_port = ${values.adminPort}
-# For certificates of Let's Encrypt; without it https URLs get the router's own certificate.
-email = ${JSON.stringify(values.email)}
-# How Let's Encrypt sees that a name is this server's: "http" (port 80), "tls" (port 443), or "dns" (for wildcards; then
-# dns_provider = "…" and its credentials in [router.dns_env], see docs/server.md).
-challenge = "http"
-# How long the deploy of a new https URL waits for its certificate.
-certificate_wait = "30s"
-
-# Certificates of your own, as often as you like.
-# [[router.certificates]]
-# cert = "/etc/ssl/example.com.pem"
-# key = "/etc/ssl/example.com.key"
-
-# Values for "# mypaas.env=KEY" of any service …
-[env]
-# POSTGRES_PASSWORD = "…"
-
-# … and of one service only.
-# [services.blog.env]
-# API_TOKEN = "…"
-`
 }
 
 async function freePort(from: number, bind: string): Promise<number> {

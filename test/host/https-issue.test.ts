@@ -5,7 +5,7 @@ import tls from 'node:tls'
 import { startLoad } from '../support/load.ts'
 import { handshake, secured } from '../support/secured.ts'
 import { until } from '../support/until.ts'
-import type { World } from '../support/world.ts'
+import { freePort, type World } from '../support/world.ts'
 
 // Side by side: one of them waits for a renewal most of the time.
 describe('certificates by ACME', { concurrency: 2 }, () => {
@@ -112,6 +112,24 @@ describe('certificates by ACME', { concurrency: 2 }, () => {
     assert.match(later.stderr, /✓ +certificate for late\.test/)
     const reply = await w.request('https://late.test/', { ca: await ca.root() })
     assert.deepEqual([reply.status, reply.headers['strict-transport-security']], [200, 'max-age=31536000'])
+
+    await t.test('the daemon takes the certificate of a name, and its own, once their DNS is right', async () => {
+      await w.set('server', 'domain', '"paas.test"')
+      await w.set('server', 'daemon_port', String(await freePort()))
+      await w.set('router', 'certificate_check', '"500ms"')
+      await w.init()
+      await w.deploy(await w.service('site', { directives: ['url=https://site.test'] }))
+      const root = await ca.root()
+      const daemon = w.spawnCli(['server', 'daemon'])
+      await daemon.seen(/https:\/\/site\.test gets no certificate yet: site\.test has no DNS record/)
+      await ca.point('site.test', '127.0.0.1')
+      await ca.point('paas.test', '127.0.0.1')
+      for (const name of ['site.test', 'paas.test'])
+        await until(async () => (await handshake(w, name, root)).trusted, { what: name, timeoutMs: 40_000 })
+      assert.equal((await w.request('https://paas.test/daemon/', { ca: root })).headers['x-mypaas-server'], undefined)
+      daemon.kill('SIGTERM')
+      assert.equal((await daemon.result).code, 0)
+    })
   })
 })
 

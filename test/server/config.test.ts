@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import { MypaasError } from '../../src/errors.ts'
 import { parseConfig, secretsOf } from '../../src/server/config.ts'
-import { setKey } from '../../src/server/init.ts'
+import { setKey } from '../../src/server/config-text.ts'
 
 test('an empty config has every default', () => {
   const { server, router, env } = parseConfig('')
@@ -37,6 +37,7 @@ test('an empty config has every default', () => {
     caCertificates: [],
     certificateLifetimeMs: 90 * 24 * 3_600_000,
     certificateWaitMs: 30_000,
+    certificateCheckMs: 60_000,
     challengePort: 0,
     address: '',
     dnsServers: [],

@@ -1,7 +1,9 @@
 import type { CommandDef } from 'citty'
+import type { Host } from '../../../src/deploy/host.ts'
 import { MypaasError } from '../../../src/errors.ts'
 import { command } from '../../command.ts'
 import { operate, operateArgs, releaseNumber } from '../../operate.ts'
+import { print, progress } from '../../render.ts'
 
 export const rollback: CommandDef = command({
   args: {
@@ -17,12 +19,41 @@ export const rollback: CommandDef = command({
 })
 
 export const restart: CommandDef = command({
-  args: { name: { type: 'positional', required: true, description: 'The service' }, ...operateArgs },
+  args: {
+    name: { type: 'positional', required: true, description: 'The service; or router, daemon, all' },
+    ...operateArgs,
+  },
   async run({ args }) {
-    const { restart } = await import('../../../src/deploy/again.ts')
-    await operate(args, ({ server, ...options }) => restart(server.host, args.name, options))
+    const { name } = args
+    await operate(args, async ({ server, ...options }) => {
+      if (name === 'router' || name === 'all') {
+        const { restartServersRouter } = await import('../../../src/server/upgrade.ts')
+        print(`router: restarted; nobody was served for ${await restartServersRouter(server)} ms`)
+      }
+      if (name === 'daemon' || name === 'all') await restartDaemon(server.config.server.instance, name === 'all')
+      if (name === 'router' || name === 'daemon') return
+      const { restart } = await import('../../../src/deploy/again.ts')
+      for (const service of name === 'all' ? await runningServices(server.host) : [name])
+        await restart(server.host, service, options)
+    })
   },
 })
+
+async function restartDaemon(instance: string, isOptional: boolean): Promise<void> {
+  const { restartUnit } = await import('../../../src/server/unit.ts')
+  try {
+    await restartUnit(instance)
+    print('daemon: restarted')
+  } catch (error) {
+    if (!isOptional || !(error instanceof MypaasError) || error.code !== 'usage') throw error
+    progress(`! ${error.message}`)
+  }
+}
+
+async function runningServices(host: Host): Promise<readonly string[]> {
+  const { serverStatus } = await import('../../../src/server/status.ts')
+  return (await serverStatus(host)).filter(({ wanted }) => wanted > 0).map(({ service }) => service)
+}
 
 export const scale: CommandDef = command({
   args: {

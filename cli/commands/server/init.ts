@@ -1,8 +1,21 @@
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
 import type { CommandDef } from 'citty'
+import { MypaasError } from '../../../src/errors.ts'
+import type { Initialised } from '../../../src/server/init.ts'
+import { ask } from '../../ask.ts'
 import { command, portFlag } from '../../command.ts'
+import { confirm } from '../../confirm.ts'
 import { print, printJson, progress } from '../../render.ts'
 
 const args = {
+  domain: { type: 'string', valueHint: 'HOST', description: 'The host that takes pushes, at https://HOST/daemon/' },
+  email: {
+    type: 'string',
+    valueHint: 'ADDRESS',
+    description: "For Let's Encrypt; without it https has the router's own certificate",
+  },
+  key: { type: 'string', valueHint: 'KEY', description: 'A public key that may push: its line, or its file' },
   local: { type: 'boolean', description: 'Publish on loopback only, on free ports where 80 and 443 are taken' },
   instance: { type: 'string', valueHint: 'NAME', description: 'Keep this mypaas apart from others on the machine' },
   'http-port': { type: 'string', valueHint: 'PORT', description: 'The port for http (80)' },
@@ -11,11 +24,6 @@ const args = {
     type: 'string',
     valueHint: 'PORT',
     description: "The router's API, on loopback (8081, or a free one)",
-  },
-  email: {
-    type: 'string',
-    valueHint: 'ADDRESS',
-    description: "For Let's Encrypt; without it https has the router's own certificate",
   },
   yes: { type: 'boolean', alias: 'y', description: 'Ask nothing; take the defaults for what is not given' },
   json: { type: 'boolean', description: 'Print the result as JSON' },
@@ -28,30 +36,119 @@ export const init: CommandDef = command({
     const http = portFlag('http-port', args['http-port'])
     const https = portFlag('https-port', args['https-port'])
     const admin = portFlag('admin-port', args['admin-port'])
+    const asked = args.yes ? {} : await askFor(args)
+    const domain = args.domain ?? asked.domain
+    const email = args.email ?? asked.email
+    const key = args.key === undefined ? asked.key : await keyLine(args.key)
+    const main = fileURLToPath(new URL('../../main.js', import.meta.url))
     const done = await initServer({
       ...(args.local ? { local: true } : {}),
       ...(args.instance === undefined ? {} : { instance: args.instance }),
       ...(http === undefined ? {} : { httpPort: http }),
       ...(https === undefined ? {} : { httpsPort: https }),
       ...(admin === undefined ? {} : { adminPort: admin }),
-      ...(args.email === undefined ? {} : { email: args.email }),
+      ...(email === undefined ? {} : { email }),
+      ...(domain === undefined ? {} : { domain }),
+      ...(key === undefined ? {} : { key }),
+      // A laptop's daemon is started by hand; sources that run by a loader are no program for systemd.
+      ...(args.local || !import.meta.url.endsWith('.js') ? {} : { program: { node: process.execPath, main } }),
       onProgress: progress,
+      async confirm(changes) {
+        for (const line of changes) progress(`  ${line}`)
+        if (!args.yes) await confirm('Change this server so?')
+        return true
+      },
     })
-    const { router } = done.config
+    await seeToCertificate(done)
     if (args.json) {
+      const { router } = done.config
       printJson({
         directory: done.directory,
         config: done.configFile,
         router: done.router,
+        unit: done.unit,
+        key: done.key,
         httpPort: router.httpPort,
         httpsPort: router.httpsPort,
       })
-      return
-    }
-    print(`${done.directory}/config.toml: ${done.configFile}`)
-    print(
-      `router: ${done.router}, http on port ${router.httpPort}, https on port ${router.httpsPort}${router.bind ? ` of ${router.bind}` : ''}`,
-    )
-    print('Deploy a directory with a Dockerfile: mypaas server deploy DIR')
+    } else for (const line of summary(done)) print(line)
   },
 })
+
+/** What the flags leave open, asked where somebody is there to answer and no server is there yet. */
+async function askFor(given: {
+  domain?: string | undefined
+  email?: string | undefined
+  key?: string | undefined
+  local?: boolean | undefined
+}): Promise<{ domain?: string; email?: string; key?: string }> {
+  const { existsSync } = await import('node:fs')
+  const { join } = await import('node:path')
+  const { serverDirectory } = await import('../../../src/server/config.ts')
+  if (!process.stdin.isTTY || given.local || existsSync(join(serverDirectory(), 'config.toml'))) return {}
+  progress('A server for services, in ~/_mypaas. Enter alone leaves something out; config.toml has it all for later.')
+  const answers: { domain?: string; email?: string; key?: string } = {}
+  if (given.domain === undefined) {
+    answers.domain = await ask(
+      'The host name that takes pushes, such as paas.example.com (none: pushes come by ssh):',
+      (text) =>
+        /^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(text) ? undefined : 'That is no host name: paas.example.com, in lower case.',
+    )
+  }
+  if (given.email === undefined) {
+    answers.email = await ask(
+      "Your e-mail address, for Let's Encrypt's certificates (none: no certificates):",
+      (text) => (/^[^\s@]+@[^\s@]+$/.test(text) ? undefined : 'That is no e-mail address.'),
+    )
+  }
+  if (given.key === undefined) {
+    const key = await ask('The public key that may push ("mypaas key get" shows yours; none: add it later):', (text) =>
+      /^\S+ \S{40,}/.test(text) ? undefined : 'That is no public key: "ssh-ed25519 AAAA… name".',
+    )
+    if (key !== '') answers.key = key
+  }
+  return answers
+}
+
+/** A key's line, or the file that it is in. */
+async function keyLine(given: string): Promise<string> {
+  if (given.includes(' ')) return given
+  try {
+    return (await readFile(given, 'utf8')).trim()
+  } catch (cause) {
+    throw new MypaasError(`${given} is neither a public key nor a file with one.`, {
+      code: 'usage',
+      hint: 'Give the line in quotes: --key "ssh-ed25519 AAAA… name"',
+      cause,
+    })
+  }
+}
+
+/** The daemon's own name gets its certificate right away: the first push needs it. */
+async function seeToCertificate({ config }: Initialised): Promise<void> {
+  const { domain } = config.server
+  if (domain === '' || config.router.email === '') return
+  const { operate } = await import('../../operate.ts')
+  const { checkCertificates } = await import('../../../src/deploy/certificates.ts')
+  await operate({}, ({ server: { host }, emit, signal }) =>
+    checkCertificates(host, { hosts: [domain], waitMs: host.certificateWaitMs, emit, signal }),
+  )
+}
+
+function summary({ directory, config, configFile, router: change, unit, key }: Initialised): readonly string[] {
+  const { server, router } = config
+  const where = router.bind ? ` of ${router.bind}` : ''
+  const lines = [
+    `${directory}/config.toml: ${configFile}`,
+    `router: ${change}, http on port ${router.httpPort}, https on port ${router.httpsPort}${where}`,
+  ]
+  if (key !== undefined) lines.push(`key: ${key} may push`)
+  lines.push(
+    unit === 'absent'
+      ? 'daemon: start it where services are started here, as this user: mypaas server daemon'
+      : `daemon: ${unit}, run by systemd`,
+  )
+  if (server.domain !== '') lines.push(`Push from elsewhere: mypaas push ${server.domain} DIR`)
+  lines.push('Deploy a directory with a Dockerfile: mypaas server deploy DIR')
+  return lines
+}

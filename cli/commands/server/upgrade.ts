@@ -1,0 +1,20 @@
+import type { CommandDef } from 'citty'
+import { command } from '../../command.ts'
+import { operate } from '../../operate.ts'
+import { print, printJson, progress } from '../../render.ts'
+
+export const upgrade: CommandDef = command({
+  args: {
+    image: { type: 'string', valueHint: 'IMAGE', description: "The router's image from now on (that of config.toml)" },
+    json: { type: 'boolean', description: 'Print the result as JSON' },
+  },
+  async run({ args }) {
+    const { upgradeRouter } = await import('../../../src/server/upgrade.ts')
+    const done = await operate({ quiet: true }, ({ server }) =>
+      upgradeRouter(server, { image: args.image, onProgress: progress }),
+    )
+    if (args.json) return printJson(done)
+    if (done.change === 'unchanged') return print(`router: ${done.now}, as before`)
+    print(`router: ${done.change}, ${done.before} → ${done.now}; nobody was served for ${done.interruptedMs} ms`)
+  },
+})

@@ -1,0 +1,132 @@
+import http from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Docker, NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { readIfThere, writeDurably } from '../files.ts'
+import { reachHeader, reachPath } from '../router/config.ts'
+import { ensureRouter, type RouterChange, type RouterContainer, restartRouter } from '../router/container.ts'
+import { parseConfig } from './config.ts'
+import { setKey } from './config-text.ts'
+import { type OpenServer, routerContainer } from './host.ts'
+
+export type Upgraded = Readonly<{
+  /** The router's image before and now, with ids: a tag may have moved. */
+  before: string
+  now: string
+  change: RouterChange
+  /** How long nobody was served, as seen by requests every 20 ms; 0 where nothing was replaced. */
+  interruptedMs: number
+}>
+
+/**
+ * Brings the router to the version that the config names, or to `image`, which the config names from then on. Services
+ * run on untouched. One that does not start leaves the one before in place.
+ * @throws {MypaasError} `failed` when the image can't be had, or the new router does not start
+ */
+export async function upgradeRouter(
+  server: OpenServer,
+  options: { image?: string | undefined; onProgress?: (message: string) => void } = {},
+): Promise<Upgraded> {
+  const { host, config, identity } = server
+  const say = options.onProgress ?? (() => {})
+  const image = options.image ?? config.router.image
+  const file = `${host.directory}/config.toml`
+  const text = (await readIfThere(file)) ?? ''
+  const changed = setKey(text, 'router', 'image', JSON.stringify(image))
+  const wanted = routerContainer(host.directory, parseConfig(changed, file), identity)
+  const before = await imageOf(host.docker, wanted.name)
+  await pullNewest(host.docker, image, say)
+  const { result: change, ms } = await interruption(wanted, () =>
+    ensureRouter(host.docker, wanted, { newestImage: true }),
+  )
+  if (image !== config.router.image) await writeDurably(file, changed)
+  return { before, now: await imageOf(host.docker, wanted.name), change, interruptedMs: ms }
+}
+
+/** Restarts the router. @returns how long nobody was served, in milliseconds */
+export async function restartServersRouter({ host, config, identity }: OpenServer): Promise<number> {
+  const wanted = routerContainer(host.directory, config, identity)
+  const { ms } = await interruption(wanted, () => restartRouter(host.docker, wanted))
+  return ms
+}
+
+/** A registry that does not answer keeps nobody from what is here already. */
+async function pullNewest(docker: Docker, image: string, say: (message: string) => void): Promise<void> {
+  say(`pulling ${image}`)
+  try {
+    for await (const _ of docker.images.pull(image, { timeoutMs: 600_000 })) {
+      // That it goes on is enough to know.
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    try {
+      await docker.images.inspect(image)
+    } catch (missing) {
+      if (!(missing instanceof NotFoundError)) throw missing
+      throw new MypaasError(`There is no ${image} to be had: ${reason}`, {
+        code: 'failed',
+        hint: 'Check the name, or load the image: docker load',
+        cause: error,
+      })
+    }
+    say(`no newer one to be had (${reason}); the one that is here is taken`)
+  }
+}
+
+async function imageOf(docker: Docker, container: string): Promise<string> {
+  try {
+    const { Config, Image } = await docker.containers.inspect(container)
+    return `${Config.Image} (${Image.replace('sha256:', '').slice(0, 12)})`
+  } catch (error) {
+    if (error instanceof NotFoundError) return 'none'
+    throw error
+  }
+}
+
+const askEveryMs = 20
+
+/** Does something to the router and tells how long it did not answer meanwhile: from the first failed request to the next good one. */
+async function interruption<T>(wanted: RouterContainer, act: () => Promise<T>): Promise<{ result: T; ms: number }> {
+  let over = false
+  let failedAt: number | undefined
+  let ms = 0
+  const watch = async (): Promise<void> => {
+    for (;;) {
+      const at = performance.now()
+      if (await answers(wanted)) {
+        if (failedAt !== undefined) ms += performance.now() - failedAt
+        failedAt = undefined
+        if (over) return
+      } else if (failedAt === undefined) failedAt = at
+      // A router that did not answer before either has nobody to interrupt.
+      if (over && failedAt !== undefined) return
+      await sleep(askEveryMs)
+    }
+  }
+  const watching = watch()
+  try {
+    const result = await act()
+    over = true
+    await watching
+    return { result, ms: Math.round(ms) }
+  } finally {
+    over = true
+  }
+}
+
+function answers(wanted: RouterContainer): Promise<boolean> {
+  const { settings, bind = '', httpPort } = wanted
+  const address = bind === '' || bind === '0.0.0.0' || bind === '::' ? '127.0.0.1' : bind
+  return new Promise((resolve) => {
+    const request = http.get(
+      { host: address, port: httpPort, path: reachPath(settings), agent: false, timeout: 1_000 },
+      (response) => {
+        resolve(response.headers[reachHeader.toLowerCase()] === settings.reachToken)
+        response.destroy()
+      },
+    )
+    request.on('timeout', () => request.destroy())
+    request.on('error', () => resolve(false))
+    request.on('close', () => resolve(false))
+  })
+}
