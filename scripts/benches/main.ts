@@ -1,5 +1,4 @@
 import { parseArgs } from 'node:util'
-import { clientRows } from './client.ts'
 import type { Row } from './row.ts'
 import { removeTrees } from './trees.ts'
 
@@ -9,13 +8,18 @@ const { values, positionals } = parseArgs({
 })
 const [group, ...words] = positionals
 
-if (group !== 'client') {
+const groups: Readonly<Record<string, () => Promise<Readonly<Record<string, () => Promise<Row[]>>>>>> = {
+  client: async () => (await import('./client.ts')).clientRows,
+  deploy: async () => (await import('./deploy.ts')).deployRows,
+}
+const measures = await groups[group ?? '']?.()
+if (!measures) {
   console.error(`There is no bench ${group}: see ./scripts/bench --help`)
   process.exit(2)
 }
 const rows: Row[] = []
 try {
-  for (const [name, measure] of Object.entries(clientRows)) {
+  for (const [name, measure] of Object.entries(measures)) {
     if (words.length > 0 && !words.some((word) => name.includes(word))) continue
     if (!values.json) console.error(`… ${name}`)
     rows.push(...(await measure()))

@@ -8,7 +8,9 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { compiledProgram } from '../support/compiled.ts'
 import { inventory } from '../support/inventory.ts'
+import { manyServices, timeToLive } from '../support/many-services.ts'
 import { backwards, privateEngine } from '../support/private-engine.ts'
+import { long } from '../support/prove.ts'
 import { assertSettled, assertTidy } from '../support/settled.ts'
 import { type CliResult, freePort, world } from '../support/world.ts'
 
@@ -168,6 +170,29 @@ suite('races', { concurrency: 3 }, () => {
       )
     }
   })
+
+  if (long) {
+    test('among 100 services a deploy is as fast as alone, and a reconcile with nothing to do takes a second', async (t) => {
+      const program = await compiledProgram(t)
+      const w = await world(t, { program })
+      await w.init()
+      const [first = ''] = await manyServices(w, 1)
+      const median = async (measure: () => Promise<number>): Promise<number> => {
+        const times: number[] = []
+        for (let turn = 0; turn < 5; turn += 1) times.push(await measure())
+        return times.sort((a, b) => a - b)[2] ?? 0
+      }
+      const alone = await median(() => timeToLive(w, first))
+      await manyServices(w, 100)
+      const among = await median(() => timeToLive(w, first))
+      const reconcile = await median(async () => (await w.ok(['server', 'reconcile'])).ms)
+      t.diagnostic(
+        `alone ${Math.round(alone)} ms, among 100 ${Math.round(among)} ms, reconcile ${Math.round(reconcile)} ms`,
+      )
+      assert.ok(among <= 1.5 * alone, `${Math.round(among)} ms, alone ${Math.round(alone)} ms`)
+      assert.ok(reconcile <= 1_000, `reconcile took ${Math.round(reconcile)} ms`)
+    })
+  }
 
   test('with a full disk in ~/_mypaas a deploy fails and says so, and the old release serves', async (t) => {
     const scope = backwards(t)
