@@ -29,7 +29,6 @@ export async function withRemote<T>(
   const address = parseAddress(named?.address ?? args.server, remotes.names)
   const transport = openTransport(address, {
     ca: named?.ca === undefined ? undefined : await readCertificates(named.ca),
-    remoteCommand: process.env['MYPAAS_REMOTE_COMMAND'],
   })
   try {
     return await work(

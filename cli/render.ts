@@ -8,10 +8,13 @@ import { MypaasError } from '../src/errors.ts'
 /** Shows deploy events as they come. */
 export type Renderer = { event: (event: DeployEvent) => void; end: () => void }
 
-/** For machines each event as a line of JSON on stdout; for people lines on stderr, and the URLs on stdout at the end. */
-export function renderer(options: { json: boolean; verbose: boolean }): Renderer {
+/**
+ * For machines each event as a line of JSON on stdout; for people lines on stderr, and the URLs on stdout at the end.
+ * @param options.server what the command line called the server; this machine's own unless given
+ */
+export function renderer(options: { json: boolean; verbose: boolean; server?: string }): Renderer {
   if (options.json) return { event: (event) => printJson(event), end: () => {} }
-  return process.stderr.isTTY ? terminal(options.verbose) : plain(options.verbose)
+  return process.stderr.isTTY ? terminal(options) : plain(options)
 }
 
 /** A line of progress, for commands that have no events. */
@@ -63,19 +66,21 @@ function planSummary(plan: Plan): string {
 }
 
 /** One line per finished thing: for logs and pipes. */
-function plain(verbose: boolean): Renderer {
+function plain({ verbose, server }: { verbose: boolean; server?: string }): Renderer {
   const built = new Set<string>()
+  const rollback = server === undefined ? 'mypaas server rollback' : `mypaas rollback ${server}`
   const line = (text: string): void => {
     process.stderr.write(`${text}\n`)
   }
-  return { event: (event) => show(event, { line, begin: () => {}, verbose, built }), end: () => {} }
+  return { event: (event) => show(event, { line, begin: () => {}, verbose, built, rollback }), end: () => {} }
 }
 
 /** The same on a terminal, with what is being done at the moment in the last line. */
-function terminal(verbose: boolean): Renderer {
+function terminal({ verbose, server }: { verbose: boolean; server?: string }): Renderer {
   const built = new Set<string>()
+  const rollback = server === undefined ? 'mypaas server rollback' : `mypaas rollback ${server}`
   const { line, begin, end } = statusLine()
-  return { event: (event) => show(event, { line, begin, verbose, built }), end }
+  return { event: (event) => show(event, { line, begin, verbose, built, rollback }), end }
 }
 
 /** Lines of progress, and on a terminal a last one that moves. */
@@ -114,6 +119,8 @@ type Output = {
   verbose: boolean
   /** Build steps that have had their line: the builder reports some as done first and as cached then. */
   built: Set<string>
+  /** The command that goes back to another release of a service. */
+  rollback: string
 }
 
 function show(event: DeployEvent, out: Output): void {
@@ -151,7 +158,7 @@ function show(event: DeployEvent, out: Output): void {
       for (const url of event.urls) print(url)
       break
     case 'done':
-      out.line(dim(receiptLine(event)))
+      out.line(dim(receiptLine(event, out.rollback)))
       break
     case 'failed':
       // The error itself is shown by whoever catches it.
@@ -185,12 +192,12 @@ function showBuild(event: BuildEvent, out: Output): void {
 }
 
 /** `done after 4.1 s: image 1.2 s, ready 0.6 s, live 2.3 s, requests waited 1.1 s at most, drained 0.2 s; r6 is kept` */
-function receiptLine({ receipt, before, service }: Extract<DeployEvent, { type: 'done' }>): string {
+function receiptLine({ receipt, before, service }: Extract<DeployEvent, { type: 'done' }>, rollback: string): string {
   const { imageMs, readyMs, liveMs, heldMs, drainMs, totalMs } = receipt
   const parts = [`image ${seconds(imageMs)}`, `ready ${seconds(readyMs)}`, `live ${seconds(liveMs)}`]
   if (heldMs > 0) parts.push(`requests waited ${seconds(heldMs)} at most`)
   if (drainMs > 0) parts.push(`drained ${seconds(drainMs)}`)
-  const kept = before === undefined ? '' : `; r${before} is kept: mypaas server rollback ${service}`
+  const kept = before === undefined ? '' : `; r${before} is kept: ${rollback} ${service}`
   return `done after ${seconds(totalMs)}: ${parts.join(', ')}${kept}`
 }
 

@@ -16,7 +16,7 @@ export const attach: CommandDef = command({
     ...remoteArgs,
   },
   async run({ args }) {
-    const show = renderer({ json: args.json === true, verbose: args.verbose === true })
+    const show = renderer({ json: args.json === true, verbose: args.verbose === true, server: args.server })
     await interruptible(
       async (signal) => {
         try {

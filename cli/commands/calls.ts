@@ -38,7 +38,7 @@ function ask<T>(args: Args, action: string, given: Record<string, string>, body?
 
 /** Has a server do something, and shows how it gets on. Ctrl-C leaves it to it. */
 function change<T>(args: Args, action: string, given: Record<string, string>): Promise<T> {
-  const show = renderer({ json: args.json === true, verbose: args.verbose === true })
+  const show = renderer({ json: args.json === true, verbose: args.verbose === true, server: args.server })
   return interruptible(
     async (signal) => {
       try {

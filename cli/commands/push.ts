@@ -32,7 +32,7 @@ export const push: CommandDef = command({
     const expect = args.expect === 'none' ? 0 : releaseNumber(args.expect)
     const json = args.json === true
     const status = statusLine()
-    const show = renderer({ json, verbose: args.verbose === true })
+    const show = renderer({ json, verbose: args.verbose === true, server: args.server })
     await interruptible(
       async (signal) => {
         const context = await openContext(args.dir, signal)

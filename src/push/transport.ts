@@ -98,8 +98,6 @@ export type Transport = Readonly<{
 export type TransportOptions = Readonly<{
   /** Certificates (PEM) to trust beside the usual ones. */
   ca?: string | undefined
-  /** The command that joins its pipes to the daemon over there. */
-  remoteCommand?: string | undefined
   connectMs?: number
 }>
 
@@ -123,7 +121,7 @@ export function openTransport(address: Address, options: TransportOptions = {}):
             host: 'ssh',
             createConnection: () => {
               said = ''
-              return connectSsh(address, options.remoteCommand ?? 'mypaas server connect', (text) => {
+              return connectSsh(address, (text) => {
                 said = (said + text).slice(-2000)
               }) as unknown as net.Socket
             },
@@ -187,14 +185,18 @@ export function openTransport(address: Address, options: TransportOptions = {}):
 }
 
 /** Joins the pipes of `ssh TARGET mypaas server connect` to a stream: the user's own ssh, with all that is set up for it. */
-function connectSsh(address: Extract<Address, { kind: 'ssh' }>, command: string, hear: (text: string) => void): Duplex {
+function connectSsh(address: Extract<Address, { kind: 'ssh' }>, hear: (text: string) => void): Duplex {
   const { MYPAAS_PRIVATE_KEY: _, ...environment } = process.env
   const port = address.port === undefined ? [] : ['-p', String(address.port)]
   const asks = process.stdin.isTTY ? [] : ['-o', 'BatchMode=yes']
-  const child = spawn('ssh', [...port, ...asks, '-o', 'ConnectTimeout=20', '-T', '--', address.target, command], {
-    env: environment,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    'ssh',
+    [...port, ...asks, '-o', 'ConnectTimeout=20', '-T', '--', address.target, 'mypaas server connect'],
+    {
+      env: environment,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  )
   child.stderr.setEncoding('utf8').on('data', hear)
   const stream = new Duplex({
     read: () => void child.stdout.resume(),

@@ -1,6 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { setKey } from '../../src/server/init.ts'
 import type { RunningCli, World } from './world.ts'
 
 /** Starts the world's daemon; it is ended after the test. Done when it takes pushes. */
@@ -31,3 +32,15 @@ export async function auditLog(world: World): Promise<Record<string, string>[]> 
 export function socketOf(world: World): string {
   return `unix:${join(world.home, '_mypaas', 'daemon.sock')}`
 }
+
+/** Sets keys of the server's config, and brings the server up to it. */
+export async function configure(world: World, settings: Readonly<Record<string, string | number>>): Promise<void> {
+  const file = join(world.home, '_mypaas', 'config.toml')
+  let text = await readFile(file, 'utf8')
+  for (const [key, value] of Object.entries(settings)) text = setKey(text, 'server', key, JSON.stringify(value))
+  await writeFile(file, text)
+  await world.init()
+}
+
+/** Drains and stops that wait no longer than tests have to. */
+export const quick = { drain: '1s', hold_drain: '200ms', grace: '1s' } as const

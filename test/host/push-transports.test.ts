@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { certify } from '../support/certificates.ts'
+import { auditLog, configure, quick, socketOf, startDaemon } from '../support/daemon.ts'
+import { userKeyOf } from '../support/keys.ts'
+import { startSshd } from '../support/sshd.ts'
+import { until } from '../support/until.ts'
+import { freePort, world } from '../support/world.ts'
+
+test('a push goes through the router by https, and by ssh; both end with the same server, from any machine', async (t) => {
+  const w = await world(t)
+  await w.init()
+  await configure(w, { ...quick, domain: 'localhost', daemon_port: await freePort() })
+  const ca = await certify(w, 'localhost')
+  // Another machine: another home, with a key of its own.
+  const laptop = await mkdtemp(join(tmpdir(), 'mypaas-laptop-'))
+  t.after(() => rm(laptop, { recursive: true, force: true }))
+  await w.ok(['server', 'key', 'add', await userKeyOf(laptop)])
+  await startDaemon(t, w, { gateway: true })
+  const directory = await w.service('web', { directives: ['url=http://web.test'] })
+  const https = `https://localhost:${w.ports.https}`
+  const env = { HOME: laptop, NODE_EXTRA_CA_CERTS: ca }
+
+  await t.test('a certificate that nobody vouches for ends it before anything is sent', async () => {
+    const refused = await w.cli(['push', https, directory], { env: { HOME: laptop } })
+    assert.equal(refused.code, 1)
+    assert.match(refused.stderr, /its certificate is not good/)
+    assert.deepEqual(await auditLog(w), [])
+  })
+
+  await t.test('by https', async () => {
+    await until(async () => (await w.cli(['status', https], { env })).code === 0, {
+      what: 'the router to have the certificate',
+      timeoutMs: 15_000,
+    })
+    const pushed = await w.ok(['push', https, directory], { env })
+    assert.match(pushed.stdout, /http:\/\/web\.test/)
+    assert.equal((await w.request('http://web.test/')).status, 200)
+    const entry = (await auditLog(w)).at(-1)
+    assert.deepEqual([entry?.['action'], entry?.['outcome'], entry?.['who']], ['push', 'done', 'test'])
+    assert.match(entry?.['from'] ?? '', / by \d/)
+  })
+
+  await t.test('by a name from the client config, with a CA of its own', async () => {
+    await w.ok(['remote', 'add', 'prod', https, '--ca', ca], { env: { HOME: laptop } })
+    const status = await w.ok(['status', 'prod', '--json'], { env: { HOME: laptop } })
+    assert.equal((JSON.parse(status.stdout) as { service: string }[])[0]?.service, 'web')
+  })
+
+  await t.test('by ssh', async (inner) => {
+    const { server, env: sshEnv } = await startSshd(inner, w, await freePort())
+    const all = { ...sshEnv, HOME: laptop }
+    await writeFile(join(directory, 'by-ssh.txt'), randomBytes(3 * 1024 * 1024))
+    const pushed = await w.ok(['push', server, directory], { env: all })
+    assert.match(pushed.stderr, /sent 3\.0 MiB/)
+    const releases = JSON.parse((await w.ok(['releases', server, 'web', '--json'], { env: all })).stdout) as {
+      releases: { release: number; entry: { who: string } }[]
+    }
+    assert.deepEqual(
+      releases.releases.map(({ release, entry }) => [release, entry.who]),
+      [
+        [2, 'test'],
+        [1, 'test'],
+      ],
+    )
+    const stranger = await w.cli(['status', server], { env: { ...sshEnv, HOME: join(laptop, 'nobody') } })
+    assert.equal(stranger.code, 3)
+    assert.match(stranger.stderr, /no key to sign with/)
+  })
+
+  await t.test('what is signed for one way does not count for the other, and a stranger learns nothing', async () => {
+    const nobody = await mkdtemp(join(tmpdir(), 'mypaas-nobody-'))
+    t.after(() => rm(nobody, { recursive: true, force: true }))
+    await userKeyOf(nobody)
+    const refused = await w.cli(['push', https, directory], { env: { ...env, HOME: nobody } })
+    assert.equal(refused.code, 3)
+    assert.match(refused.stderr, /takes none of your keys/)
+    assert.match(refused.stderr, /mypaas server key add 'ssh-ed25519 /)
+    assert.equal((await auditLog(w)).at(-1)?.['outcome'], 'denied')
+  })
+
+  await t.test('a deploy that fails over there says so as it would there, and the old release serves', async () => {
+    await w.service('web', { directives: ['url=http://web.test'], app: { EXIT_AFTER: '0' }, lines: ['RUN exit 7'] })
+    const failed = await w.cli(['push', https, directory], { env })
+    assert.equal(failed.code, 1)
+    assert.match(failed.stderr, /The build failed/)
+    assert.match(failed.stderr, /r2 serves as before/)
+    const attached = await w.cli(['attach', https], { env })
+    assert.equal(attached.code, 1)
+    assert.match(attached.stderr, /The build failed/)
+    const wrong = await w.cli(['push', https, await w.service('bad', { directives: ['prot=80'] })], { env })
+    assert.equal(wrong.code, 2)
+    assert.match(wrong.stderr, /prot/)
+    const unexpected = await w.cli(['push', https, directory, '--expect', 'r1'], { env })
+    assert.equal(unexpected.code, 4)
+    assert.match(unexpected.stderr, /The current release of web is r2, not r1/)
+  })
+
+  await t.test('secrets are set from stdin and never shown', async () => {
+    await w.ok(['env', 'set', https, 'TOKEN', '--service', 'web'], { env, input: 's3cr3t "quoted"\n' })
+    assert.equal((await w.ok(['env', 'ls', https, '--service', 'web'], { env })).stdout, 'TOKEN\n')
+    await w.service('web', { directives: ['url=http://web.test', 'env=TOKEN'] })
+    const pushed = await w.ok(['push', https, directory, '-v'], { env })
+    assert.doesNotMatch(pushed.output, /s3cr3t/)
+    const [id] = (await w.containers('web')).map(({ Id }) => Id)
+    const { Config } = await w.docker.containers.inspect(id as string)
+    assert.ok(Config.Env?.includes('TOKEN=s3cr3t "quoted"'))
+    await w.ok(['env', 'rm', https, 'TOKEN', '--service', 'web'], { env })
+    assert.equal((await w.ok(['env', 'ls', https, '--service', 'web'], { env })).stdout, '')
+  })
+
+  assert.doesNotMatch(JSON.stringify(await auditLog(w)), /s3cr3t/)
+  assert.equal((await w.cli(['status', socketOf(w)], { env })).code, 0)
+})

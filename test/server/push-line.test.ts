@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdir, mkdtemp, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { readContext } from '../../src/context/index.ts'
+import { MypaasError } from '../../src/errors.ts'
+import { attach, push } from '../../src/push/client.ts'
+import type { PushEvent } from '../../src/push/events.ts'
+import { findKeys } from '../../src/push/keys.ts'
+import { chunkSize } from '../../src/push/manifest.ts'
+import { Remote } from '../../src/push/remote.ts'
+import { Remotes } from '../../src/push/remotes.ts'
+import { openTransport } from '../../src/push/transport.ts'
+import { type TestApi, testApi } from '../support/api.ts'
+import { type CuttingProxy, cuttingProxy } from '../support/cutting-proxy.ts'
+import { fakeBuilder, type Seen } from '../support/fake-build.ts'
+
+type Bench = { api: TestApi; root: string; seen: Seen[] }
+
+async function bench(t: TestContext): Promise<Bench> {
+  const builder = await fakeBuilder(t)
+  process.env['DOCKER_HOST'] = builder.host
+  t.after(() => delete process.env['DOCKER_HOST'])
+  const api = await testApi(t)
+  const root = await mkdtemp(join(tmpdir(), 'mypaas-site-'))
+  t.after(() => rm(root, { recursive: true, force: true }))
+  await writeFile(join(root, 'Dockerfile'), '# mypaas.service = blog\nFROM scratch\nCOPY . /\n')
+  return { api, root, seen: builder.seen }
+}
+
+async function remoteAt(t: TestContext, { api }: Bench, path: string): Promise<Remote> {
+  const transport = openTransport({ kind: 'unix', path })
+  t.after(() => transport.close())
+  return new Remote(transport, {
+    findKeys: () => findKeys({ keyFile: api.key }),
+    known: await Remotes.open(join(api.home, 'client')),
+  })
+}
+
+/** Pushes; the deploy ends where the engine only looks. */
+async function pushTo(
+  remote: Remote,
+  root: string,
+  more: { signal?: AbortSignal; patienceMs?: number } = {},
+): Promise<PushEvent[]> {
+  const events: PushEvent[] = []
+  const pushing = push(remote, await readContext(root), {
+    root,
+    service: 'blog',
+    emit: (event) => events.push(event),
+    onEvent: () => {},
+    ...more,
+  })
+  await assert.rejects(pushing, (error) => error instanceof MypaasError && /this engine only looks/.test(error.message))
+  return events
+}
+
+async function tarDigest(root: string): Promise<Seen> {
+  const hash = createHash('sha256')
+  let bytes = 0
+  for await (const part of (await readContext(root)).tar()) {
+    hash.update(part)
+    bytes += part.length
+  }
+  return { digest: hash.digest('hex'), bytes }
+}
+
+async function fill(root: string, megabytes: number): Promise<number> {
+  let bytes = 0
+  for (let file = 0; bytes < megabytes * 1024 ** 2; file += 1) {
+    const data = randomBytes([3 * chunkSize + 17, 100_000, 5000, 12 * chunkSize][file % 4] as number)
+    await mkdir(join(root, `d${file % 7}`), { recursive: true })
+    await writeFile(join(root, `d${file % 7}`, `f${file}`), data)
+    bytes += data.length
+  }
+  return bytes
+}
+
+function randomPoints(count: number, upTo: number): number[] {
+  return Array.from({ length: count }, () => Math.floor(Math.random() * upTo))
+}
+
+test('the build gets, byte for byte, the archive that the directory itself would give', async (t) => {
+  const it = await bench(t)
+  const { root } = it
+  await mkdir(join(root, 'a b/empty'), { recursive: true })
+  await writeFile(join(root, 'a b', 'ü\n%.sh'), 'x', { mode: 0o755 })
+  await writeFile(join(root, 'a-b'), '')
+  await writeFile(join(root, 'big'), randomBytes(2 * chunkSize + 1))
+  await writeFile(Buffer.concat([Buffer.from(`${root}/`), Buffer.from([0x66, 0xff])]), 'not UTF-8')
+  await writeFile(join(root, '.dockerignore'), '.dockerignore\nsecret*\n')
+  await writeFile(join(root, 'secret.txt'), 'stays at home')
+  await symlink('../../etc/passwd', join(root, 'link'))
+  await writeFile(join(root, 'n'.repeat(200)), 'long')
+  await utimes(join(root, 'a-b'), -5, -5)
+  await pushTo(await remoteAt(t, it, it.api.socket), root)
+  assert.deepEqual(it.seen, [await tarDigest(root)])
+})
+
+test('cut at 20 random points of 200 MB, a push goes on: no blob that has arrived travels again', async (t) => {
+  const it = await bench(t)
+  const megabytes = Number(process.env['MYPAAS_TEST_MEGABYTES'] ?? 200)
+  const bytes = await fill(it.root, megabytes)
+  const points = randomPoints(20, bytes)
+  const proxy: CuttingProxy = await cuttingProxy(t, {
+    path: join(it.api.home, 'p.sock'),
+    target: it.api.socket,
+    cutAt: points,
+    down: 1,
+  })
+  const remote = await remoteAt(t, it, proxy.path)
+  const events = await pushTo(remote, it.root)
+  assert.equal(proxy.cuts, 20, `cut at ${points.join(' ')}`)
+  assert.ok(events.some(({ type }) => type === 'line-broke'))
+  assert.deepEqual(it.seen, [await tarDigest(it.root)])
+  const store = await it.api.pushes.store('blog')
+  // What a cut costs is the frame that it hits, a chunk at most, and the requests around it.
+  const limit = bytes * 1.002 + 20 * (chunkSize + 64 * 1024)
+  assert.ok(proxy.sentBytes < limit, `${proxy.sentBytes} bytes for ${bytes}, at most ${Math.round(limit)}`)
+  assert.ok(store.bytes < bytes + 100_000, 'each blob is kept once')
+  t.diagnostic(`${bytes} bytes, ${proxy.sentBytes} on the wire, cut at ${proxy.cuts} points`)
+})
+
+test('a line that breaks while a deploy is followed loses no event and shows none twice', async (t) => {
+  const it = await bench(t)
+  const proxy = await cuttingProxy(t, { path: join(it.api.home, 'p.sock'), target: it.api.socket, cutAt: [] })
+  const remote = await remoteAt(t, it, proxy.path)
+  const numbers = Array.from({ length: 60 }, (_, number) => number)
+  let go = (): void => {}
+  const begun = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  it.api.jobs.start({ what: 'push', service: 'blog', who: 'test' }, async (emit) => {
+    await begun
+    for (const number of numbers) {
+      emit({ type: 'warning', message: String(number) })
+      if (number % 20 === 10) proxy.cut()
+      await sleep(2)
+    }
+    return 'done'
+  })
+  const seen: number[] = []
+  const breaks: string[] = []
+  const following = attach(remote, undefined, {
+    onEvent: (event) => seen.push(Number((event as { message: string }).message)),
+    onLineBroke: (message) => breaks.push(message),
+  })
+  go()
+  assert.equal(await following, 'done')
+  assert.deepEqual(seen, numbers)
+  assert.ok(proxy.cuts === 3)
+  // Also after its end, from the file, from any machine.
+  const later: number[] = []
+  await attach(await remoteAt(t, it, it.api.socket), undefined, {
+    onEvent: (event) => later.push(Number((event as { message: string }).message)),
+  })
+  assert.deepEqual(later, numbers)
+})
+
+test('a push that is ended and begun anew sends only what had not arrived', async (t) => {
+  const it = await bench(t)
+  const bytes = await fill(it.root, 40)
+  const proxy = await cuttingProxy(t, { path: join(it.api.home, 'p.sock'), target: it.api.socket, cutAt: [] })
+  const remote = await remoteAt(t, it, proxy.path)
+  const controller = new AbortController()
+  const context = await readContext(it.root)
+  await assert.rejects(
+    push(remote, context, {
+      root: it.root,
+      service: 'blog',
+      emit: (event) => {
+        if (event.type === 'sent-part' && event.bytes > bytes / 2) controller.abort()
+      },
+      onEvent: () => {},
+      signal: controller.signal,
+    }),
+    (error) => (error as Error).name === 'AbortError',
+  )
+  assert.deepEqual(it.seen, [])
+  const before = proxy.sentBytes
+  await pushTo(remote, it.root)
+  assert.ok(proxy.sentBytes - before < bytes * 0.6, `${proxy.sentBytes - before} of ${bytes} bytes were sent again`)
+  const again = proxy.sentBytes
+  await pushTo(remote, it.root)
+  assert.ok(proxy.sentBytes - again < 20_000, `${proxy.sentBytes - again} bytes though nothing had changed`)
+  assert.equal(it.seen.length, 2)
+  assert.deepEqual(it.seen[0], it.seen[1])
+})
+
+test('a server that is not there, or goes away for good, is told from one that failed', async (t) => {
+  const it = await bench(t)
+  await fill(it.root, 5)
+  const nowhere = await remoteAt(t, it, join(it.api.home, 'nothing.sock'))
+  const options = { root: it.root, service: 'blog', emit: () => {}, onEvent: () => {}, patienceMs: 300 }
+  const context = await readContext(it.root)
+  await assert.rejects(
+    push(nowhere, context, options),
+    (error) =>
+      error instanceof MypaasError &&
+      error.code === 'unreachable' &&
+      /I can't reach unix:.*nothing listens there/.test(error.message),
+  )
+  const proxy = await cuttingProxy(t, {
+    path: join(it.api.home, 'p.sock'),
+    target: it.api.socket,
+    cutAt: [3_000_000],
+    down: 1_000_000,
+  })
+  const remote = await remoteAt(t, it, proxy.path)
+  await assert.rejects(
+    push(remote, context, options),
+    (error) => error instanceof MypaasError && error.code === 'unreachable',
+  )
+  assert.deepEqual(it.seen, [])
+})
+
+test('a server that is another one than last time gets no signature', async (t) => {
+  const it = await bench(t)
+  const known = await Remotes.open(join(it.api.home, 'client'))
+  await known.set(`unix:${it.api.socket}`, { server: 'e'.repeat(16) })
+  const remote = await remoteAt(t, it, it.api.socket)
+  await assert.rejects(
+    push(remote, await readContext(it.root), { root: it.root, service: 'blog', emit: () => {}, onEvent: () => {} }),
+    (error) =>
+      error instanceof MypaasError &&
+      error.code === 'unauthorised' &&
+      /not the server that it was/.test(error.message) &&
+      /mypaas remote forget/.test(error.hint ?? ''),
+  )
+  assert.deepEqual(await it.api.audit(), [])
+})
+
+test('a file that is written to during the push ends it with the name of the file, and nothing is deployed', async (t) => {
+  const it = await bench(t)
+  await writeFile(join(it.root, 'log'), randomBytes(3 * chunkSize))
+  const remote = await remoteAt(t, it, it.api.socket)
+  const context = await readContext(it.root)
+  await assert.rejects(
+    push(remote, context, {
+      root: it.root,
+      service: 'blog',
+      emit: async (event) => {
+        if (event.type === 'hashed')
+          (await import('node:fs')).writeFileSync(join(it.root, 'log'), randomBytes(3 * chunkSize))
+      },
+      onEvent: () => {},
+    }),
+    (error) =>
+      error instanceof MypaasError &&
+      error.code === 'context' &&
+      error.message === 'log was written to during the push.',
+  )
+  assert.deepEqual(it.seen, [])
+})
