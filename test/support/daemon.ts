@@ -1,7 +1,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { setKey } from '../../src/server/init.ts'
+import { setKey } from '../../src/server/config-text.ts'
 import type { RunningCli, World } from './world.ts'
 
 /** Starts the world's daemon; it is ended after the test. Done when it takes pushes. */
