@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { JournalRelease } from '../../src/deploy/journal.ts'
 import { routesOf, targetsOf } from '../../src/deploy/plan.ts'
+import { until } from './until.ts'
 import type { World } from './world.ts'
 
 export type Settled = Readonly<{
@@ -56,13 +57,18 @@ export async function assertSettled(w: World, service: string, among: readonly n
   assertOneWriter(w)
   assert.deepEqual(await filesOf(w, service), [`${service}.json`, `${service}.lock`, `${service}/history.jsonl`])
   const kept = [journal.current, ...(journal.previous ?? [])].map((one) => one.release)
-  const images = await imagesOf(w, service)
   const once = onceCurrent(w, service)
   for (const one of kept) once.add(one)
   // One that a killed deploy has replaced goes when the next deploy is done; one that never came must be gone.
-  const missing = kept.filter((one) => !images.includes(`r${one}`))
-  const extra = images.filter((image) => !once.has(Number(image.slice(1))))
-  assert.deepEqual({ missing, extra }, { missing: [], extra: [] }, `images: ${images.join(', ')}`)
+  const check = async () => {
+    const images = await imagesOf(w, service)
+    const missing = kept.filter((one) => !images.includes(`r${one}`))
+    const extra = images.filter((image) => !once.has(Number(image.slice(1))))
+    assert.deepEqual({ missing, extra }, { missing: [], extra: [] }, `images: ${images.join(', ')}`)
+    return true
+  }
+  // The engine may be at removing one for somebody who was killed: it has no name then, and goes.
+  await until(check, { what: 'nothing but the images of kept releases', timeoutMs: 5_000 })
   return { release, spec }
 }
 
