@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict'
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { MypaasError } from '../../src/errors.ts'
+import { openServer } from '../../src/server/host.ts'
+import { type AuthorizedKey, AuthorizedKeys } from '../../src/server/keys.ts'
+import { refuseForeign } from '../../src/server/restrict.ts'
+import { parseSpec } from '../../src/service/parse.ts'
+import { auditLog, configure, quick, socketOf, startDaemon } from '../support/daemon.ts'
+import { userKeyOf } from '../support/keys.ts'
+import { world } from '../support/world.ts'
+
+test('a key that is limited to one service reaches nothing of another', async (t) => {
+  const w = await world(t)
+  await w.init()
+  await configure(w, quick)
+  const ci = await mkdtemp(join(tmpdir(), 'mypaas-ci-'))
+  t.after(() => rm(ci, { recursive: true, force: true }))
+  await w.ok(['server', 'key', 'add', '--services', 'blog', await userKeyOf(ci)])
+  await w.addSecrets({ SHARED: 'shared-s3cr3t' })
+  await appendFile(
+    join(w.home, '_mypaas', 'config.toml'),
+    '\n[services.blog.env]\nOWN = "own"\n[services.shop.env]\nTHEIRS = "theirs-s3cr3t"\n',
+  )
+  const shop = await w.service('shop', {
+    directives: ['url=http://shop.test', 'volume=~/shop-data:/data', `volume=${w.instance}-shopvol:/vol`, 'env=THEIRS'],
+  })
+  await w.deploy(shop)
+  await startDaemon(t, w)
+  const server = socketOf(w)
+  const env = { HOME: ci }
+  const image = `${w.instance}-shop:r1`
+  const [{ Id: id } = { Id: '' }] = await w.docker.images.list({ filters: { reference: [image] } })
+
+  const refused: [string, { directives?: string[]; lines?: string[]; dockerfile?: string }, RegExp][] = [
+    ['its image as base', { dockerfile: `# mypaas.service=blog\nFROM ${image}\n` }, /it is one of shop/],
+    [
+      'its image as base by an ARG',
+      { dockerfile: `# mypaas.service=blog\nARG R=r1\nARG I=${w.instance}-shop:$R\nFROM $I\n` },
+      /it is one of shop/,
+    ],
+    ['its image by id', { dockerfile: `# mypaas.service=blog\nFROM ${id}\n` }, /made from one of shop/],
+    [
+      'its image by a short id',
+      { dockerfile: `# mypaas.service=blog\nFROM ${id.replace('sha256:', '').slice(0, 12)}\n` },
+      /made from one of shop/,
+    ],
+    ['its next image', { dockerfile: `# mypaas.service=blog\nFROM ${w.instance}-shop:r2\n` }, /it is one of shop/],
+    ['a file of its image', { lines: [`COPY --from=${image} /data /stolen`] }, /it is one of shop/],
+    ['a mount of its image', { lines: [`RUN --mount=type=bind,from=${image},target=/x true`] }, /it is one of shop/],
+    ['what can not be told', { lines: ['ARG X', 'COPY --from=$X / /'] }, /can't be told/],
+    ['a hidden frontend', { dockerfile: `# syntax=evil/frontend\n# mypaas.service=blog\nFROM scratch\n` }, /syntax/],
+    ['its build cache', { lines: ['RUN --mount=type=cache,id=npm,target=/x true'] }, /build cache/],
+    ['its volume', { directives: ['volume=~/shop-data:/x'] }, /shop mounts it/],
+    ['a parent of its volume', { directives: ['volume=~/shop-data/sub:/x'] }, /shop mounts it/],
+    ['its named volume', { directives: [`volume=${w.instance}-shopvol:/x`] }, /shop mounts it/],
+    ['a directory of nobody', { directives: ['volume=~/backup:/x'] }, /not below ~\/blog/],
+    ['its secret', { directives: ['env=THEIRS'] }, /the secret THEIRS/],
+    ['a secret of all', { directives: ['env=SHARED'] }, /the secret SHARED/],
+    ['its URL', { directives: ['url=http://shop.test'] }, /shop is at home/],
+    ['a path on its host', { directives: ['url=http://shop.test/login'] }, /shop is at home/],
+  ]
+  const directory = await w.service('blog', {})
+  const key = (await new AuthorizedKeys(join(w.home, '_mypaas')).read()).keys[0] as AuthorizedKey
+  const opened = await openServer(w.home)
+  t.after(() => opened[Symbol.asyncDispose]())
+  for (const [name, files, reason] of refused) {
+    await t.test(`${name} is refused`, async () => {
+      await w.service('blog', files)
+      const dockerfile = await readFile(join(directory, 'Dockerfile'), 'utf8')
+      await assert.rejects(
+        refuseForeign(opened.host, opened.config, key, { spec: parseSpec(dockerfile), dockerfile }),
+        (error) => error instanceof MypaasError && error.code === 'unauthorised' && reason.test(error.message),
+      )
+    })
+  }
+
+  await t.test(
+    'a push of such a thing ends before anything is built, with exit code 3 and a line in the audit log',
+    async () => {
+      const { code, stderr } = await w.cli(['push', server, directory], { env })
+      assert.equal(code, 3, stderr)
+      assert.match(stderr, /shop is at home/)
+      const last = (await auditLog(w)).at(-1)
+      assert.deepEqual([last?.['outcome'], last?.['service'], last?.['who']], ['denied', 'blog', 'test'])
+    },
+  )
+
+  await t.test('the other service itself is refused, in every way', async () => {
+    for (const args of [
+      ['push', server, shop],
+      ['stop', server, 'shop'],
+      ['plan', server, shop],
+      ['env', 'ls', server],
+    ]) {
+      const { code, stderr } = await w.cli(args, { env })
+      assert.equal(code, 3, `${args.join(' ')}: ${stderr}`)
+    }
+    assert.equal((await w.ok(['status', server, '--json'], { env })).stdout, '[]\n')
+  })
+
+  await t.test('what is its own is deployed', async () => {
+    await mkdir(join(w.home, 'blog'), { recursive: true })
+    await w.service('blog', {
+      directives: ['url=http://blog.test', 'volume=~/blog/data:/data', 'env=OWN'],
+    })
+    await writeFile(join(directory, 'x'), 'x')
+    const pushed = await w.cli(['push', server, directory], { env })
+    assert.equal(pushed.code, 0, pushed.stderr)
+    assert.equal((await w.request('http://blog.test/')).status, 200)
+    assert.deepEqual(await w.runningNames('shop'), ['shop-r1-1'])
+  })
+})
