@@ -19,7 +19,7 @@ export function writeHeader(target: Buffer, at: number, entry: HeaderFields): nu
 
 /** The path is `text` from `start` to `middle`, without `/` at the end; the link target goes on to `end`. */
 export type HeaderFields = {
-  text: Uint8Array
+  text: Buffer
   start: number
   middle: number
   end: number

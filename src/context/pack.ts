@@ -48,9 +48,11 @@ export function fillTar(plan: TarPlan, from: number, target: Buffer, length: num
   let index = entryAt(starts, table.count, from)
   let filled = 0
   while (filled < length) {
-    const skip = from + filled - (starts[index] as number)
-    readFields(fields, table, index)
-    const header = headerSize(fields)
+    const start = starts[index] as number
+    const end = starts[index + 1] as number
+    const skip = from + filled - start
+    const { size } = readFields(fields, table, index)
+    const header = end - start - paddedSize(size)
     if (skip === 0 && filled + header <= length) {
       filled = writeHeader(target, filled, fields)
     } else if (skip < header) {
@@ -58,14 +60,12 @@ export function fillTar(plan: TarPlan, from: number, target: Buffer, length: num
       writeHeader(whole, 0, fields)
       filled += whole.copy(target, filled, skip, Math.min(header, skip + length - filled))
     }
-    const { size } = fields
     const done = Math.max(0, skip - header)
-    if (size > done && filled < length) filled += readFile(plan, index, { offset: done, size }, target, filled, length)
-    if (filled < length) {
-      // What is left of the entry is padding: less than a block.
-      const end = (starts[index + 1] as number) - from
-      target.fill(0, filled, end)
-      filled = end
+    if (size > done && filled < length) filled += readFile(plan, index, fields, done, target, filled, length)
+    // What is left of the entry then is padding: less than a block.
+    if (filled < length && filled < end - from) {
+      target.fill(0, filled, end - from)
+      filled = end - from
     }
     index += 1
   }
@@ -87,7 +87,8 @@ function entryAt(starts: Float64Array, count: number, at: number): number {
 }
 
 function emptyFields(table: EntryTable): HeaderFields {
-  return { text: table.text, start: 0, middle: 0, end: 0, typeFlag: fileType, mode: 0, size: 0, mtimeSeconds: 0 }
+  const text = Buffer.from(table.text.buffer, table.text.byteOffset, table.text.byteLength)
+  return { text, start: 0, middle: 0, end: 0, typeFlag: fileType, mode: 0, size: 0, mtimeSeconds: 0 }
 }
 
 function readFields(fields: HeaderFields, table: EntryTable, index: number): HeaderFields {
@@ -103,19 +104,24 @@ function readFields(fields: HeaderFields, table: EntryTable, index: number): Hea
   return fields
 }
 
-/** @returns how many bytes it has read: to the file's end or the target's limit */
+/**
+ * @param offset where in the file to begin
+ * @param at where in the target
+ * @returns how many bytes it has read: to the file's end or the target's limit
+ */
 function readFile(
   plan: TarPlan,
   index: number,
-  part: { offset: number; size: number },
+  fields: HeaderFields,
+  offset: number,
   target: Buffer,
   at: number,
   limit: number,
 ): number {
-  const { offset, size } = part
+  const { size } = fields
   const wanted = Math.min(size - offset, limit - at)
   const isLast = offset + wanted === size
-  const file = openFile(plan, index)
+  const file = openFile(plan, index, fields)
   try {
     if (wanted < size) assertSame(plan, index, file)
     let got = 0
@@ -140,14 +146,11 @@ function readFile(
 /** A link that has taken the file's place is not followed, a pipe does not hold us up. */
 const openFlags = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
 
-function openFile(plan: TarPlan, index: number): number {
-  const path = pathOf(plan.table, index)
+function openFile(plan: TarPlan, index: number, { text, start, middle }: HeaderFields): number {
   const isAscii = ((plan.table.flags[index] as number) & isNotAscii) === 0
   try {
-    return openSync(
-      isAscii ? `${plan.root}/${path.toString('latin1')}` : Buffer.concat([Buffer.from(`${plan.root}/`), path]),
-      openFlags,
-    )
+    if (isAscii) return openSync(`${plan.root}/${text.toString('latin1', start, middle)}`, openFlags)
+    return openSync(Buffer.concat([Buffer.from(`${plan.root}/`), text.subarray(start, middle)]), openFlags)
   } catch (error) {
     throw unreadable(plan, index, error)
   }
