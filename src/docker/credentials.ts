@@ -17,9 +17,9 @@ export type AuthConfig = Some<{
   email: string
 }>
 
-/** As the engine's `X-Registry-Auth` and `X-Registry-Config` want it. */
+/** As the engine's `X-Registry-Auth` and `X-Registry-Config` want it: base64 for URLs, but with its padding. */
 export function encodeAuth(auth: AuthConfig | Readonly<Record<string, AuthConfig>>): string {
-  return Buffer.from(JSON.stringify(auth)).toString('base64url')
+  return Buffer.from(JSON.stringify(auth)).toString('base64').replaceAll('+', '-').replaceAll('/', '_')
 }
 
 /**
@@ -102,11 +102,11 @@ export class Credentials {
             cause,
           }),
         )
+      const late = AbortSignal.timeout(helperTimeoutMs)
       const child = spawn(program, [action], {
         env: this.#env,
         stdio: ['pipe', 'pipe', 'pipe'],
-        signal,
-        timeout: 30_000,
+        signal: signal ? AbortSignal.any([signal, late]) : late,
       })
       let out = ''
       let err = ''
@@ -119,7 +119,8 @@ export class Credentials {
       child.stdin.on('error', () => {})
       child.stdin.end(input)
       child.once('error', (error: NodeJS.ErrnoException) => {
-        if (error.name === 'AbortError') reject(signal?.reason)
+        if (signal?.aborted) reject(signal.reason)
+        else if (late.aborted) fail(`it did not answer within ${helperTimeoutMs / 1000} s.`, error)
         else fail(error.code === 'ENOENT' ? 'there is no such program.' : error.message, error)
       })
       child.once('close', (code, killedBy) => {
@@ -153,6 +154,7 @@ type FileEntry = {
 
 type HelperAnswer = { Username?: string; Secret?: string }
 
+const helperTimeoutMs = 30_000
 const hubKey = 'https://index.docker.io/v1/'
 
 /** The registry of an image: what stands before the first slash, if it looks like a host. */

@@ -15,7 +15,7 @@ export class Plugins {
   }
 
   /**
-   * Lists plugins. @param options.filters `capability`, `enable`
+   * Lists plugins. @param options.filters `capability`, `enabled`
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Plugin/operation/PluginList
    */
   async list(options: { filters?: Filters | undefined } & CallOptions = {}): Promise<Plugin[]> {

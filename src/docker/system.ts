@@ -84,7 +84,7 @@ export class System {
 
   /**
    * Opens the stream over which BuildKit talks gRPC with its client. Deprecated since API 1.53; builds of this client
-   * don't use it.
+   * don't use it. The stream stands still until it is read: iterate it, pipe it, or `resume()` it.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Session/operation/Session
    */
   async session(options: SessionOptions): Promise<Wire> {

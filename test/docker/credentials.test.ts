@@ -23,10 +23,14 @@ test('a login in config.json is sent with pull, push and what else needs it', as
   assert.deepEqual(header(), expected)
 })
 
-test('the header is url-safe base64', async (t) => {
-  const { docker, requests } = await setUp(t, { auths: { 'reg.example': { username: 'a', password: '>>>???~~~' } } })
-  await docker.images.pull('reg.example/a').next()
-  assert.match(String(requests.at(-1)?.headers['x-registry-auth']), /^[\w-]+$/)
+test('the header is url-safe base64 with padding, which the engine insists on', async (t) => {
+  const { docker, requests } = await setUp(t, {})
+  for (const password of ['>>>???~~~', '>>>???~~~a', '>>>???~~~ab']) {
+    await docker.images.pull('reg.example/a', { registryAuth: { password } }).next()
+    const header = String(requests.at(-1)?.headers['x-registry-auth'])
+    assert.match(header, /^[\w-]+={0,2}$/)
+    assert.equal(header.length % 4, 0)
+  }
 })
 
 test('an image of another registry gets no credentials; a push then says so with empty ones', async (t) => {

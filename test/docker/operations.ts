@@ -15,8 +15,8 @@ export type Operation = {
 const platform = { os: 'linux', architecture: 'arm64', variant: 'v8' }
 const platformText = '{"os":"linux","architecture":"arm64","variant":"v8"}'
 const auth = { username: 'ann', password: 'pass?word>~' }
-const authText = Buffer.from(JSON.stringify(auth)).toString('base64url')
-const emptyAuth = 'e30'
+const authText = 'eyJ1c2VybmFtZSI6ImFubiIsInBhc3N3b3JkIjoicGFzcz93b3JkPn4ifQ=='
+const emptyAuth = 'e30='
 const tarHeaders = { 'content-type': 'application/x-tar' }
 const jsonLines = (...values: unknown[]): Answer => ({
   body: values.map((value) => `${JSON.stringify(value)}\n`).join(''),
@@ -329,7 +329,8 @@ export const operations: Record<string, Operation> = {
         headers: {
           ...tarHeaders,
           connection: 'close',
-          'x-registry-config': Buffer.from(JSON.stringify({ 'reg.example:5000': auth })).toString('base64url'),
+          'x-registry-config':
+            'eyJyZWcuZXhhbXBsZTo1MDAwIjp7InVzZXJuYW1lIjoiYW5uIiwicGFzc3dvcmQiOiJwYXNzP3dvcmQ-fiJ9fQ==',
         },
       },
     ],
@@ -611,8 +612,8 @@ export const operations: Record<string, Operation> = {
     gives: { NetworksDeleted: null },
   },
   PluginList: {
-    call: (d) => d.plugins.list({ filters: { enable: ['true'] } }),
-    request: ['GET', '/plugins', { query: { filters: '{"enable":["true"]}' } }],
+    call: (d) => d.plugins.list({ filters: { enabled: ['true'] } }),
+    request: ['GET', '/plugins', { query: { filters: '{"enabled":["true"]}' } }],
     answer: ok([{ Name: 'p' }]),
     gives: [{ Name: 'p' }],
   },

@@ -175,7 +175,7 @@ test('exec: no container, one that does not run, no such program', async (t) => 
 test('a run gives output and exit code, and leaves no container', async () => {
   const { docker, image, unique, label } = b
   const [key = '', value = ''] = label.split('=')
-  const config = { Labels: { [key]: value, 'mypaas.test': '1' } }
+  const config = { Labels: { [key]: value, 'mypaas.test': '1' }, HostConfig: { NetworkMode: 'none' } }
   const name = unique('run')
   const result = await docker.run(image, ['sh', '-c', 'cat; echo err >&2; exit 9'], { stdin: 'in', name, config })
   assert.deepEqual(

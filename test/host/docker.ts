@@ -12,7 +12,7 @@ export type Bench = {
   unique(what: string): string
   /** On all that is made here, so that prunes touch nothing else. */
   label: string
-  /** Makes a container, and removes it when the test ends. */
+  /** Makes a container, without network unless it says otherwise, and removes it when the test ends. */
   container(t: TestContext, config?: ContainerConfig): Promise<string>
   /** A container that runs until it is stopped. */
   running(t: TestContext, config?: ContainerConfig): Promise<string>
@@ -30,7 +30,8 @@ export async function bench(file: string): Promise<Bench> {
   const container = async (t: TestContext, config: ContainerConfig = {}) => {
     const [key = '', value = ''] = label.split('=')
     const Labels = { ...config.Labels, [key]: value, 'mypaas.test': '1' }
-    const { Id } = await docker.containers.create({ Image: image, ...config, Labels })
+    const HostConfig = { NetworkMode: 'none', ...config.HostConfig }
+    const { Id } = await docker.containers.create({ Image: image, ...config, HostConfig, Labels })
     t.after(() => removeContainer(docker, Id))
     return Id
   }
