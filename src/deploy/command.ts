@@ -79,6 +79,7 @@ export async function runInService(
     bringsInit: image.bringsInit,
     environment: sampleEnvironment(spec, host.secrets(service)),
     logBytes: host.logBytes,
+    hardening: host.hardening(service),
   })
   const name = `${host.prefix}${service}-run-${randomBytes(4).toString('hex')}`
   const { Id } = await host.docker.containers.create(

@@ -18,7 +18,31 @@ export type ContainerInput = Readonly<{
   /** The service's own variables, secrets sampled. */
   environment: readonly string[]
   logBytes: number
+  hardening: Hardening
 }>
+
+/** What a container may not do, so that a hole in a service is no hole in the machine. */
+export type Hardening = Readonly<{
+  /** A program can't get more rights than it was started with: no sudo, no setuid. */
+  noNewPrivileges: boolean
+  /**
+   * The capabilities that root has in it; `undefined` for those that Docker gives. Those of {@link usualCapabilities}
+   * are what official images need to hand themselves over to another user and to listen on a low port.
+   */
+  capabilities: readonly string[] | undefined
+  /** Processes and threads; 0 for any number. */
+  pids: number
+}>
+
+export const usualCapabilities: readonly string[] = [
+  'CHOWN',
+  'DAC_OVERRIDE',
+  'FOWNER',
+  'KILL',
+  'NET_BIND_SERVICE',
+  'SETGID',
+  'SETUID',
+]
 
 /** A spec → the Engine's create body. Disarmed: it comes to life when the deploy starts it, and only then. */
 export function containerConfig(input: ContainerInput): ContainerConfig {
@@ -49,6 +73,9 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
       Binds: spec.volumes.map((mount) => bind(mount, input.home)),
       // A process without signal handlers ignores SIGTERM as PID 1: 10 s until it is killed, instead of none.
       Init: !input.bringsInit,
+      ...(input.hardening.capabilities ? { CapDrop: ['ALL'], CapAdd: [...input.hardening.capabilities] } : {}),
+      ...(input.hardening.noNewPrivileges ? { SecurityOpt: ['no-new-privileges'] } : {}),
+      ...(input.hardening.pids > 0 ? { PidsLimit: input.hardening.pids } : {}),
       LogConfig: { Type: 'json-file', Config: { 'max-size': String(input.logBytes), 'max-file': '3' } },
       ...(spec.maxCpu === undefined ? {} : { NanoCpus: Math.round(spec.maxCpu * 1e9) }),
       ...(spec.maxMemoryBytes === undefined ? {} : { Memory: spec.maxMemoryBytes }),

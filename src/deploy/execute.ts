@@ -141,6 +141,7 @@ async function create(target: Target, run: Execution): Promise<void> {
     bringsInit: image.bringsInit,
     environment,
     logBytes: host.logBytes,
+    hardening: host.hardening(spec.service),
   })
   try {
     await host.docker.containers.create(config, { name: target.name, signal: run.signal })

@@ -1,5 +1,6 @@
 import type { Docker } from '../docker/index.ts'
 import type { Router } from '../router/router.ts'
+import type { Hardening } from './container.ts'
 
 /** The server that services are deployed to, as a deploy sees it. `src/server` makes it from the config. */
 export type Host = Readonly<{
@@ -24,6 +25,8 @@ export type Host = Readonly<{
   engineTimeoutMs: number
   buildSilenceMs: number
   logBytes: number
+  /** What containers of a service may not do. */
+  hardening: (service: string) => Hardening
   keepReleases: number
   /** How long a deploy waits for the certificates of new https URLs. */
   certificateWaitMs: number

@@ -57,6 +57,10 @@ engine_timeout = "60s"
 build_silence = "10m"
 # The size at which a container's log is rotated; three files are kept.
 log_size = "10m"
+# What containers may not do; see docs/server.md. Each can be set for one service, too, in [services.NAME].
+no_new_privileges = true
+drop_capabilities = true
+pids_limit = 2048
 # The host that takes pushes, at https://HOST/daemon/; without one they come by ssh.
 domain = ${JSON.stringify(values.domain)}
 # Where the daemon listens for the router, on this machine's address of the router's network.

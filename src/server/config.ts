@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, normalize } from 'node:path'
+import { type Hardening, usualCapabilities } from '../deploy/container.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
 import { type Section, SettingsReader } from './toml.ts'
@@ -28,6 +29,8 @@ export type ServerConfig = Readonly<{
     buildSilenceMs: number
     /** The size that a container's log may grow to before it is rotated; three such files are kept. Default 10 MiB. */
     logBytes: number
+    /** What containers of services may not do, unless a service's own section says otherwise. */
+    hardening: Hardening
     /** The host at which `https://HOST/daemon/` takes pushes; none unless given. */
     domain: string
     /** Where the daemon listens for the router, on the address of its network on this machine. Default 8083. */
@@ -40,9 +43,12 @@ export type ServerConfig = Readonly<{
   router: RouterConfig
   /** Secrets that every service may ask for. */
   env: Readonly<Record<string, string>>
-  /** Secrets of one service only. */
-  services: Readonly<Record<string, Readonly<{ env: Readonly<Record<string, string>> }>>>
+  /** What is for one service only: secrets, and what its containers may not do where that differs. */
+  services: Readonly<Record<string, ServiceConfig>>
 }>
+
+/** A section `[services.NAME]`. */
+export type ServiceConfig = Readonly<{ env: Readonly<Record<string, string>>; hardening: Partial<Hardening> }>
 
 /** The section `[router]`. */
 export type RouterConfig = Readonly<{
@@ -131,6 +137,11 @@ export function secretsOf(config: ServerConfig, service: string): Readonly<Recor
   return { ...config.env, ...config.services[service]?.env }
 }
 
+/** What containers of a service may not do. */
+export function hardeningOf(config: ServerConfig, service: string): Hardening {
+  return { ...config.server.hardening, ...config.services[service]?.hardening }
+}
+
 function serverSection(server: Section): ServerConfig['server'] {
   return {
     instance: server.text('instance', '', /^([a-z0-9][a-z0-9-]{0,19})?$/, 'up to 20 of a-z, 0-9 and -'),
@@ -143,6 +154,7 @@ function serverSection(server: Section): ServerConfig['server'] {
     engineTimeoutMs: server.duration('engine_timeout', 60_000),
     buildSilenceMs: server.duration('build_silence', 600_000),
     logBytes: server.bytes('log_size', 10 * 1024 ** 2),
+    hardening: { noNewPrivileges: true, capabilities: usualCapabilities, pids: 2048, ...hardening(server) },
     domain: server.text('domain', '', /^([a-z0-9-]+(\.[a-z0-9-]+)*)?$/, 'a host name in lower case'),
     daemonPort: server.whole('daemon_port', 8083, 1, 65_535),
     pushBytes: server.bytes('push_size', 8 * 1024 ** 3),
@@ -185,9 +197,32 @@ function routerSection(router: Section): RouterConfig {
 }
 
 function servicesSection(services: Section): ServerConfig['services'] {
-  const found: Record<string, { env: Readonly<Record<string, string>> }> = {}
-  for (const name of services.keys()) found[name] = { env: services.section(name).section('env').variables() }
+  const found: Record<string, ServiceConfig> = {}
+  for (const name of services.keys()) {
+    const service = services.section(name)
+    found[name] = { env: service.section('env').variables(), hardening: hardening(service) }
+  }
   return found
+}
+
+/** Only what is set: a service's section leaves the rest to the server's. */
+function hardening(section: Section): Partial<Hardening> {
+  const drop = section.flag('drop_capabilities', true)
+  const more = section.list('capabilities', isCapability, 'no capability such as "NET_RAW"', '["NET_RAW"]')
+  const isSet = (key: string): boolean => section.keys().includes(key)
+  const noNewPrivileges = section.flag('no_new_privileges', true)
+  const pids = section.whole('pids_limit', 0, 0, 4_194_304)
+  return {
+    ...(isSet('no_new_privileges') ? { noNewPrivileges } : {}),
+    ...(isSet('drop_capabilities') || isSet('capabilities')
+      ? { capabilities: drop ? [...new Set([...usualCapabilities, ...more])] : undefined }
+      : {}),
+    ...(isSet('pids_limit') ? { pids } : {}),
+  }
+}
+
+function isCapability(text: string): boolean {
+  return /^[A-Z][A-Z_]*$/.test(text) && !text.startsWith('CAP_')
 }
 
 function isCleanDirectory(path: string): boolean {

@@ -8,7 +8,7 @@ import { readIfThere, writeDurably } from '../files.ts'
 import type { AcmeSettings, RouterSettings } from '../router/config.ts'
 import type { RouterContainer } from '../router/container.ts'
 import { TraefikRouter } from '../router/traefik.ts'
-import { type RouterConfig, readConfig, type ServerConfig, secretsOf, serverDirectory } from './config.ts'
+import { hardeningOf, type RouterConfig, readConfig, type ServerConfig, secretsOf, serverDirectory } from './config.ts'
 
 /** `~/_mypaas/server.json`: what the server made up for itself once and must not lose. */
 export type ServerIdentity = Readonly<{
@@ -69,6 +69,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     engineTimeoutMs: server.engineTimeoutMs,
     buildSilenceMs: server.buildSilenceMs,
     logBytes: server.logBytes,
+    hardening: (service) => hardeningOf(config, service),
     keepReleases: server.keepReleases,
     certificateWaitMs: router.certificateWaitMs,
     markKey: identity.adminPassword,

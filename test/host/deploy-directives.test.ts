@@ -9,6 +9,7 @@ import { after, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { containerConfig } from '../../src/deploy/container.ts'
 import type { ContainerInspect } from '../../src/docker/index.ts'
+import { parseConfig } from '../../src/server/config.ts'
 import { sampleEnvironment } from '../../src/service/environment.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 import { golden, secrets } from '../service/golden.ts'
@@ -436,6 +437,7 @@ test('a container is made as the earlier implementation made it, but for the lis
         bringsInit: false,
         environment: sampleEnvironment(spec, secrets),
         logBytes: 10 * 1024 ** 2,
+        hardening: parseConfig('').server.hardening,
       })
       assert.deepEqual(
         { image: config.Image, network: config.HostConfig?.NetworkMode },

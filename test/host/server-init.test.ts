@@ -4,11 +4,12 @@ import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
+import { compiledProgram } from '../support/compiled.ts'
 import { startLoad } from '../support/load.ts'
 import { type World, world } from '../support/world.ts'
 
 test('a server from nothing, changed, broken and upgraded', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program: await compiledProgram(t) })
   const mypaas = join(w.home, '_mypaas')
   const key = await publicKey(w)
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
+import { usualCapabilities } from '../../src/deploy/container.ts'
 import { MypaasError } from '../../src/errors.ts'
-import { parseConfig, secretsOf } from '../../src/server/config.ts'
+import { hardeningOf, parseConfig, secretsOf } from '../../src/server/config.ts'
 import { setKey } from '../../src/server/config-text.ts'
 
 test('an empty config has every default', () => {
@@ -17,6 +18,7 @@ test('an empty config has every default', () => {
     engineTimeoutMs: 60_000,
     buildSilenceMs: 600_000,
     logBytes: 10 * 1024 * 1024,
+    hardening: { noNewPrivileges: true, capabilities: usualCapabilities, pids: 2048 },
     domain: '',
     daemonPort: 8083,
     pushBytes: 8 * 1024 ** 3,
@@ -51,6 +53,25 @@ test('a service sees the secrets of all and its own, its own first', () => {
   const config = parseConfig('[env]\nA = "1"\nB = "2"\n[services."blog.api".env]\nB = "3"\n')
   assert.deepEqual(secretsOf(config, 'blog.api'), { A: '1', B: '3' })
   assert.deepEqual(secretsOf(config, 'shop'), { A: '1', B: '2' })
+})
+
+test('what containers may not do is set for all services, and for one where that differs', () => {
+  const config = parseConfig(
+    [
+      '[server]',
+      'pids_limit = 100',
+      '[services.vpn]',
+      'capabilities = ["NET_ADMIN"]',
+      '[services.old]',
+      'drop_capabilities = false',
+      'no_new_privileges = false',
+      'pids_limit = 0',
+    ].join('\n'),
+  )
+  assert.deepEqual(hardeningOf(config, 'blog'), { noNewPrivileges: true, capabilities: usualCapabilities, pids: 100 })
+  assert.deepEqual(hardeningOf(config, 'vpn').capabilities, [...usualCapabilities, 'NET_ADMIN'])
+  assert.deepEqual(hardeningOf(config, 'old'), { noNewPrivileges: false, capabilities: undefined, pids: 0 })
+  assert.throws(() => parseConfig('[server]\ncapabilities = ["CAP_NET_RAW"]\n'), /"CAP_NET_RAW" is no capability/)
 })
 
 test('every unknown key and wrong value is named with its line, and no value of a secret is', () => {

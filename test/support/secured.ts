@@ -1,5 +1,6 @@
 import type { TestContext } from 'node:test'
 import tls from 'node:tls'
+import { compiledProgram } from './compiled.ts'
 import { type Authority, authority } from './pebble.ts'
 import { type World, world } from './world.ts'
 
@@ -8,7 +9,7 @@ export async function secured(
   t: TestContext,
   options: { lifetimeSeconds?: number; settings?: Readonly<Record<string, string>> } = {},
 ): Promise<{ w: World; ca: Authority }> {
-  const w = await world(t)
+  const w = await world(t, { program: await compiledProgram(t) })
   await w.init()
   const { lifetimeSeconds } = options
   const ca = await authority(t, {
