@@ -7,6 +7,7 @@ import { type Hashed, hashFiles } from './hash.ts'
 import { buildManifest, type Manifest, type PushLimits } from './manifest.ts'
 import { digestOf, isUnreachable, type Remote } from './remote.ts'
 import { RemoteError } from './remote-error.ts'
+import type { Answer } from './transport.ts'
 import { Link, upload } from './upload.ts'
 
 export type PushOptions = Readonly<{
@@ -62,19 +63,18 @@ export async function attach(
   job: string | undefined,
   options: Pick<PushOptions, 'onEvent' | 'signal'> & { onLineBroke?: (message: string) => void },
 ): Promise<unknown> {
-  const ask = (after: number) =>
-    remote.signed(
-      '/v1/call',
-      { purpose: 'call', action: 'attach', args: { ...(job ? { job } : {}), after: String(after) }, body: undefined },
-      {},
-      { retry: true },
-    )
+  const ask = (after: number): Promise<Answer> => askSigned(remote, job, after)
   return follow(await ask(-1), {
     ...options,
     again: ask,
     patienceMs: patience,
     lost: () => new MypaasError(`The line to ${remote.name} broke.`, { code: 'unreachable' }),
   })
+}
+
+function askSigned(remote: Remote, job: string | undefined, after: number): Promise<Answer> {
+  const args = { ...(job ? { job } : {}), after: String(after) }
+  return remote.signed('/v1/call', { purpose: 'call', action: 'attach', args, body: undefined }, {}, { retry: true })
 }
 
 /**
@@ -189,8 +189,14 @@ async function commit(
       code: 'aborted',
       hint: `Follow it again: mypaas attach ${remote.name} ${job}`,
     })
-  const ask = (after: number) =>
-    remote.ask('GET', `/v1/jobs/${job}/events?after=${after}`, token, { signal: options.signal })
+  const ask = async (after: number): Promise<Answer> => {
+    const path = `/v1/jobs/${job}/events?after=${after}`
+    const answer = await remote.ask('GET', path, token, { signal: options.signal })
+    if (answer.status !== 401) return remote.checked(answer)
+    // The token died with the daemon that gave it; the next one knows the job.
+    answer.body.resume()
+    return askSigned(remote, job, after)
+  }
   try {
     const result = await follow(await ask(-1), {
       onEvent: options.onEvent,

@@ -146,6 +146,12 @@ export class Remote {
     })
   }
 
+  /** An answer that is none of an error. @throws {RemoteError} for one that is */
+  async checked(answer: Answer): Promise<Answer> {
+    if (answer.status >= 300) await this.#read(answer)
+    return answer
+  }
+
   /** The JSON of an answer. @throws {RemoteError} for one that is an error */
   async json(answer: Answer): Promise<Record<string, unknown>> {
     return (await this.#read(answer)) as Record<string, unknown>

@@ -4,6 +4,7 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What a build was given: the digest and the size of the archive. */
 export type Seen = Readonly<{ digest: string; bytes: number }>
@@ -11,9 +12,13 @@ export type Seen = Readonly<{ digest: string; bytes: number }>
 /**
  * A server on a socket that acts as an engine with nothing on it. Its builds read the whole archive and fail then: a
  * deploy goes as far as that.
+ * @param options.buildMs how long a build takes after it has read everything
  * @returns `host` for DOCKER_HOST, and what builds have seen
  */
-export async function fakeBuilder(t: TestContext): Promise<{ host: string; seen: Seen[] }> {
+export async function fakeBuilder(
+  t: TestContext,
+  options: { buildMs?: number } = {},
+): Promise<{ host: string; seen: Seen[] }> {
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-engine-'))
   const seen: Seen[] = []
   const server = http.createServer(async (request, response) => {
@@ -34,6 +39,8 @@ export async function fakeBuilder(t: TestContext): Promise<{ host: string; seen:
       }
       seen.push({ digest: hash.digest('hex'), bytes })
       response.writeHead(200, { 'content-type': 'application/json' })
+      response.flushHeaders()
+      await sleep(options.buildMs ?? 0, undefined, { ref: false })
       response.end(
         `${JSON.stringify({ errorDetail: { message: 'this engine only looks' }, error: 'this engine only looks' })}\n`,
       )
