@@ -41,13 +41,26 @@ export async function report(docker: Docker, container: ContainerInspect): Promi
     container: Name.replace(/^\//, ''),
     ...(ended ? { exitCode: State.ExitCode } : {}),
     ...(signal ? { signal } : {}),
-    ...(State.OOMKilled ? { outOfMemory: true } : {}),
+    ...((await ranOutOfMemory(docker, container)) ? { outOfMemory: true } : {}),
     ...(RestartCount > 0 ? { restarts: RestartCount } : {}),
     ...(sockets ? { listening: listening(sockets).filter((end) => !end.startsWith(engineDns)) } : {}),
     ...(health ? { health: `exit code ${health.ExitCode}: ${mask(health.Output.trim()).slice(0, 500)}` } : {}),
     lastLines: await lastLines(docker, container.Id, mask),
   }
 }
+
+/** An engine that is busy may hear of the kill later than of the exit: then only its events tell. */
+async function ranOutOfMemory(docker: Docker, { Id, State }: ContainerInspect): Promise<boolean> {
+  if (State.OOMKilled) return true
+  if (State.Running || State.ExitCode !== killedCode) return false
+  const filters = { container: [Id], event: ['oom'] }
+  const until = new Date(Date.now() + oomPatienceMs)
+  for await (const _ of docker.system.events({ since: State.StartedAt, until, filters })) return true
+  return false
+}
+
+const killedCode = 128 + constants.signals.SIGKILL
+const oomPatienceMs = 1_000
 
 /** The engine's own DNS server shows up among a container's sockets. */
 const engineDns = '127.0.0.11:'
@@ -73,6 +86,9 @@ export function explainExit(
           ? 'The machine has too little: free some, or limit others with # mypaas.maxmem=…'
           : 'Give it more with # mypaas.maxmem=…, or let it use less.',
     }
+  }
+  if (found.exitCode === killedCode) {
+    return { message, hint: 'Somebody killed it, or the kernel did, for want of memory on this machine: see dmesg.' }
   }
   if (found.exitCode === 126 || found.exitCode === 127) {
     // What the engine's init and shells say of a program that is not there, or not a program.
