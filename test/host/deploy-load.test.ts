@@ -91,7 +91,8 @@ test('an app that opens its port 2 s after its start loses no request', async (t
     await requests.more(50)
     await w.deploy(await w.service('late', files))
     await requests.more(50)
-    return requests.stop()
+    // Awaited here: leaving the scope ends the load.
+    return await requests.stop()
   }
   const waiting = await underLoad([])
   assertNoneFailed(waiting, ['r1', 'r2'])

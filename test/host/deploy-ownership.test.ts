@@ -185,7 +185,7 @@ async function initialised(t: TestContext): Promise<World> {
   return w
 }
 
-/** Starts a container as a person would, on the default network. Its name has the world's prefix, so that it goes with it. */
+/** Starts a container as a person would. Its name has the world's prefix, so that it goes with it. */
 async function run(
   w: World,
   name: string,
@@ -193,7 +193,7 @@ async function run(
   labels: Readonly<Record<string, string>> = {},
 ): Promise<{ id: string; started: string }> {
   const { Id } = await w.docker.containers.create(
-    { Image: image, Labels: { ...labels, 'io.mypaas.test': '1' }, Env: ['MYPAAS_PORT=80'] },
+    { Image: image, Labels: { ...labels, 'io.mypaas.test': '1' }, HostConfig: { NetworkMode: 'none' } },
     { name: `${w.instance}-${name}` },
   )
   await w.docker.containers.start(Id)
