@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { dirname, join } from 'node:path'
-import { test } from 'node:test'
+import { suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compiledProgram } from '../support/compiled.ts'
@@ -16,93 +16,96 @@ const seed = Number(process.env['PROVE_SEED'] ?? 1)
 type Kind = 'roll' | 'one'
 const kinds: readonly Kind[] = ['roll', 'one']
 
-test('a deploy that is killed leaves the old release or the new one, never both, never neither', {
-  concurrency: true,
-}, async (t) => {
-  const program = await compiledProgram(t)
-  const w = await world(t, { program })
-  await w.init()
-  await Promise.all(
-    kinds.map((kind) =>
-      t.test(`${kind}: at every boundary of its steps, and at random moments`, async (t) => {
-        const directory = await serviceOf(w, kind)
-        await w.deploy(directory)
-        const { ms, steps } = await cleanDeploy(w, directory)
-        for (let step = 1; step <= steps; step += 1) await killedAtStep(w, kind, directory, step)
-        const random = seeded(seed)
-        for (let turn = 0; turn < (long ? 100 : 10); turn += 1) await killedAfter(w, kind, directory, random() * ms)
-        await w.deploy(directory)
-        await assertTidy(w, kind, await current(w, kind))
-        t.diagnostic(
-          `${kind}: killed at ${steps} boundaries and ${long ? 100 : 10} random moments of ${Math.round(ms)} ms`,
-        )
-      }),
-    ),
-  )
-})
+suite('kill', { concurrency: 2 }, () => {
+  test('a deploy that is killed leaves the old release or the new one, never both, never neither', {
+    concurrency: true,
+  }, async (t) => {
+    const program = await compiledProgram(t)
+    const w = await world(t, { program })
+    await w.init()
+    await Promise.all(
+      kinds.map((kind) =>
+        t.test(`${kind}: at every boundary of its steps, and at random moments`, async (t) => {
+          const directory = await serviceOf(w, kind)
+          await w.deploy(directory)
+          const { ms, steps } = await cleanDeploy(w, directory)
+          for (let step = 1; step <= steps; step += 1) await killedAtStep(w, kind, directory, step)
+          const random = seeded(seed)
+          for (let turn = 0; turn < (long ? 100 : 10); turn += 1) await killedAfter(w, kind, directory, random() * ms)
+          await w.deploy(directory)
+          await assertTidy(w, kind, await current(w, kind))
+          t.diagnostic(
+            `${kind}: killed at ${steps} boundaries and ${long ? 100 : 10} random moments of ${Math.round(ms)} ms`,
+          )
+        }),
+      ),
+    )
+  })
 
-test('the router killed in the middle of a deploy: after a reconcile all is as it should be', async (t) => {
-  const program = await compiledProgram(t)
-  const w = await world(t, { program })
-  await w.init()
-  for (const kind of kinds) {
-    const directory = await serviceOf(w, kind)
-    await w.deploy(directory)
-    for (const step of long ? ['create', 'route', 'ready', 'join', 'arm', 'remove'] : ['ready']) {
-      for (const how of ['by docker kill, so it stays down', 'as by a crash, so it comes back'] as const) {
-        await t.test(`${kind}: at the step ${step}, ${how}`, async () => {
+  test('the router killed in the middle of a deploy: after a reconcile all is as it should be', async (t) => {
+    const program = await compiledProgram(t)
+    const w = await world(t, { program })
+    await w.init()
+    for (const kind of kinds) {
+      const directory = await serviceOf(w, kind)
+      await w.deploy(directory)
+      for (const step of long ? ['create', 'route', 'ready', 'join', 'arm', 'remove'] : ['ready']) {
+        for (const how of ['by docker kill, so it stays down', 'as by a crash, so it comes back'] as const) {
+          await t.test(`${kind}: at the step ${step}, ${how}`, async () => {
+            const before = await current(w, kind)
+            const running = w.spawnCli(['server', 'deploy', directory, '--json'])
+            await running.seen(new RegExp(`"step":"${step}".*"state":"started"`))
+            if (how.startsWith('by')) await w.docker.containers.kill(`${w.instance}-traefik`)
+            else await killProcessOf(w, `${w.instance}-traefik`)
+            const { code, output } = await running.result
+            assert.ok(code === 0 || code === 1 || code === 5 || code === 6, output)
+            t.diagnostic(`${kind}, router killed at ${step} ${how}: exit code ${code}`)
+            await mended(w, kind, before, `router killed at ${step}`)
+            if (code === 0) assert.equal(await current(w, kind), (await w.journal(kind))?.lastRelease)
+          })
+        }
+      }
+    }
+  })
+
+  test('dockerd killed together with the deployer, or restarted under it: it converges within 10 s', async (t) => {
+    const scope = backwards(t)
+    const program = await compiledProgram(scope)
+    const engine = await privateEngine(scope, { images: ['traefik:v3.7.15'] })
+    const w = await world(scope, { program, engine: engine.host })
+    scope.after(() => engine.start())
+    await w.init()
+    await engine.openNetworks()
+    const random = seeded(seed)
+    for (const kind of kinds) {
+      const directory = await serviceOf(w, kind)
+      await w.deploy(directory)
+      const { steps } = await cleanDeploy(w, directory)
+      const boundaries = Array.from({ length: steps }, (_, index) => index + 1)
+      for (const step of long ? boundaries : sample(boundaries, 3, random)) {
+        await t.test(`${kind}: both killed at step ${step} of ${steps}`, async () => {
+          const before = await current(w, kind)
+          await killAtStep(w, directory, step)
+          await engine.kill()
+          await engine.start()
+          await converges(w, kind, before, `dockerd killed with the deployer at step ${step}`)
+        })
+      }
+      for (const step of long ? ['create', 'start', 'ready', 'join', 'route', 'arm', 'remove'] : ['ready']) {
+        await t.test(`${kind}: dockerd restarted at the step ${step}, the deployer lives`, async () => {
           const before = await current(w, kind)
           const running = w.spawnCli(['server', 'deploy', directory, '--json'])
           await running.seen(new RegExp(`"step":"${step}".*"state":"started"`))
-          if (how.startsWith('by')) await w.docker.containers.kill(`${w.instance}-traefik`)
-          else await killProcessOf(w, `${w.instance}-traefik`)
+          await engine.stop()
+          await engine.start()
           const { code, output } = await running.result
-          assert.ok(code === 0 || code === 1 || code === 5 || code === 6, output)
-          t.diagnostic(`${kind}, router killed at ${step} ${how}: exit code ${code}`)
-          await mended(w, kind, before, `router killed at ${step}`)
-          if (code === 0) assert.equal(await current(w, kind), (await w.journal(kind))?.lastRelease)
+          assert.ok(code === 0 || code === 1 || code === 5, `exit code ${code}: ${output}`)
+          await converges(w, kind, before, `dockerd restarted at ${step}`)
+          assert.equal(await current(w, kind), code === 0 ? (await w.journal(kind))?.lastRelease : before)
         })
       }
     }
-  }
-})
-
-test('dockerd killed together with the deployer, or restarted under it: it converges within 10 s', async (t) => {
-  const scope = backwards(t)
-  const program = await compiledProgram(scope)
-  const engine = await privateEngine(scope, { images: ['traefik:v3.7.15'] })
-  const w = await world(scope, { program, engine: engine.host })
-  scope.after(() => engine.start())
-  await w.init()
-  const random = seeded(seed)
-  for (const kind of kinds) {
-    const directory = await serviceOf(w, kind)
-    await w.deploy(directory)
-    const { steps } = await cleanDeploy(w, directory)
-    const boundaries = Array.from({ length: steps }, (_, index) => index + 1)
-    for (const step of long ? boundaries : sample(boundaries, 3, random)) {
-      await t.test(`${kind}: both killed at step ${step} of ${steps}`, async () => {
-        const before = await current(w, kind)
-        await killAtStep(w, directory, step)
-        await engine.kill()
-        await engine.start()
-        await converges(w, kind, before, `dockerd killed with the deployer at step ${step}`)
-      })
-    }
-    for (const step of long ? ['create', 'start', 'ready', 'join', 'route', 'arm', 'remove'] : ['ready']) {
-      await t.test(`${kind}: dockerd restarted at the step ${step}, the deployer lives`, async () => {
-        const before = await current(w, kind)
-        const running = w.spawnCli(['server', 'deploy', directory, '--json'])
-        await running.seen(new RegExp(`"step":"${step}".*"state":"started"`))
-        await engine.stop()
-        await engine.start()
-        const { code, output } = await running.result
-        assert.ok(code === 0 || code === 1 || code === 5, `exit code ${code}: ${output}`)
-        await converges(w, kind, before, `dockerd restarted at ${step}`)
-        assert.equal(await current(w, kind), code === 0 ? (await w.journal(kind))?.lastRelease : before)
-      })
-    }
-  }
+  })
 })
 
 /** From an engine that answers to a service that is whole. */

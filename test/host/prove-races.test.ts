@@ -246,6 +246,7 @@ suite('races', { concurrency: 3 }, () => {
     const engine = await privateEngine(scope, { dataRoot, images: ['traefik:v3.7.15'] })
     const w = await world(scope, { program, engine: engine.host })
     await w.init()
+    await engine.openNetworks()
     const directory = await w.service('web', { directives: ['url=http://web.test'] })
     await w.deploy(directory)
     const full = await fill(dataRoot)

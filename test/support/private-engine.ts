@@ -19,6 +19,8 @@ export interface PrivateEngine {
   kill(): Promise<void>
   /** SIGTERM, as a service manager does; done when it is gone. Its containers end. */
   stop(): Promise<void>
+  /** Lets the containers of each of its networks talk to each other: to be called when they were made, once. */
+  openNetworks(): Promise<void>
 }
 
 /** What a test registers with the result is undone last first, so that what needs another thing goes before that. */
@@ -53,10 +55,10 @@ class Dockerd implements PrivateEngine {
   readonly host: string
   readonly #folder: string
   readonly #dataRoot: string
-  /** Its addresses are 10.NET.…; its bridge has the first. */
-  readonly #net: number = randomInt(100, 200)
-  /** Of its bridge, and of its rule in the packet filter. */
+  /** Of its bridge, and in the comment of its rules in the packet filter. */
   readonly #name: string = `mpt${randomInt(1_000_000)}`
+  /** The bridges of its networks that have a rule. */
+  readonly #opened = new Set<string>()
   #dockerd: ChildProcess | undefined
   #containerd: ChildProcess | undefined
 
@@ -87,6 +89,17 @@ class Dockerd implements PrivateEngine {
     return this.#end('SIGTERM')
   }
 
+  async openNetworks(): Promise<void> {
+    await using docker = new Docker({ host: this.host })
+    for (const { Id, Name } of await docker.networks.list({ filters: { driver: ['bridge'] } })) {
+      const bridge = `br-${Id.slice(0, 12)}`
+      if (Name === 'bridge' || this.#opened.has(bridge)) continue
+      // The other engine's rules drop what they don't know, also between two containers on one bridge.
+      await run('iptables', ['-I', ...this.#rule(bridge)])
+      this.#opened.add(bridge)
+    }
+  }
+
   /** Takes an image over from this machine's engine. */
   async load(image: string): Promise<void> {
     await using from = new Docker()
@@ -103,10 +116,10 @@ class Dockerd implements PrivateEngine {
     await this.stop()
     await end(this.#containerd, 'SIGTERM')
     await until(async () => (await endShims(this.#folder)) === 0, { what: 'the end of the shims of a private engine' })
-    await run('iptables', ['-D', ...this.#rule()])
-    const { stdout } = await run('ip', ['-oneline', '-4', 'addr'])
-    const links = stdout.matchAll(new RegExp(`^\\d+: (\\S+) +inet 10\\.${this.#net}\\.`, 'gm'))
-    for (const [, link = ''] of links) await run('ip', ['link', 'del', link])
+    for (const bridge of this.#opened) await run('iptables', ['-D', ...this.#rule(bridge)])
+    for (const link of [this.#name, ...this.#opened]) {
+      if (existsSync(`/sys/class/net/${link}`)) await run('ip', ['link', 'del', link])
+    }
     const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '')
     for (const mount of mounts.filter((path) => path.startsWith(`${this.#folder}/`)).reverse())
       await run('umount', [mount])
@@ -117,7 +130,8 @@ class Dockerd implements PrivateEngine {
     return [
       ['--host', this.host, '--pidfile', join(this.#folder, 'dockerd.pid')],
       ['--data-root', this.#dataRoot, '--exec-root', join(this.#folder, 'exec')],
-      ['--bridge', this.#name, '--default-address-pool', `base=10.${this.#net}.128.0/17,size=24`],
+      // No address pools: with those, dockerd 20.10 deletes the other engine's docker0 when it starts again.
+      ['--bridge', this.#name],
       ['--iptables=false', '--ip6tables=false', '--ip-forward=false', '--ip-masq=false'],
       ['--containerd', this.#containerdSocket],
     ].flat()
@@ -148,15 +162,12 @@ class Dockerd implements PrivateEngine {
   async #prepareNetwork(): Promise<void> {
     if (existsSync(`/sys/class/net/${this.#name}`)) return
     await run('ip', ['link', 'add', this.#name, 'type', 'bridge'])
-    await run('ip', ['addr', 'add', `10.${this.#net}.0.1/24`, 'dev', this.#name])
+    await run('ip', ['addr', 'add', `10.${randomInt(100, 200)}.0.1/24`, 'dev', this.#name])
     await run('ip', ['link', 'set', this.#name, 'up'])
-    // The other engine's rules drop what they don't know, also between two containers on one bridge.
-    await run('iptables', ['-I', ...this.#rule()])
   }
 
-  #rule(): string[] {
-    const net = `10.${this.#net}.0.0/16`
-    return ['FORWARD', '-s', net, '-d', net, '-j', 'ACCEPT', '-m', 'comment', '--comment', this.#name]
+  #rule(bridge: string): string[] {
+    return ['FORWARD', '-i', bridge, '-o', bridge, '-j', 'ACCEPT', '-m', 'comment', '--comment', this.#name]
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {
