@@ -1,5 +1,5 @@
 import type { ServiceUrl } from '../service/spec.ts'
-import type { CertifyOptions, NameReport } from './certificates.ts'
+import type { CertifyOptions, NameReport, NameStates } from './certificates.ts'
 import type { ServiceRoutes } from './config.ts'
 
 /** What a deploy asks of the router. Traefik is the one in use (`traefik.ts`); tests have a fake. */
@@ -32,6 +32,9 @@ export interface Router {
    * @param options.hosts All that are routed, unless given.
    */
   certify(options?: Partial<CertifyOptions>): Promise<readonly NameReport[]>
+
+  /** What is known of the certificates of host names, without a look at them. */
+  certificates(): Promise<NameStates>
 
   /**
    * One GET of `url` through the router to a release that may have no traffic yet.

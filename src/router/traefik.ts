@@ -165,6 +165,10 @@ export class TraefikRouter implements Router {
     )
   }
 
+  certificates(): Promise<NameStates> {
+    return this.#nameStates()
+  }
+
   async probe(
     service: string,
     release: number,

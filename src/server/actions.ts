@@ -49,7 +49,7 @@ export const actions: Readonly<Record<string, Action>> = {
     service: 'any',
     takes: [],
     run: async ({ server, key }) =>
-      (await serverStatus(server.host)).filter(({ service }) => coversService(key, service)),
+      (await serverStatus(server.host, { usage: true })).filter(({ service }) => coversService(key, service)),
   },
   releases: {
     reads: true,
