@@ -1,4 +1,4 @@
-import { chown, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { chown, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MypaasError } from './errors.ts'
 
@@ -35,6 +35,23 @@ export async function writeDurably(
     await directory.sync()
   } finally {
     await directory.close()
+  }
+}
+
+/** Removes what {@link writeDurably} left in a folder when its process was killed; that of living processes stays. */
+export async function removeAbandoned(folder: string): Promise<void> {
+  const files = await readdir(folder).catch(() => [])
+  for (const file of files) {
+    const pid = /^\.(\d+)\.[a-z0-9]+\.tmp$/.exec(file)?.[1]
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(join(folder, file), { force: true })
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM'
   }
 }
 

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
+import { removeAbandoned } from '../files.ts'
 import { checkCertificates } from './certificates.ts'
 import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
@@ -127,6 +128,7 @@ export async function removeService(
 }
 
 async function settleDown(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+  await removeAbandoned(join(host.directory, 'services'))
   const journal = await readJournal(host.directory, service)
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)

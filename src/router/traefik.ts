@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Docker } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { readIfThere, writeDurably } from '../files.ts'
+import { readIfThere, removeAbandoned, writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { containerName } from '../service/names.ts'
 import type { ServiceUrl } from '../service/spec.ts'
@@ -109,6 +109,7 @@ export class TraefikRouter implements Router {
   }
 
   async current(service: string): Promise<FoundRoutes> {
+    await removeAbandoned(join(this.#options.directory, 'state'))
     const live = await readIfThere(this.#file(service))
     if (live === undefined) return undefined
     const routes = await this.#kept(service)

@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type TestContext } from 'node:test'
+import { readIfThere, removeAbandoned, writeDurably } from '../src/files.ts'
+
+test('a file is written whole, with its mode, and nothing else is left beside it', async (t) => {
+  const folder = await directory(t)
+  await writeDurably(join(folder, 'a.json'), 'one')
+  await writeDurably(join(folder, 'a.json'), 'two')
+  assert.equal(await readFile(join(folder, 'a.json'), 'utf8'), 'two')
+  assert.deepEqual(await readdir(folder), ['a.json'])
+  assert.equal(await readIfThere(join(folder, 'b.json')), undefined)
+})
+
+test('a write that fails leaves what was there', async (t) => {
+  const folder = await directory(t)
+  await assert.rejects(writeDurably(join(folder, 'missing', 'a.json'), 'x', { scratch: folder }), { code: 'ENOENT' })
+  assert.deepEqual(await readdir(folder), [])
+})
+
+test('what a killed writer left is removed, what a living one is writing is not', async (t) => {
+  const folder = await directory(t)
+  const { pid: dead } = spawnSync(process.execPath, ['-e', ''])
+  const files = [`.${dead}.k3x.tmp`, `.${process.pid}.k3x.tmp`, 'blog.json', '.lock', '.12.notours']
+  for (const file of files) await writeFile(join(folder, file), '')
+  await removeAbandoned(folder)
+  assert.deepEqual(await readdir(folder), files.slice(1).toSorted())
+  await removeAbandoned(join(folder, 'missing'))
+})
+
+async function directory(t: TestContext): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'mypaas-files-'))
+  t.after(() => rm(folder, { recursive: true }))
+  return folder
+}
