@@ -11,6 +11,7 @@ const [group, ...words] = positionals
 const groups: Readonly<Record<string, () => Promise<Readonly<Record<string, () => Promise<Row[]>>>>>> = {
   client: async () => (await import('./client.ts')).clientRows,
   deploy: async () => (await import('./deploy.ts')).deployRows,
+  push: async () => (await import('./push.ts')).pushRows,
 }
 const measures = await groups[group ?? '']?.()
 if (!measures) {

@@ -16,10 +16,13 @@ export type Seen = Readonly<{ size: number; mtimeMs: number; ctimeMs: number; in
  */
 export class HashCache {
   readonly #file: string
-  readonly #old = new Map<string, number>()
-  #columns: Columns = { numbers: new Float64Array(0), digests: Buffer.alloc(0) }
-  readonly #fresh: { path: string; seen: Seen; hashedAt: number; digests: Buffer }[] = []
-  #hits = 0
+  #paths: readonly string[] = []
+  #numbers = new Float64Array(0)
+  #digests = ''
+  #at = 0
+  /** Rows of the last time that still hold, and new ones, in the order in which they were asked for. */
+  readonly #rows: (number | Fresh)[] = []
+  #isNew = false
 
   /** @param root the absolute path of the directory */
   constructor(root: string, folder: string = cacheFolder()) {
@@ -27,42 +30,51 @@ export class HashCache {
     this.#load()
   }
 
-  /** The digests of the file's chunks, 32 bytes each, if it is the file that was hashed. */
-  get(path: string, seen: Seen): Buffer | undefined {
-    const at = this.#old.get(path)
-    if (at === undefined) return undefined
-    const { numbers, digests } = this.#columns
-    const [size, mtimeMs, ctimeMs, inode, hashedAt, from, to] = numbers.subarray(at, at + width) as unknown as number[]
-    if (size !== seen.size || mtimeMs !== seen.mtimeMs || ctimeMs !== seen.ctimeMs || inode !== seen.inode)
-      return undefined
-    if (!wasAtRest(seen, hashedAt as number)) return undefined
-    const found = digests.subarray(from, to)
-    this.#hits += 1
-    this.#fresh.push({ path, seen, hashedAt: hashedAt as number, digests: found })
-    return found
+  /**
+   * The digests of the file's chunks, in hex, one after another, if it is the file that was hashed. Paths are asked for in
+   * their order, as they are kept; they are bytes, one character each.
+   */
+  get(path: string, { size, mtimeMs, ctimeMs, inode }: Seen): string | undefined {
+    const paths = this.#paths
+    while (this.#at < paths.length && (paths[this.#at] as string) < path) this.#at += 1
+    if (paths[this.#at] !== path) return undefined
+    const row = width * this.#at
+    const numbers = this.#numbers
+    const isSame =
+      numbers[row] === size &&
+      numbers[row + 1] === mtimeMs &&
+      numbers[row + 2] === ctimeMs &&
+      numbers[row + 3] === inode
+    if (!isSame || !wasAtRest(mtimeMs, ctimeMs, numbers[row + 4] as number)) return undefined
+    this.#rows.push(this.#at)
+    return this.#digests.slice(numbers[row + 5], numbers[row + 6])
   }
 
   /** @param hashedAt when reading it began */
-  set(path: string, seen: Seen, hashedAt: number, digests: Buffer): void {
-    this.#fresh.push({ path, seen, hashedAt, digests })
+  set(path: string, seen: Seen, hashedAt: number, digests: string): void {
+    this.#isNew = true
+    this.#rows.push({ path, seen, hashedAt, digests })
   }
 
   /** Keeps what was asked for and found, and what was hashed anew. A cache that can't be written is none. */
   save(): void {
-    if (this.#hits === this.#fresh.length && this.#hits === this.#old.size) return
-    const paths = Buffer.from(this.#fresh.map(({ path }) => path).join('\0'), 'latin1')
-    const numbers = new Float64Array(width * this.#fresh.length)
-    const digests: Buffer[] = []
+    if (!this.#isNew && this.#rows.length === this.#paths.length) return
+    const numbers = new Float64Array(width * this.#rows.length)
+    const digests: string[] = []
+    const paths: string[] = []
     let used = 0
-    for (const [row, { seen, hashedAt, digests: own }] of this.#fresh.entries()) {
+    for (const [row, kept] of this.#rows.entries()) {
+      const { path, seen, hashedAt, digests: own } = typeof kept === 'number' ? this.#old(kept) : kept
       numbers.set([seen.size, seen.mtimeMs, seen.ctimeMs, seen.inode, hashedAt, used, used + own.length], width * row)
       digests.push(own)
+      paths.push(path)
       used += own.length
     }
-    const body = Buffer.concat([Buffer.from(numbers.buffer), ...digests, paths])
+    const text = Buffer.from(digests.join('') + paths.join('\0'), 'latin1')
+    const body = Buffer.concat([Buffer.from(numbers.buffer), text])
     const head = Buffer.alloc(headSize)
     head.write(magic, 0, 'latin1')
-    head.writeUInt32LE(this.#fresh.length, 8)
+    head.writeUInt32LE(this.#rows.length, 8)
     head.writeUInt32LE(used, 12)
     createHash('sha256').update(body).digest().copy(head, 16, 0, 16)
     try {
@@ -73,6 +85,12 @@ export class HashCache {
     } catch {
       // A read-only home: the next push hashes again.
     }
+  }
+
+  #old(at: number): Fresh {
+    const [size = 0, mtimeMs = 0, ctimeMs = 0, inode = 0, hashedAt = 0, from, to] = this.#numbers.subarray(width * at)
+    const seen = { size, mtimeMs, ctimeMs, inode }
+    return { path: this.#paths[at] as string, seen, hashedAt, digests: this.#digests.slice(from, to) }
   }
 
   #load(): void {
@@ -87,23 +105,23 @@ export class HashCache {
     if (!createHash('sha256').update(body).digest().subarray(0, 16).equals(bytes.subarray(16, 32))) return
     const count = bytes.readUInt32LE(8)
     const used = bytes.readUInt32LE(12)
-    const numbers = new Float64Array(width * count)
-    body.copy(Buffer.from(numbers.buffer))
-    this.#columns = { numbers, digests: body.subarray(numbers.byteLength, numbers.byteLength + used) }
     if (count === 0) return
-    const paths = body.toString('latin1', numbers.byteLength + used).split('\0')
-    for (const [row, path] of paths.entries()) this.#old.set(path, width * row)
+    this.#numbers = new Float64Array(width * count)
+    body.copy(Buffer.from(this.#numbers.buffer))
+    const start = this.#numbers.byteLength
+    this.#digests = body.toString('latin1', start, start + used)
+    this.#paths = body.toString('latin1', start + used).split('\0')
   }
 }
 
-type Columns = Readonly<{ numbers: Float64Array; digests: Buffer }>
+type Fresh = Readonly<{ path: string; seen: Seen; hashedAt: number; digests: string }>
 
 const width = 7
 const headSize = 32
-const magic = 'mphash1\n'
+const magic = 'mphash2\n'
 
 /** Times in whole seconds are those of a file system that knows no finer ones. */
-function wasAtRest({ mtimeMs, ctimeMs }: Seen, hashedAt: number): boolean {
+function wasAtRest(mtimeMs: number, ctimeMs: number, hashedAt: number): boolean {
   const coarse = mtimeMs % 1000 === 0 && ctimeMs % 1000 === 0
   return Math.max(ctimeMs, coarse ? mtimeMs : 0) < hashedAt - (coarse ? 2_000 : 100)
 }

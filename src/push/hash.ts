@@ -44,16 +44,14 @@ export async function hashFiles(
   let turn = performance.now()
   for (const [number, entry] of entries.entries()) {
     if (entry.type !== 'file') continue
-    const key = entry.rawPath
-      ? Buffer.from(entry.rawPath).toString('latin1')
-      : Buffer.from(entry.path).toString('latin1')
-    const known = cache?.get(key, seenOf(lstatSync(absolute(root, entry), { throwIfNoEntry: false })))
-    if (known) digests[number] = hexes(known)
+    const key = bytesOf(entry)
+    const known = cache?.get(key, seenOf(lstatSync(absolute(root, entry), statOptions)))
+    if (known !== undefined) digests[number] = inChunks(known)
     else {
       const hashedAt = Date.now()
       const read = readWhole(root, entry, entry.size <= Math.min(chunkSize, room))
       digests[number] = read.digests
-      cache?.set(key, read.seen, hashedAt, Buffer.from(read.digests.join(''), 'hex'))
+      cache?.set(key, read.seen, hashedAt, read.digests.join(''))
       if (read.data && read.data.length > 0) {
         kept.set(number, read.data)
         room -= read.data.length
@@ -156,16 +154,25 @@ function absolute(root: string, { path, rawPath }: ContextEntry): string | Buffe
   return rawPath ? Buffer.concat([Buffer.from(`${root}/`), rawPath]) : `${root}/${path}`
 }
 
+const statOptions = { throwIfNoEntry: false } as const
+
 function seenOf(stats: Stats | undefined): Seen {
   if (!stats) return { size: -1, mtimeMs: 0, ctimeMs: 0, inode: 0 }
   return { size: stats.size, mtimeMs: stats.mtimeMs, ctimeMs: stats.ctimeMs, inode: stats.ino }
 }
 
-function hexes(digests: Buffer): string[] {
-  const text = digests.toString('hex')
+function inChunks(digests: string): readonly string[] {
+  if (digests.length <= 64) return digests === '' ? [] : [digests]
   const list: string[] = []
-  for (let at = 0; at < text.length; at += 64) list.push(text.slice(at, at + 64))
+  for (let at = 0; at < digests.length; at += 64) list.push(digests.slice(at, at + 64))
   return list
+}
+
+/** The path's bytes, one character each. */
+function bytesOf({ path, rawPath }: ContextEntry): string {
+  if (rawPath) return Buffer.from(rawPath).toString('latin1')
+  for (let at = 0; at < path.length; at++) if (path.charCodeAt(at) > 0x7f) return Buffer.from(path).toString('latin1')
+  return path
 }
 
 function changed(entry: ContextEntry): MypaasError {

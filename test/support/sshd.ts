@@ -10,12 +10,14 @@ import type { World } from './world.ts'
 
 /**
  * A real sshd on loopback whose sessions live in the world's home and have its `mypaas`, and an `ssh` that knows it.
+ * @param more more of the environment of its sessions
  * @returns what `mypaas push` calls it, and the environment for that
  */
 export async function startSshd(
   t: TestContext,
   world: World,
   port: number,
+  more: Readonly<Record<string, string>> = {},
 ): Promise<{ server: string; env: Record<string, string> }> {
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-sshd-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
@@ -47,7 +49,11 @@ export async function startSshd(
       'UsePAM no',
       'PermitRootLogin yes',
       'PasswordAuthentication no',
-      `SetEnv HOME=${world.home} PATH=${file('bin')}:${process.env['PATH']} MYPAAS_TEST_WORLD=${world.instance}`,
+      `SetEnv HOME=${world.home} PATH=${file('bin')}:${process.env['PATH']} MYPAAS_TEST_WORLD=${world.instance}${Object.entries(
+        more,
+      )
+        .map(([key, value]) => ` ${key}=${value}`)
+        .join('')}`,
       '',
     ].join('\n'),
   )
