@@ -1,6 +1,6 @@
 import type { CallOptions } from './deadline.ts'
 import type { OutputChunk } from './demux.ts'
-import { type Engine, type Filters, filtersJson, path, unixTime } from './engine.ts'
+import { compareVersions, type Engine, type Filters, filtersJson, path, unixTime } from './engine.ts'
 import { NotFoundError, ProtocolError } from './errors.ts'
 import type { Exec } from './exec.ts'
 import { InteractiveStream } from './interactive.ts'
@@ -255,22 +255,20 @@ export class Containers {
 
   /**
    * Joins a container's input and output over a WebSocket, which passes proxies that `attach` does not. Output is not
-   * told apart by stream.
-   * @param options.stdin that and `stdout`, `stderr`: since API 1.42; older engines always join all three
+   * told apart by stream. Engines before API 1.42 always join all three streams; `false` for one is an error there.
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Container/operation/ContainerAttachWebsocket
    */
   async attachWebSocket(id: string, options: Omit<AttachOptions, 'tty'> = {}): Promise<WebSocketStream> {
     const { stdin, stdout, stderr, logs, stream = true, detachKeys } = options
-    return WebSocketStream.open(this.#engine, {
-      path: path`/containers/${id}/attach/ws`,
-      query: { stream, stdin, stdout, stderr, logs, detachKeys },
-      since: [
-        ['stdin of containers.attachWebSocket', '1.42', stdin],
-        ['stdout of containers.attachWebSocket', '1.42', stdout],
-        ['stderr of containers.attachWebSocket', '1.42', stderr],
-      ],
-      options,
-    })
+    const call = { path: path`/containers/${id}/attach/ws`, options }
+    if (compareVersions(await this.#engine.apiVersion(options), '1.42') < 0) {
+      const unless = (name: string, wanted: boolean | undefined) =>
+        [`${name}: false of containers.attachWebSocket`, '1.42', wanted === false ? false : undefined] as const
+      const since = [unless('stdin', stdin), unless('stdout', stdout), unless('stderr', stderr)]
+      return WebSocketStream.open(this.#engine, { ...call, query: { stream, logs, detachKeys }, since })
+    }
+    const streams = { stdin: stdin ?? false, stdout: stdout ?? true, stderr: stderr ?? true }
+    return WebSocketStream.open(this.#engine, { ...call, query: { stream, ...streams, logs, detachKeys } })
   }
 
   /**

@@ -101,20 +101,18 @@ export class Engine {
   }
 
   /** The API version that calls use; asks the engine on first use, once for all callers. */
-  async apiVersion(): Promise<string> {
+  async apiVersion(options?: CallOptions): Promise<string> {
     if (this.#version !== undefined) return this.#version
     this.#negotiation ??= this.#negotiate().finally(() => {
       this.#negotiation = undefined
     })
-    return this.#negotiation
+    return this.#withDeadline(this.#negotiation, options)
   }
 
   /** The headers of the engine's ping, which say what it is. */
   async about(options?: CallOptions): Promise<Record<string, string>> {
-    if (this.#about) return this.#about
-    const deadline = new Deadline('the ping', options, this.#options.timeoutMs ?? defaultTimeoutMs)
-    const ping = this.#version === undefined ? this.apiVersion() : this.#ping()
-    await deadline.race<unknown>(ping).finally(() => deadline.done())
+    if (this.#version === undefined) await this.apiVersion(options)
+    else if (!this.#about) await this.#withDeadline(this.#ping(), options)
     return this.#about ?? {}
   }
 
@@ -153,6 +151,12 @@ export class Engine {
       `${call.method} ${call.path}: the engine answered ${status} and did not open a stream.`,
       call,
     )
+  }
+
+  /** What callers share goes on when one of them gives up. */
+  #withDeadline<T>(shared: Promise<T>, options: CallOptions | undefined): Promise<T> {
+    const deadline = new Deadline('the ping', options, this.#options.timeoutMs ?? defaultTimeoutMs)
+    return deadline.race(shared).finally(() => deadline.done())
   }
 
   async #call(call: Call): Promise<Reply> {

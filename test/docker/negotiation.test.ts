@@ -166,7 +166,11 @@ test('a caller that gives up waiting for the version does not fail the others', 
 const tooNew: [what: string, needed: string, call: (docker: Docker) => Promise<unknown>][] = [
   ['stopSignal of containers.stop', '1.42', (d) => d.containers.stop('c', { stopSignal: 'SIGINT' })],
   ['stopSignal of containers.restart', '1.42', (d) => d.containers.restart('c', { stopSignal: 'SIGINT' })],
-  ['stdin of containers.attachWebSocket', '1.42', (d) => d.containers.attachWebSocket('c', { stdin: true })],
+  [
+    'stdin: false of containers.attachWebSocket',
+    '1.42',
+    (d) => d.containers.attachWebSocket('c', { stdin: false, stdout: true }),
+  ],
   ['sharedSize of images.list', '1.42', (d) => d.images.list({ sharedSize: true })],
   ['manifests of images.list', '1.47', (d) => d.images.list({ manifests: true })],
   ['identity of images.list', '1.54', (d) => d.images.list({ identity: true })],

@@ -207,12 +207,12 @@ export const operations: Record<string, Operation> = {
     gives: chunks,
   },
   ContainerAttachWebsocket: {
-    call: async (d) => text(await d.containers.attachWebSocket('c1', { stdin: true, stdout: true, logs: true })),
+    call: async (d) => text(await d.containers.attachWebSocket('c1', { stdin: true, logs: true })),
     request: [
       'GET',
       '/containers/c1/attach/ws',
       {
-        query: { stream: 'true', stdin: 'true', stdout: 'true', logs: 'true' },
+        query: { stream: 'true', stdin: 'true', stdout: 'true', stderr: 'true', logs: 'true' },
         headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13' },
       },
     ],

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { rootfs } from '../../scripts/rootfs.ts'
-import { BadRequestError, ConflictError, compareVersions, NotFoundError, readArchive } from '../../src/docker/index.ts'
+import {
+  BadRequestError,
+  ConflictError,
+  type ContainerTop,
+  compareVersions,
+  NotFoundError,
+  readArchive,
+  ServerError,
+} from '../../src/docker/index.ts'
 import { type Bench, bench, text } from './docker.ts'
 
 let b: Bench
@@ -97,9 +105,14 @@ test('limits and the restart policy are changed while it runs', async (t) => {
 test('its processes, changed files and measurements are told', async (t) => {
   const { docker } = b
   const id = await b.running(t)
-  const { Titles, Processes } = await docker.containers.top(id, { psArgs: '-o pid,args' })
-  assert.deepEqual(Titles, ['PID', 'COMMAND'])
-  assert.ok(Processes?.some(([, command]) => command === 'sleep 600'))
+  const top = await docker.containers.top(id, { psArgs: '-o pid,args' }).catch((error: unknown) => error)
+  // An engine whose host has no ps says so.
+  if (top instanceof ServerError) assert.match(top.message, /^ps: /)
+  else {
+    const { Titles, Processes } = top as ContainerTop
+    assert.deepEqual(Titles, ['PID', 'COMMAND'])
+    assert.ok(Processes?.some(([, command]) => command === 'sleep 600'))
+  }
 
   assert.equal((await docker.containers.exec(id, ['touch', '/tmp/new'])).exitCode, 0)
   const changes = await docker.containers.changes(id)

@@ -102,7 +102,7 @@ test('a terminal can be talked to and resized', async (t) => {
 test('a WebSocket carries input and output', async (t) => {
   const { docker } = b
   const id = await b.container(t, { Cmd: ['sh', '-c', 'read x; echo "<$x>"'], OpenStdin: true, StdinOnce: true })
-  await using socket = await docker.containers.attachWebSocket(id)
+  await using socket = await docker.containers.attachWebSocket(id, { stdin: true })
   const reading = text(socket)
   await docker.containers.start(id)
   await socket.write('hello\n')

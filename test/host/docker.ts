@@ -26,7 +26,9 @@ export async function bench(file: string): Promise<Bench> {
   const image = `mypaas-test-docker/busybox:${run}`
   const entries = [{ kind: 'directory', path: '/tmp', mode: 0o1777 } as const, ...(await busyboxEntries())]
   const [repo = '', tag = ''] = image.split(':')
-  await docker.images.import(rootfs(entries), { repo, tag, changes: ['ENV PATH=/bin', 'CMD ["sh"]'] })
+  const made = await docker.images.import(rootfs(entries), { repo, tag, changes: ['ENV PATH=/bin', 'CMD ["sh"]'] })
+  // Podman 4 calls it `latest`, whatever the tag.
+  await docker.images.tag(made.Id, { repo, tag })
   const container = async (t: TestContext, config: ContainerConfig = {}) => {
     const [key = '', value = ''] = label.split('=')
     const Labels = { ...config.Labels, [key]: value, 'mypaas.test': '1' }
