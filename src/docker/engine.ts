@@ -52,9 +52,9 @@ export type EngineOptions = {
 }
 
 /** The newest API that this client knows. */
-export const newestApiVersion = '1.56'
+const newestApiVersion = '1.56'
 /** The oldest API that this client still speaks (Docker 19.03). */
-export const oldestApiVersion = '1.40'
+const oldestApiVersion = '1.40'
 
 /** Sends calls to one engine: version, query, deadlines, and the one place where an answer's status is judged. */
 export class Engine {
