@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { MypaasError } from '../src/errors.ts'
 import { progress } from './render.ts'
 
@@ -11,6 +12,8 @@ export async function interruptible<T>(
   options: { quiet?: boolean } = {},
 ): Promise<T> {
   const controller = new AbortController()
+  // Every call to the engine that is under way listens to it; from eleven on Node would warn of a leak.
+  setMaxListeners(0, controller.signal)
   const interrupt = (): void => {
     if (!options.quiet)
       progress(controller.signal.aborted ? '\nStill tidying up; what runs keeps running.' : '\nStopping; tidying up …')
