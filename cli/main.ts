@@ -173,6 +173,10 @@ const root: Group = {
           about: 'Show what runs: services, releases, replicas, URLs',
           load: async () => (await import('./commands/server/status.ts')).status,
         },
+        doctor: {
+          about: 'Look for what is wrong with this server, and say what mends it',
+          load: async () => (await import('./commands/server/doctor.ts')).doctor,
+        },
         upgrade: {
           about: 'Bring the router to the version of the config, or to another; services run on',
           load: async () => (await import('./commands/server/upgrade.ts')).upgrade,

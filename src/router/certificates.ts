@@ -44,6 +44,8 @@ export type NameReport = Readonly<{
 export type CertifyWorld = Readonly<{
   /** Absent: no authority is asked here. */
   acme: Readonly<{ challenge: 'http' | 'tls' | 'dns'; lifetimeMs: number }> | undefined
+  /** Why none is, where that may not be meant. */
+  missing?: Readonly<{ problem: string; hint: string }> | undefined
   /** Whether a certificate that a person brought is for that name. */
   isOwn: (host: string) => boolean
   states: () => Promise<NameStates>
@@ -62,6 +64,8 @@ export type CertifyOptions = Readonly<{
   waitMs?: number
   /** Looks at those, too, that are known to be good. */
   thorough?: boolean
+  /** Only looks: asks no authority, and changes nothing. */
+  readOnly?: boolean
   /** Asks again also where the authority said no a short while ago. */
   retry?: boolean
   onAsked?: (host: string) => void
@@ -84,6 +88,7 @@ export async function certify(world: CertifyWorld, options: CertifyOptions): Pro
   const hosts = [...new Set(options.hosts)]
   const states = await world.states()
   const begun = await Promise.all(hosts.map((host) => begin(host, states[host], world, options)))
+  if (options.readOnly) return begun.map(({ report, isNew }) => (isNew ? notAsked(report) : report))
   await world.change(changes(begun))
   const asked = begun.filter(({ report }) => report.state === 'waiting')
   for (const { report, isNew } of asked) if (isNew) options.onAsked?.(report.host)
@@ -97,6 +102,11 @@ export function tlsOf(state: NameState | undefined, asksAuthority: boolean): Nam
   if (!state || (state.source === 'authority' && !asksAuthority)) return {}
   const ask = state.source === 'authority' && (state.issued === true || state.askedAt !== undefined)
   return { ...(ask ? { ask } : {}), ...(state.trusted ? { trusted: true } : {}) }
+}
+
+function notAsked(report: NameReport): NameReport {
+  const problem = 'the authority was not asked yet'
+  return { ...report, state: 'blocked', problem, hint: 'Ask: mypaas server reconcile' }
 }
 
 type Judged = Readonly<{ report: NameReport; state?: NameState; isNew?: boolean }>
@@ -120,7 +130,7 @@ async function begin(
   if (served) return issued(host, source, served, world)
   const none: NameReport = { host, source, state: 'none' }
   if (source === 'own') return { report: { ...none, problem: `the router does not serve the certificate of ${host}` } }
-  if (!world.acme) return { report: none }
+  if (!world.acme) return { report: { ...none, ...world.missing } }
   if (state?.askedAt !== undefined) return follow(host, state, world)
   if (state?.retryAt !== undefined && new Date(state.retryAt) > world.now() && !options.retry) {
     return { report: { host, source, state: 'refused', ...refusal(state) } }

@@ -1,6 +1,7 @@
 import type { ServiceUrl } from '../service/spec.ts'
 import type { CertifyOptions, NameReport, NameStates } from './certificates.ts'
 import type { ServiceRoutes } from './config.ts'
+import type { RouterProblem } from './health.ts'
 
 /** What a deploy asks of the router. Traefik is the one in use (`traefik.ts`); tests have a fake. */
 export interface Router {
@@ -32,6 +33,9 @@ export interface Router {
    * @param options.hosts All that are routed, unless given.
    */
   certify(options?: Partial<CertifyOptions>): Promise<readonly NameReport[]>
+
+  /** What of the running router is not as its files say. */
+  problems(): Promise<readonly RouterProblem[]>
 
   /** What is known of the certificates of host names, without a look at them. */
   certificates(): Promise<NameStates>

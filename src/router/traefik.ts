@@ -24,6 +24,7 @@ import {
   serviceFile,
 } from './config.ts'
 import { servedCertificate } from './handshake.ts'
+import { type RouterProblem, routerProblems } from './health.ts'
 import { acmeError } from './log.ts'
 import { checkReach } from './reach.ts'
 import type { Answer, FoundRoutes, Router } from './router.ts'
@@ -48,6 +49,8 @@ export type TraefikOptions = Readonly<{
     /** PEM files: authorities to trust besides the usual, and certificates that a person brought. */
     authorities: readonly string[]
     own: readonly string[]
+    /** Only this machine reaches the router. */
+    isLocal: boolean
     /** Where the authority looks for this server. */
     challengePort: number
     address: string
@@ -57,6 +60,10 @@ export type TraefikOptions = Readonly<{
   groupId: number
 }>
 
+const noEmail = {
+  problem: "there is no e-mail address for Let's Encrypt, so the router shows a certificate of its own",
+  hint: 'Set one: mypaas server init --email YOU@example.com',
+}
 const confirmTimeoutMs = 5_000
 const confirmPollMs = 20
 const lockWaitMs = 30_000
@@ -153,6 +160,8 @@ export class TraefikRouter implements Router {
     return certify(
       {
         acme,
+        // A server for the machine itself has no names that an authority would know.
+        missing: names.isLocal ? undefined : noEmail,
         isOwn: (host) =>
           certificates.some((found) => found.checkHost(host.replace(/^\*/, 'mypaas-probe')) !== undefined),
         states: () => this.#nameStates(),
@@ -164,6 +173,10 @@ export class TraefikRouter implements Router {
       },
       { ...options, hosts },
     )
+  }
+
+  problems(): Promise<readonly RouterProblem[]> {
+    return routerProblems(this.#options.directory, (path) => this.#api(path))
   }
 
   certificates(): Promise<NameStates> {

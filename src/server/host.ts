@@ -55,6 +55,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
       names: {
         authorities: router.caCertificates,
         own: router.certificates.map(({ cert }) => cert),
+        isLocal: /^(127\.|::1$)/.test(router.bind),
         challengePort: router.challengePort,
         address: router.address,
         dnsServers: router.dnsServers,

@@ -14,7 +14,7 @@ export const certs: CommandDef = command({
       host.router.certify({
         thorough: true,
         signal,
-        ...(args.retry ? { retry: true, waitMs: host.certificateWaitMs } : {}),
+        ...(args.retry ? { retry: true, waitMs: host.certificateWaitMs } : { readOnly: true }),
       }),
     )
     if (args.json) {
