@@ -47,6 +47,12 @@ export async function operate<T>(
       await using server = await openServer()
       try {
         return await work({ server, emit: show.event, signal, waitMs, who: me() })
+      } catch (error) {
+        if (args.json && error instanceof MypaasError) {
+          const { failedEvent } = await import('../src/deploy/why.ts')
+          show.event(failedEvent(error))
+        }
+        throw error
       } finally {
         show.end()
       }

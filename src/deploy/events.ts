@@ -18,13 +18,13 @@ export type DeployEvent = Readonly<
   | { type: 'live'; service: string; release: number; urls: readonly string[]; ms: number }
   | { type: 'done'; service: string; release: number; ms: number; receipt: Receipt; before?: number }
   | {
+      /** The last event of a command that did not do what it was asked for. */
       type: 'failed'
-      service: string
       code: ErrorCode
       message: string
       hint?: string
-      /** The release that serves now, or `undefined` when none does. */
-      running?: number
+      /** What serves now, in words. */
+      now?: string
       report?: FailureReport
     }
 >

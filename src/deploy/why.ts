@@ -2,7 +2,7 @@ import { constants } from 'node:os'
 import type { ContainerInspect, Docker } from '../docker/index.ts'
 import { type ErrorCode, MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
-import type { FailureReport } from './events.ts'
+import type { DeployEvent, FailureReport } from './events.ts'
 import { secretMask } from './secrets.ts'
 import { listening, readSockets } from './sockets.ts'
 
@@ -26,6 +26,20 @@ export class DeployError extends MypaasError {
     super(message, { code: options.code ?? 'failed', hint: options.hint, cause: options.cause })
     this.report = options.report
     this.now = options.now
+  }
+}
+
+/** An error as the last event of a deploy, for readers of events. Anything but a MypaasError is a bug: no event of ours. */
+export function failedEvent(error: MypaasError): Extract<DeployEvent, { type: 'failed' }> {
+  const { code, message, hint } = error
+  const { now, report } = error instanceof DeployError ? error : {}
+  return {
+    type: 'failed',
+    code,
+    message,
+    ...(hint === undefined ? {} : { hint }),
+    ...(now === undefined ? {} : { now }),
+    ...(report === undefined ? {} : { report }),
   }
 }
 
