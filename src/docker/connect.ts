@@ -1,4 +1,5 @@
 import { connect as connectSocket, type Socket } from 'node:net'
+import { onAbort, reasonOf } from './abort.ts'
 import { type Endpoint, formatEndpoint } from './address.ts'
 import { DockerUnavailableError, TimeoutError } from './errors.ts'
 import type { Wire } from './pool.ts'
@@ -47,24 +48,29 @@ function opened(
   { timeoutMs, signal }: ConnectOptions,
 ): Promise<Wire> {
   return new Promise((resolve, reject) => {
-    const end = (act: () => void) => {
+    const end = () => {
       clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
-      socket.removeAllListeners()
-      act()
+      unwatch()
+      socket.off(event, onOpen)
+      socket.off('error', onError)
+      socket.off('close', onError)
     }
-    const fail = (error: Error) =>
-      end(() => {
-        socket.on('error', () => {})
-        socket.destroy()
-        reject(error)
-      })
-    const onAbort = () => fail(signal.reason)
+    const fail = (error: Error) => {
+      end()
+      socket.on('error', () => {})
+      socket.destroy()
+      reject(error)
+    }
+    const onOpen = () => {
+      end()
+      resolve(socket)
+    }
+    const onError = (error?: Error | boolean) => fail(explain(error instanceof Error ? error : undefined, endpoint))
     const timer = setTimeout(() => fail(tooSlow(endpoint, timeoutMs)), timeoutMs)
-    signal.addEventListener('abort', onAbort, { once: true })
-    socket.once(event, () => end(() => resolve(socket)))
-    socket.once('error', (error) => fail(explain(error, endpoint)))
-    socket.once('close', () => fail(explain(undefined, endpoint)))
+    const unwatch = onAbort(signal, () => fail(reasonOf(signal)))
+    socket.on(event, onOpen)
+    socket.on('error', onError)
+    socket.on('close', onError)
   })
 }
 

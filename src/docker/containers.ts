@@ -1,4 +1,4 @@
-import type { CallOptions } from './deadline.ts'
+import { type CallOptions, sharing } from './deadline.ts'
 import type { OutputChunk } from './demux.ts'
 import { compareVersions, type Engine, type Filters, filtersJson, path, unixTime } from './engine.ts'
 import { NotFoundError, ProtocolError } from './errors.ts'
@@ -378,6 +378,7 @@ export class Containers {
    */
   async exec(id: string, cmd: readonly string[], options: ExecRunOptions = {}): Promise<RunResult> {
     const { stdin, env, workingDir, user, privileged, maxOutputBytes, ...call } = options
+    const rest = sharing(call)
     const config = {
       Cmd: [...cmd],
       AttachStdin: stdin !== undefined,
@@ -388,8 +389,8 @@ export class Containers {
       User: user,
       Privileged: privileged,
     }
-    const { Id } = await this.#exec.create(id, config, call)
-    await using stream = await this.#exec.start(Id, { tty: false, ...call })
+    const { Id } = await this.#exec.create(id, config, rest())
+    await using stream = await this.#exec.start(Id, { tty: false, ...rest() })
     if (stdin !== undefined) stream.stdin.end(stdin)
     const written = await collectOutput(stream, { maxOutputBytes })
     return { exitCode: await stream.exitCode(), ...written }

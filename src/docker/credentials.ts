@@ -40,23 +40,27 @@ export class Credentials {
     return config && this.#forHost(config, registryOf(image), options)
   }
 
-  /** All of them, by registry host, as a build wants them. */
+  /** All of them, by registry host, as a build wants them. A helper that fails may be of no use to it: it is left out. */
   async all(options: Pick<CallOptions, 'signal'> = {}): Promise<Record<string, AuthConfig>> {
     const config = await this.#read()
     if (!config) return {}
-    const hosts = new Set([...Object.keys(config.auths ?? {}), ...Object.keys(config.credHelpers ?? {})].map(hostOf))
-    if (config.credsStore) {
-      const listed = await this.#ask(config.credsStore, 'list', '', options)
-      for (const server of Object.keys(parseJson<object>(listed ?? '{}', `docker-credential-${config.credsStore}`))) {
-        hosts.add(hostOf(server))
-      }
+    const orNothing = (error: unknown): undefined => {
+      if (!(error instanceof DockerError)) throw error
     }
+    const hosts = new Set([...Object.keys(config.auths ?? {}), ...Object.keys(config.credHelpers ?? {})].map(hostOf))
+    for (const server of (await this.#listed(config, options).catch(orNothing)) ?? []) hosts.add(hostOf(server))
     const found: Record<string, AuthConfig> = {}
     for (const host of hosts) {
-      const auth = await this.#forHost(config, host, options)
+      const auth = await this.#forHost(config, host, options).catch(orNothing)
       if (auth) found[keyOf(host)] = auth
     }
     return found
+  }
+
+  async #listed({ credsStore }: DockerConfig, options: Pick<CallOptions, 'signal'>): Promise<string[]> {
+    if (!credsStore) return []
+    const listed = await this.#ask(credsStore, 'list', '', options)
+    return Object.keys(parseJson<object>(listed ?? '{}', `docker-credential-${credsStore}`))
   }
 
   async #read(): Promise<DockerConfig | undefined> {

@@ -1,3 +1,4 @@
+import { onAbort, reasonOf } from './abort.ts'
 import { TimeoutError } from './errors.ts'
 
 /** What every call takes. */
@@ -10,17 +11,20 @@ export type CallOptions = {
   idleMs?: number | undefined
 }
 
+type Called = { method: string; path: string }
+
 /** The caller's signal, the total and the idle deadline of one call, whichever comes first. */
 export class Deadline {
-  readonly #what: string
+  readonly #call: Called
   readonly #options: CallOptions | undefined
   #total: NodeJS.Timeout | undefined
   #idle: NodeJS.Timeout | undefined
   #error: Error | undefined
+  #unwatch: (() => void) | undefined
   #target: { abort(error: Error): void; waits(): boolean } | undefined
 
-  constructor(what: string, options: CallOptions | undefined, defaultTimeoutMs?: number | undefined) {
-    this.#what = what
+  constructor(call: Called, options: CallOptions | undefined, defaultTimeoutMs?: number | undefined) {
+    this.#call = call
     this.#options = options
     const timeoutMs = options?.timeoutMs ?? defaultTimeoutMs
     if (timeoutMs !== undefined && timeoutMs < maxTimerMs) {
@@ -28,7 +32,7 @@ export class Deadline {
     }
     const signal = options?.signal
     if (signal?.aborted) this.#error = reasonOf(signal)
-    else signal?.addEventListener('abort', this.#onAbort, { once: true })
+    else if (signal) this.#unwatch = onAbort(signal, () => this.#fail(reasonOf(signal)))
   }
 
   /** @throws what has ended the call before it began */
@@ -71,11 +75,7 @@ export class Deadline {
     clearTimeout(this.#total)
     clearTimeout(this.#idle)
     this.#target = undefined
-    this.#options?.signal?.removeEventListener('abort', this.#onAbort)
-  }
-
-  readonly #onAbort = (): void => {
-    if (this.#options?.signal) this.#fail(reasonOf(this.#options.signal))
+    this.#unwatch?.()
   }
 
   #fail(error: Error): void {
@@ -86,16 +86,24 @@ export class Deadline {
   }
 
   #timeout(kind: 'total' | 'idle', ms: number): TimeoutError {
+    const { method, path } = this.#call
     const message =
       kind === 'total'
-        ? `The engine did not finish ${this.#what} within ${ms} ms.`
-        : `The engine was silent for ${ms} ms in ${this.#what}.`
-    return new TimeoutError(message, { kind, hint: 'Give it more time, or look at the engine (docker info, its log).' })
+        ? `The engine did not finish ${method} ${path} within ${ms} ms.`
+        : `The engine was silent for ${ms} ms in ${method} ${path}.`
+    const hint = 'Give it more time, or look at the engine (docker info, its log).'
+    return new TimeoutError(message, { kind, method, path, hint })
   }
 }
 
-const maxTimerMs = 2 ** 31 - 1
-
-function reasonOf(signal: AbortSignal): Error {
-  return signal.reason instanceof Error ? signal.reason : new DOMException(String(signal.reason), 'AbortError')
+/**
+ * The options of a call that is made of several: each of them gets what is left of the total time.
+ * @returns what the next one gets
+ */
+export function sharing({ timeoutMs, ...rest }: CallOptions): () => CallOptions {
+  if (timeoutMs === undefined) return () => rest
+  const endsAt = performance.now() + timeoutMs
+  return () => ({ ...rest, timeoutMs: Math.max(1, Math.ceil(endsAt - performance.now())) })
 }
+
+const maxTimerMs = 2 ** 31 - 1

@@ -87,7 +87,10 @@ export class Engine {
 
   /** Where the engine is. */
   endpoint(): Promise<Endpoint> {
-    this.#endpoint ??= (async () => this.#options.endpoint())()
+    this.#endpoint ??= (async () => this.#options.endpoint())().catch((error: unknown) => {
+      this.#endpoint = undefined
+      throw error
+    })
     return this.#endpoint
   }
 
@@ -155,13 +158,17 @@ export class Engine {
 
   /** What callers share goes on when one of them gives up. */
   #withDeadline<T>(shared: Promise<T>, options: CallOptions | undefined): Promise<T> {
-    const deadline = new Deadline('the ping', options, this.#options.timeoutMs ?? defaultTimeoutMs)
+    const deadline = new Deadline(
+      { method: 'HEAD', path: '/_ping' },
+      options,
+      this.#options.timeoutMs ?? defaultTimeoutMs,
+    )
     return deadline.race(shared).finally(() => deadline.done())
   }
 
   async #call(call: Call): Promise<Reply> {
     const defaultMs = call.long ? undefined : (this.#options.timeoutMs ?? defaultTimeoutMs)
-    const deadline = new Deadline(`${call.method} ${call.path}`, call.options, defaultMs)
+    const deadline = new Deadline(call, call.options, defaultMs)
     try {
       for (let again = false; ; again = true) {
         const version = call.unversioned ? undefined : (this.#version ?? (await deadline.race(this.apiVersion())))

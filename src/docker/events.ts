@@ -1,4 +1,5 @@
-import type { CallOptions } from './deadline.ts'
+import { onAbort, reasonOf } from './abort.ts'
+import { type CallOptions, sharing } from './deadline.ts'
 import { type Engine, type Filters, filtersJson, type OpenAnswer, unixTime } from './engine.ts'
 import { DockerUnavailableError, ProtocolError, TimeoutError } from './errors.ts'
 import { lines, parseLine } from './json-lines.ts'
@@ -10,18 +11,17 @@ import type { EngineEvent } from './types/system.ts'
  */
 export async function* events(engine: Engine, options: EventOptions): AsyncGenerator<EngineEvent, void> {
   const { signal, timeoutMs, idleMs, onReconnect } = options
-  const endsAt = timeoutMs === undefined ? undefined : performance.now() + timeoutMs
+  const rest = sharing({ signal, timeoutMs, idleMs })
   const position = new Position(unixTime(options.since))
   const until = unixTime(options.until)
   for (let attempt = 0; ; attempt++) {
-    const remainingMs = endsAt === undefined ? undefined : Math.max(1, endsAt - performance.now())
     let broken: Error
     try {
       const { headers, body } = await engine.open({
         method: 'GET',
         path: '/events',
         query: { since: position.since, until, filters: filtersJson(options.filters) },
-        options: { signal, idleMs, timeoutMs: remainingMs },
+        options: rest(),
       })
       const clock = new EngineClock(headers)
       position.connected(clock)
@@ -35,7 +35,7 @@ export async function* events(engine: Engine, options: EventOptions): AsyncGener
     }
     if (options.once) throw broken
     onReconnect?.(broken)
-    await pause(Math.min(2000, 50 * 2 ** attempt), signal, endsAt)
+    await pause(Math.min(2000, 50 * 2 ** attempt), rest())
   }
 }
 
@@ -135,19 +135,17 @@ function formatNanos(nanos: bigint): string {
   return `${digits.slice(0, -9)}.${digits.slice(-9)}`
 }
 
-function pause(ms: number, signal: AbortSignal | undefined, endsAt: number | undefined): Promise<void> {
-  const leftMs = endsAt === undefined ? ms : endsAt - performance.now()
+function pause(ms: number, { signal, timeoutMs = ms }: CallOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = (error?: Error) => {
       clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
+      unwatch?.()
       if (error) reject(error)
       else resolve()
     }
-    const onAbort = () => end(signal?.reason)
     const tooLate = new TimeoutError('The engine did not come back in time for its events.', { kind: 'total' })
-    const timer = setTimeout(() => end(leftMs < ms ? tooLate : undefined), Math.min(ms, Math.max(0, leftMs)))
-    signal?.addEventListener('abort', onAbort, { once: true })
-    if (signal?.aborted) onAbort()
+    const timer = setTimeout(() => end(timeoutMs < ms ? tooLate : undefined), Math.min(ms, timeoutMs))
+    const unwatch = signal && onAbort(signal, () => end(reasonOf(signal)))
+    if (signal?.aborted) end(reasonOf(signal))
   })
 }

@@ -17,6 +17,7 @@ export class ResponseReader {
   #left = 0
   #sizeText = ''
   #bodyless = false
+  #isEmpty = false
 
   constructor(handler: ResponseHandler) {
     this.#handler = handler
@@ -25,6 +26,7 @@ export class ResponseReader {
   /** To be called before each request. @param method `HEAD` has an answer without body, whatever its headers say. */
   expect(method: string): void {
     this.#bodyless = method === 'HEAD'
+    this.#isEmpty = false
     this.#state = 'head'
   }
 
@@ -43,6 +45,10 @@ export class ResponseReader {
           const end = this.#takeHead(chunk, at)
           if (end === undefined) return
           at = end
+          if (this.#isEmpty) {
+            this.#finish(at < chunk.length)
+            return
+          }
           // Method calls change it, which the type checker does not see.
           if ((this.#state as State) === 'upgraded') {
             this.#handler.onUpgraded(chunk.subarray(at))
@@ -67,12 +73,13 @@ export class ResponseReader {
           }
           at = end
           if (this.#left > 0) break
-          if (this.#state === 'chunk') this.#state = 'chunk-end'
-          else {
-            flush()
-            this.#finish()
+          if (this.#state === 'chunk') {
+            this.#state = 'chunk-end'
+            break
           }
-          break
+          flush()
+          this.#finish(at < chunk.length)
+          return
         }
         case 'chunk-size': {
           const newline = chunk.indexOf(10, at)
@@ -98,11 +105,10 @@ export class ResponseReader {
           if (newline < 0) break
           const empty = this.#sizeText === '' || this.#sizeText === '\r'
           this.#sizeText = ''
-          if (empty) {
-            flush()
-            this.#finish()
-          }
-          break
+          if (!empty) break
+          flush()
+          this.#finish(at < chunk.length)
+          return
         }
         case 'until-close':
           this.#handler.onBody(chunk.subarray(at))
@@ -121,7 +127,7 @@ export class ResponseReader {
   /** The other side has ended its stream. @returns whether the answer is complete by that. */
   end(): boolean {
     if (this.#state === 'until-close') {
-      this.#finish()
+      this.#finish(false)
       return true
     }
     return this.#state === 'done'
@@ -172,7 +178,7 @@ export class ResponseReader {
       keepAlive = false
     }
     this.#handler.onHead({ status, headers }, keepAlive)
-    if (empty) this.#finish()
+    this.#isEmpty = empty
   }
 
   #startChunk(): void {
@@ -183,9 +189,10 @@ export class ResponseReader {
     this.#state = this.#left === 0 ? 'trailer' : 'chunk'
   }
 
-  #finish(): void {
+  #finish(tooMuch: boolean): void {
     this.#state = 'done'
-    this.#handler.onEnd()
+    // The next answer may be expected from here on.
+    this.#handler.onEnd(tooMuch)
   }
 }
 
@@ -193,8 +200,8 @@ export class ResponseReader {
 export interface ResponseHandler {
   onHead(head: Head, keepAlive: boolean): void
   onBody(part: Buffer): void
-  /** The answer is complete. */
-  onEnd(): void
+  /** The answer is complete. @param tooMuch more came than the answer: nothing that follows can be trusted */
+  onEnd(tooMuch: boolean): void
   /** After `101`: from here on the bytes are the stream's, `rest` the first of them. */
   onUpgraded(rest: Buffer): void
 }

@@ -24,7 +24,11 @@ export class InteractiveStream implements AsyncIterableIterator<OutputChunk> {
     this.#demux = options.tty ? undefined : new Demux()
     const { socket, rest, deadline } = hijacked
     socket.on('data', (chunk: Buffer) => this.#take(chunk))
-    socket.on('end', () => this.#end())
+    socket.on('end', () => {
+      this.#end()
+      // Nobody is there any more who would read.
+      socket.end()
+    })
     socket.on('error', (error) => this.#end(error))
     socket.on('close', () => this.#end())
     deadline.guard({ abort: (error) => this.#fail(error), waits: () => this.#waiting })
@@ -54,7 +58,7 @@ export class InteractiveStream implements AsyncIterableIterator<OutputChunk> {
     return this.#actions.resize(size)
   }
 
-  /** Waits for the process's end. */
+  /** Waits for the process's end. A container must have been started when this is asked. */
   exitCode(): Promise<number> {
     return this.#actions.exitCode()
   }

@@ -293,12 +293,12 @@ class Connection implements ResponseHandler {
     if (this.#exchange && !this.#exchange.receiver.onBody(part)) this.#socket.pause()
   }
 
-  onEnd(): void {
+  onEnd(tooMuch: boolean): void {
     const exchange = this.#exchange
     this.#answered = true
     if (!exchange || exchange.over) return
     // An answer that came before the whole request was sent: the rest is of no use, nor is the connection.
-    if (this.#sending) this.#keepAlive = false
+    if (this.#sending || tooMuch) this.#keepAlive = false
     this.release()
     exchange.finish()
     exchange.receiver.onEnd()

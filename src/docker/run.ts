@@ -1,7 +1,7 @@
 import type { Containers } from './containers.ts'
-import type { CallOptions } from './deadline.ts'
+import { type CallOptions, sharing } from './deadline.ts'
 import type { OutputChunk } from './demux.ts'
-import { NotFoundError } from './errors.ts'
+import { ConflictError, NotFoundError } from './errors.ts'
 import type { Images } from './images.ts'
 import { collectOutput, type RunResult } from './output.ts'
 import type { ContainerConfig } from './types/container.ts'
@@ -13,23 +13,51 @@ export async function run(
   cmd: readonly string[] | undefined,
   options: RunOptions,
 ): Promise<RunResult> {
-  const { name, platform, stdin, onOutput, maxOutputBytes, signal, ...call } = options
+  const { name, platform, pull, signal, timeoutMs } = options
+  const rest = sharing({ signal, timeoutMs })
   const config = configOf(image, cmd, options)
-  const create = () => docker.containers.create(config, { name, platform, signal })
-  const { Id } = await create().catch(async (error) => {
-    if (!(options.pull && error instanceof NotFoundError)) throw error
-    for await (const _ of docker.images.pull(image, { platform, signal }));
+  signal?.throwIfAborted()
+  // Without the signal: a create that is given up could leave a container behind that nobody knows.
+  const create = () => docker.containers.create(config, { name, platform })
+  const { Id } = await create().catch(async (error: unknown) => {
+    if (!(pull && error instanceof NotFoundError)) throw error
+    for await (const _ of docker.images.pull(image, { platform, ...rest() }));
     return create()
   })
+  let result: RunResult
   try {
-    await using stream = await docker.containers.attach(Id, { stdin: stdin !== undefined, tty: false, signal, ...call })
-    const { exit } = await docker.containers.wait(Id, { condition: 'next-exit', signal })
-    await docker.containers.start(Id, { signal })
-    if (stdin !== undefined) stream.stdin.end(stdin)
-    const written = await collectOutput(onOutput ? told(stream, onOutput) : stream, { maxOutputBytes })
-    return { exitCode: (await exit).StatusCode, ...written }
-  } finally {
-    await docker.containers.remove(Id, { force: true, volumes: true })
+    signal?.throwIfAborted()
+    result = await runIn(docker.containers, Id, options, rest)
+  } catch (error) {
+    // What went wrong first counts.
+    await remove(docker.containers, Id).catch(() => {})
+    throw error
+  }
+  await remove(docker.containers, Id)
+  return result
+}
+
+async function runIn(
+  containers: Containers,
+  id: string,
+  { stdin, onOutput, maxOutputBytes, idleMs }: RunOptions,
+  rest: () => CallOptions,
+): Promise<RunResult> {
+  const hasInput = stdin !== undefined
+  await using stream = await containers.attach(id, { stdin: hasInput, tty: false, idleMs, ...rest() })
+  const { exit } = await containers.wait(id, { condition: 'next-exit', ...rest() })
+  await containers.start(id, rest())
+  if (hasInput) stream.stdin.end(stdin)
+  const written = await collectOutput(onOutput ? told(stream, onOutput) : stream, { maxOutputBytes })
+  return { exitCode: (await exit).StatusCode, ...written }
+}
+
+async function remove(containers: Containers, id: string): Promise<void> {
+  try {
+    await containers.remove(id, { force: true, volumes: true })
+  } catch (error) {
+    // `AutoRemove` was first, or is at it.
+    if (!(error instanceof NotFoundError || error instanceof ConflictError)) throw error
   }
 }
 

@@ -198,6 +198,19 @@ test('a build gets what the credential store lists', async (t) => {
   })
 })
 
+test('a build is not kept back by a helper that fails', async (t) => {
+  const { docker, requests } = await setUp(
+    t,
+    { credsStore: 'broken', credHelpers: { 'b.example': 'missing', 'a.example': 'one' } },
+    { broken: 'echo locked; exit 1', one: `echo '{"Username":"bob","Secret":"s"}'` },
+  )
+  async function* context(): AsyncGenerator<Uint8Array> {}
+  await docker.images.build(context()).next()
+  const header = String(requests.at(-1)?.headers['x-registry-config'])
+  const sent = JSON.parse(Buffer.from(header, 'base64url').toString())
+  assert.deepEqual(sent, { 'a.example': { username: 'bob', password: 's', serveraddress: 'a.example' } })
+})
+
 test('a config.json that is not JSON is an error with its path', async (t) => {
   const { docker, home } = await setUp(t, {})
   await writeFile(join(home, '.docker/config.json'), '{ oops')

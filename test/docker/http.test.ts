@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { ProtocolError } from '../../src/docker/errors.ts'
 import { type Head, ResponseReader } from '../../src/docker/http.ts'
 
-type Heard = { head: Head; keepAlive: boolean; body: string; ended: boolean; upgraded?: string }
+type Heard = { head: Head; keepAlive: boolean; body: string; ended: boolean; tooMuch?: true; upgraded?: string }
 
 /** Reads one answer that comes in these parts. */
 function read(parts: readonly (string | Buffer)[], options: { method?: string; close?: boolean } = {}): Heard {
@@ -14,8 +14,9 @@ function read(parts: readonly (string | Buffer)[], options: { method?: string; c
     onBody: (part) => {
       heard.body += part.toString('latin1')
     },
-    onEnd: () => {
+    onEnd: (tooMuch) => {
       heard.ended = true
+      if (tooMuch) heard.tooMuch = true
     },
     onUpgraded: (rest) => {
       heard.upgraded = rest.toString('latin1')
@@ -113,9 +114,23 @@ test('what is not HTTP, and what never ends, is an error', () => {
     `${chunkedHead}1;${huge}`,
     `${chunkedHead}1\r\nab\r\n`,
     `${chunkedHead}0\r\nX: ${huge}`,
-    'HTTP/1.1 204 No\r\n\r\nmore',
   ]) {
     assert.throws(() => read([bytes]), ProtocolError, bytes.slice(0, 60))
+  }
+})
+
+test('what comes after an answer is not taken for the next one', () => {
+  const next = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno'
+  for (const answer of [
+    'HTTP/1.1 204 No\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n',
+    'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi',
+    'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n',
+  ]) {
+    assert.equal(read([answer]).tooMuch, undefined)
+    const { ended, tooMuch, body } = read([answer + next])
+    assert.deepEqual({ ended, tooMuch, body: body.replace('hi', '') }, { ended: true, tooMuch: true, body: '' })
+    assert.throws(() => read([answer, next]), ProtocolError)
   }
 })
 

@@ -137,6 +137,15 @@ test('a stream that is let go closes its connection, by close, by break and by a
   await until(() => connections() === 0, { what: 'the end of all connections', everyMs: 5 })
 })
 
+test('a stream that is read to its end closes its connection by itself', async (t) => {
+  const { docker, connections } = await engineWith(t, (socket) => {
+    socket.write(switched)
+    socket.end(frames(['stdout', 'a']))
+  })
+  assert.deepEqual(await told(await docker.containers.attach('c', { stdin: true, tty: false })), ['stdout:a'])
+  await until(() => connections() <= 1 && docker.connections <= 1, { what: 'the end of the stream', everyMs: 5 })
+})
+
 test('writing to a stream whose engine has gone fails', async (t) => {
   const { docker } = await rawEngine(t, (socket) => {
     socket.write(switched)

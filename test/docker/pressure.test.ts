@@ -58,6 +58,22 @@ test('200 logs followed at once come whole and apart, and leave room for short c
   }
 })
 
+test('many calls may share one signal, and one abort stops them all', async (t) => {
+  const warnings: string[] = []
+  const onWarning = ({ message }: Error) => void warnings.push(message)
+  process.on('warning', onWarning)
+  t.after(() => process.off('warning', onWarning))
+  const { docker, requests, connections } = await fakeEngine(t, () => undefined)
+  const aborter = new AbortController()
+  const calls = Array.from({ length: 50 }, () => docker.containers.list({ signal: aborter.signal }))
+  const failed = Promise.all(calls.map((call) => assert.rejects(call, { name: 'AbortError' })))
+  await until(() => requests.length === 50, { what: 'all requests', everyMs: 5 })
+  aborter.abort()
+  await failed
+  await until(() => connections() <= 1, { what: 'the end of the connections', everyMs: 5 })
+  assert.deepEqual(warnings, [])
+})
+
 test('a reader that stops reading stops the engine’s writing; nothing is lost, memory stays flat', async (t) => {
   const line = 'x'.repeat(91)
   const total = 400_000
