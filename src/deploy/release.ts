@@ -249,6 +249,7 @@ async function takeBack(
       unrouted = await serveAgain(serve, release, run)
       await execute(clean, run)
       await removeImage(host, imageName(host.prefix, service, release))
+      await pruneLogs(host, service, host.keepReleases)
     })
     // It was taken back. That the journal can't say so (a full disk) keeps its claims, and the next command tidies up.
     await forgetNext(host, journal).catch(warn(options.emit, service))
