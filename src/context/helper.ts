@@ -54,11 +54,10 @@ export class Helper implements AsyncDisposable {
     this.#worker?.unref()
   }
 
-  /** The next report of the kind. */
-  async next<K extends Report['kind']>(kind: K): Promise<Extract<Report, { kind: K }> | undefined> {
+  /** The next report of the kind; the helper must be ready. */
+  async next<K extends Report['kind']>(kind: K): Promise<Extract<Report, { kind: K }>> {
     for (;;) {
       for (const report of this.reports()) if (report.kind === kind) return report as Extract<Report, { kind: K }>
-      if (this.#worker === undefined) return undefined
       await this.wait()
     }
   }
@@ -155,7 +154,7 @@ function onIdleExit(this: Worker): void {
 function startWorker(): Worker | undefined {
   if (availableParallelism() < 2) return undefined
   // The process's own flags are not for it: `-e` and `--input-type`, say, it would refuse.
-  const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 8 } }
+  const options = { execArgv: [], resourceLimits: { maxYoungGenerationSizeMb: 2 } }
   const worker = import.meta.url.endsWith('.ts')
     ? new Worker(loadSource(fileURLToPath(new URL('./worker.ts', import.meta.url))), { ...options, eval: true })
     : new Worker(new URL('./worker.js', import.meta.url), options)

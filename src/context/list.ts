@@ -30,21 +30,20 @@ const maxSmall = 1000
 
 async function walkWithHelper(walk: SlicedWalk, source: Source, signal: AbortSignal | undefined): Promise<void> {
   await using helper = new Helper(signal)
-  const slice = async (): Promise<boolean> => {
+  const counters = new Int32Array(new SharedArrayBuffer(4))
+  const directories = walk.share(() => Atomics.add(counters, 0, 1))
+  let isAsked = false
+  let isDone = false
+  while (!isDone) {
     await setImmediate()
     signal?.throwIfAborted()
-    return walk.run({ until: performance.now() + sliceMs })
+    if (!isAsked && helper.isReady) {
+      helper.send({ kind: 'walk', ...source, directories, counters })
+      isAsked = true
+    }
+    isDone = walk.run({ until: performance.now() + sliceMs })
   }
-  let isDone = false
-  while (!isDone && !helper.isReady) isDone = await slice()
-  if (!isDone) {
-    const counters = new Int32Array(new SharedArrayBuffer(4))
-    const directories = walk.share(() => Atomics.add(counters, 0, 1))
-    helper.send({ kind: 'walk', ...source, directories, counters })
-    while (!(await slice()));
-    const report = await helper.next('walked')
-    if (report) walk.adopt(report)
-  }
+  if (isAsked) walk.adopt(await helper.next('walked'))
   helper.release()
 }
 

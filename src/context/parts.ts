@@ -67,9 +67,9 @@ export type PackJob = Readonly<{
 }>
 
 /** Large enough that a message a part costs nothing, small enough to stay in the processor's cache. */
-const partSize = 512 * 1024
+const partSize = 256 * 1024
 /** So many parts may be under way or not used up. */
-const window = 8
+const window = 6
 /** Bytes of a part in the ring, whole pages. */
 const stride = partSize + 4096
 

@@ -3,7 +3,7 @@ import { type IgnoreRules, noMatch } from './ignore.ts'
 import { type Directory, type Found, type Reading, Walker } from './walker.ts'
 
 /**
- * A walk through a directory in slices, the upper directories first. What is not looked into yet can be shared with a
+ * A walk through a directory in slices, the upper directories first, until what is not looked into yet is shared with a
  * worker: from then on, each takes the next directory that nobody has taken, and goes through all that is below it.
  */
 export class SlicedWalk {

@@ -225,7 +225,7 @@ test('a file that is not what it was ends the archive with an error that names i
   }
   await change('12345', toLink, 'changed while it was packed: it is no longer a file.')
   // The archive's parts end where the file does.
-  const atEdge = 512 * 1024 - 3 * 512
+  const atEdge = 256 * 1024 - 3 * 512
   const grow = (file: string) => appendFileSync(file, '6')
   await change(Buffer.alloc(atEdge), grow, `changed while it was packed: it had ${atEdge} bytes and now has more.`)
 })
