@@ -38,6 +38,8 @@ const patience = 120_000
  */
 export async function push(remote: Remote, context: Context, options: PushOptions): Promise<Pushed> {
   const { emit, signal } = options
+  // First: nobody should wait for a server that is not there.
+  checkLimits(context, (await remote.challenge()).limits)
   const begin = performance.now()
   for (const warning of contextWarnings(context)) emit({ type: 'warning', ...warning })
   const hashed = await hashFiles(options.root, context.entries, {
@@ -235,7 +237,7 @@ function hostName({ transport: { address } }: Remote): string {
 }
 
 /** @throws {MypaasError} `context` when a context is larger than the server takes */
-export function checkLimits(context: Context, limits: PushLimits): void {
+function checkLimits(context: Context, limits: PushLimits): void {
   if (context.entries.length <= limits.files && context.totalBytes <= limits.bytes) return
   throw new MypaasError(
     `The directory has ${context.entries.length} files with ${formatBytes(context.totalBytes)}; the server takes ${limits.files} with ${formatBytes(limits.bytes)}.`,

@@ -39,7 +39,7 @@ export async function findKeys(options: { keyFile?: string | undefined; home?: s
 }
 
 /** Where the key is that mypaas makes for itself. */
-export function ownKeyFile(home: string = homedir()): string {
+function ownKeyFile(home: string = homedir()): string {
   return join(home, '.config', 'mypaas', 'id_ed25519')
 }
 

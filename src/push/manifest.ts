@@ -49,7 +49,7 @@ export const defaultLimits: PushLimits = {
   indexBytes: 256 * 1024,
 }
 
-export const maxPathBytes = 4096
+const maxPathBytes = 4096
 const maxNameBytes = 255
 const maxSegmentLines = 2000
 const maxSegmentBytes: number = chunkSize

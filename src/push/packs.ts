@@ -16,8 +16,8 @@ export type Frame = Readonly<{ indexes: readonly number[]; data: Buffer }>
 const headerSize = 12
 const magic = 0x4d
 /** A frame is full with that many bytes; one blob always fits. */
-export const frameSize: number = chunkSize
-export const maxFrameBlobs = 4096
+const frameSize: number = chunkSize
+const maxFrameBlobs = 4096
 const maxRaw = 2 * chunkSize
 
 const compress = promisify(brotliCompress)

@@ -88,7 +88,7 @@ export class Remotes implements KnownServers {
   }
 }
 
-export function configFolder(): string {
+function configFolder(): string {
   return join(process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config'), 'mypaas')
 }
 

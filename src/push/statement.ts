@@ -39,7 +39,7 @@ export type CallStatement = Common &
 export const namespace = 'statement@mypaas'
 
 const title = 'mypaas statement 1'
-export const maxStatementBytes: number = 16 * 1024
+const maxStatementBytes = 16 * 1024
 
 /** A statement as its signer sees it: a line per field, always the same ones in the same order. */
 export function formatStatement(statement: Statement): string {

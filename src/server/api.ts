@@ -281,11 +281,14 @@ export class Api {
     first.catch(() => {})
     this.#following.add(follower)
     response.on('close', () => follower.abort())
+    // Gone before anybody listened for that.
+    if (response.destroyed || request.socket.destroyed) follower.abort()
     request.resume()
     response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
     const beat = setInterval(() => response.write('\n'), beatMs)
     try {
       for (let { value, done } = await first; !done; { value, done } = await lines.next()) {
+        if (follower.signal.aborted) break
         if (!response.write(`${value}\n`)) await drained(response, follower.signal)
       }
     } catch (error) {
@@ -552,6 +555,7 @@ class SlowGuard {
 }
 
 function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const done = (): void => {
       response.off('drain', done)

@@ -25,7 +25,7 @@ export type KeyFile = Readonly<{
   problems: readonly string[]
 }>
 
-export function keyFileOf(directory: string): string {
+function keyFileOf(directory: string): string {
   return join(directory, 'authorized_keys')
 }
 
