@@ -71,6 +71,7 @@ function opened(
     socket.on(event, onOpen)
     socket.on('error', onError)
     socket.on('close', onError)
+    if (signal.aborted) fail(reasonOf(signal))
   })
 }
 
