@@ -78,7 +78,10 @@ test('a connection that takes too long, or that nobody wants any more, is given 
   const sockets = new Set<Socket>()
   silent.on('connection', (socket: Socket) => {
     sockets.add(socket)
-    socket.on('close', () => sockets.delete(socket)).on('error', () => {})
+    socket
+      .on('close', () => sockets.delete(socket))
+      .on('error', () => {})
+      .resume()
   })
   t.after(() => {
     for (const socket of sockets) socket.destroy()
