@@ -133,8 +133,9 @@ export function planDeploy(input: {
       ...hold,
       ...(wasRouted ? [{ kind: 'drain', targets: oldTargets, timeoutMs: timing.holdDrainMs } as const] : []),
       { kind: 'disarm', targets: oldTargets },
-      ...(wasRouted ? [{ kind: 'leave', targets: oldTargets } as const] : []),
+      // Stopped before it leaves: what is still open is closed by it then, and not left hanging without a word.
       { kind: 'stop', targets: oldTargets },
+      ...(wasRouted ? [{ kind: 'leave', targets: oldTargets } as const] : []),
       ...start,
       ...(routed ? [{ kind: 'check', targets: fresh } as const] : []),
       { kind: 'arm', targets: fresh },
@@ -221,8 +222,8 @@ export function settle(input: {
     add({ kind: 'disarm', targets: replicas.filter(({ armed }) => armed).map(targetOf) })
     add({ kind: 'drain', targets: replicas.filter(({ onGate }) => onGate).map(targetOf), timeoutMs })
     if (steps === clean) mustStay()
-    add({ kind: 'leave', targets: replicas.filter(({ onGate }) => onGate).map(targetOf) })
     add({ kind: 'stop', targets })
+    add({ kind: 'leave', targets: replicas.filter(({ onGate }) => onGate).map(targetOf) })
   }
 
   if (!current || journal.stopped) {

@@ -149,6 +149,8 @@ async function deployUnderLastingLoad(w: World, subject: Subject, directory: str
   const { code, output } = await running.result
   assert.equal(code, 0, output)
   assert.ok(closedAfterMs >= subject.drainMs - 500, `the WebSocket was closed after ${Math.round(closedAfterMs)} ms`)
+  // Then it is told so, and not left hanging until somebody's keep-alive gives up.
+  assert.ok(closedAfterMs <= subject.drainMs + 30_000, `the WebSocket was closed after ${Math.round(closedAfterMs)} ms`)
   assert.match(output, /"step":"drain".*"state":"done".*still open, cut after/)
   await load.more(50)
   const results = [await load.stop(), await streamed]
