@@ -36,7 +36,7 @@ export type BuildOptions = {
   extraHosts?: readonly string[] | undefined
   /** Bytes. */
   shmSize?: number | undefined
-  /** Default: BuildKit where the engine has it. */
+  /** Default: BuildKit where the engine has it. Podman has neither, and builds in its own way. */
   builder?: 'buildkit' | 'classic' | undefined
   /** Credentials by registry host. Default: as the docker command has them. */
   registryAuth?: Readonly<Record<string, AuthConfig>> | undefined
@@ -120,7 +120,8 @@ async function openBuild(
   reader: ProgressReader,
 ): Promise<OpenAnswer> {
   const { tags, dockerfile, target, platform, labels, buildArgs, pull, noCache, cacheFrom, signal } = options
-  const builder = options.builder ?? (await defaultBuilder(engine, options))
+  const builder = await builderOf(engine, options)
+  reader.podman = builder === 'podman'
   const query: Query = {
     t: tags,
     dockerfile,
@@ -153,12 +154,14 @@ async function openBuild(
   }
 }
 
-async function defaultBuilder(engine: Engine, { signal }: CallOptions): Promise<'buildkit' | 'classic'> {
+async function builderOf(engine: Engine, options: BuildOptions): Promise<'buildkit' | 'classic' | 'podman'> {
+  const { signal } = options
+  // Podman builds in its own way, whatever is asked for, and talks nearly like the classic builder.
+  if (await engine.podman({ signal })) return 'podman'
+  if (options.builder) return options.builder
   const headers = await engine.about({ signal })
-  // Engines before 23 don't say, and have both; Podman builds in its own way and talks like the classic builder.
-  const isClassic =
-    headers['builder-version'] === '1' || headers['ostype'] === 'windows' || 'libpod-api-version' in headers
-  return isClassic ? 'classic' : 'buildkit'
+  // Engines before 23 don't say, and have both.
+  return headers['builder-version'] === '1' || headers['ostype'] === 'windows' ? 'classic' : 'buildkit'
 }
 
 function json(value: object | undefined): string | undefined {
@@ -201,6 +204,9 @@ class ProgressReader {
     }
   }
 
+  /** Podman builds, whose own lines stand among those of the commands. */
+  podman = false
+
   *end(): Generator<BuildEvent, void> {
     for (const step of this.#steps.values()) yield* this.#flush(step)
     if (this.#imageId === undefined) {
@@ -224,7 +230,7 @@ class ProgressReader {
     const { code, status, method, path } = options
     const steps = [...this.#steps.values()]
     const step = steps.findLast((one) => one.status === 'failed') ?? this.#current
-    const exitCode = code || Number(/(?:exit code|non-zero code):? (\d+)/.exec(message)?.[1] ?? Number.NaN)
+    const exitCode = code || Number(/(?:exit code|exit status|non-zero code):? (\d+)/.exec(message)?.[1] ?? Number.NaN)
     const instruction = step?.name.replace(/^(?:\[[^\]]*\]|step \d+\/\d+ ?:) */i, '')
     return new BuildError(this.#mask(message.trim()), {
       step: step?.name,
@@ -274,6 +280,8 @@ class ProgressReader {
       }
       this.#current = this.#step(header[1] ?? '', header[0])
       yield this.#status(this.#current, 'started')
+    } else if (this.podman && podmanLine.test(text)) {
+      if (before && /^--> Using cache /.test(text)) yield this.#status(before, 'cached')
     } else if (/^ ---> Using cache\s*$/.test(text) && before) yield this.#status(before, 'cached')
     else if (/^\[Warning\] /i.test(text)) yield { type: 'warning', text: this.#mask(text.slice(10).trim()) }
     else if (before && !/^ ---> |^Removing intermediate container |^\s*$|^Successfully (?:built|tagged) /.test(text)) {
@@ -329,6 +337,8 @@ class ProgressReader {
 /** The classic builder colours what a command writes to stderr. */
 const red = '\u001b[91m'
 const plain = '\u001b[0m'
+/** `--> 40a1d29cd72`, `--> Using cache 40a1…`, `COMMIT name`, the id of the image, `Successfully tagged …`. */
+const podmanLine = /^(?:--> (?:Using cache )?[0-9a-f]{11,64}|COMMIT(?: \S+)?|[0-9a-f]{64}|Successfully tagged \S+)\s*$/
 const tailLines = 20
 const maxOpenLine = 64 * 1024
 

@@ -367,8 +367,10 @@ export class Containers {
    * @see https://docs.docker.com/reference/api/engine/version/v1.51/#tag/Image/operation/ImageCommit
    */
   async commit(id: string, options: CommitOptions = {}): Promise<{ Id: string }> {
-    const { repo, tag, comment, author, pause, changes, config } = options
+    const { repo, tag, comment, author, pause, changes } = options
     const query = { container: id, repo, tag, comment, author, pause, changes }
+    // Podman wants a body; of Docker an empty one would take the container's settings.
+    const config = options.config ?? ((await this.#engine.podman(options)) ? {} : undefined)
     return this.#engine.json({ method: 'POST', path: '/commit', query, json: config, long: true, options })
   }
 

@@ -119,6 +119,11 @@ export class Engine {
     return this.#about ?? {}
   }
 
+  /** Whether it is Podman that answers: it takes some options for errors, and others amiss. */
+  async podman(options?: CallOptions): Promise<boolean> {
+    return isPodman(await this.about(options))
+  }
+
   /** Calls and parses the JSON of the answer. */
   async json<T>(call: Call): Promise<T> {
     const { body } = await this.send(call)
@@ -176,9 +181,10 @@ export class Engine {
         deadline.check()
         const reply = new Reply(deadline)
         reply.exchange = this.#pool.send(wireRequest(call, version), reply)
-        const { status } = await reply.head
+        const { status, headers } = await reply.head
         if ((status >= 200 && status < 300) || status === 101 || call.success?.includes(status)) return reply
-        const error = errorFromAnswer(call, status, await reply.bytes(maxErrorBytes, 'cut'), version)
+        const podman = isPodman(headers) || isPodman(this.#about)
+        const error = errorFromAnswer({ ...call, podman }, status, await reply.bytes(maxErrorBytes, 'cut'), version)
         const repeatable = call.body === undefined || Buffer.isBuffer(call.body)
         if (again || !repeatable || !(error instanceof ApiVersionError) || this.#options.apiVersion) throw error
         // An engine of another version has taken the place of the one that was asked at first.
@@ -313,7 +319,7 @@ function queryString(query: Query): string {
 }
 
 function errorFromAnswer(
-  { method, path }: Pick<Call, 'method' | 'path'>,
+  { method, path, podman = false }: Pick<Call, 'method' | 'path'> & { podman?: boolean },
   status: number,
   body: Buffer,
   version: string | undefined,
@@ -323,7 +329,7 @@ function errorFromAnswer(
   if (status === 400 && wanted) {
     return new ApiVersionError(message, { status, method, path, needed: wanted[1] ?? '', found: version ?? '' })
   }
-  return errorFromStatus({ status, method, path, message })
+  return errorFromStatus({ status, method, path, message, podman })
 }
 
 function messageOf(body: Buffer): string | undefined {
@@ -335,6 +341,10 @@ function messageOf(body: Buffer): string | undefined {
     // Plain text: from a proxy, or an old engine.
   }
   return text === '' ? undefined : text.slice(0, 4000)
+}
+
+function isPodman(headers: Record<string, string> = {}): boolean {
+  return 'libpod-api-version' in headers
 }
 
 function isUsed([, , value]: Since): boolean {

@@ -4,15 +4,22 @@ import { type ErrorCode, MypaasError } from '../errors.ts'
  * The error for an answer of the engine with a status that is not success: one class per status, so that callers branch
  * with `instanceof`. This is the only place that maps a status to a class.
  * @param answer.message what the engine said
+ * @param answer.podman it is Podman that answers: it lacks calls, and says 500 where Docker tells reasons apart
  */
 export function errorFromStatus(answer: {
   status: number
   method: string
   path: string
   message: string
+  podman?: boolean
 }): DockerError {
-  const Class = classByStatus[answer.status] ?? (answer.status >= 500 ? ServerError : DockerError)
-  return new Class(answer.message, answer)
+  const { status, method, path, message, podman } = answer
+  if (podman && status === 404 && /^(?:Not Found|Path \S+ is not supported)$/.test(message)) {
+    return new NotImplementedError(`Podman does not know ${method} ${path}.`, { ...answer, hint: 'Use Docker for it.' })
+  }
+  const reason = podman && status === 500 ? podmanReasons.find(([pattern]) => pattern.test(message)) : undefined
+  const Class = reason?.[1] ?? classByStatus[status] ?? (status >= 500 ? ServerError : DockerError)
+  return new Class(message, answer)
 }
 
 type DockerErrorOptions = {
@@ -90,6 +97,14 @@ const classByStatus: Record<number, typeof DockerError> = {
   501: NotImplementedError,
   503: UnavailableError,
 }
+
+/** The ends of Podman's messages, which are the names of its errors. */
+const podmanReasons: readonly (readonly [RegExp, typeof DockerError])[] = [
+  [/: (?:that name is already in use|container state improper|image is in use by a container\b.*)$/, ConflictError],
+  [/: (?:image used by [^:]*|volume being used|network is being used|\S+ already exists)$/, ConflictError],
+  [/: (?:no such (?:container|image|volume|network|exec session)|image not known|network not found)$/, NotFoundError],
+  [/: invalid argument$|^invalid filter\b|^"?\w+"? is an invalid \w+ filter$/, BadRequestError],
+]
 
 /** No engine answers there: no socket, no permission, refused, wrong TLS, or not Docker at all. The hint says what to do. */
 export class DockerUnavailableError extends DockerError {

@@ -31,6 +31,8 @@ export class Images {
   async list(options: ImageListOptions = {}): Promise<ImageSummary[]> {
     const { all, filters, digests, sharedSize, manifests, identity } = options
     const query = { all, filters: filtersJson(filters), digests, 'shared-size': sharedSize, manifests, identity }
+    // Podman always tells them, but asked for them it answers nothing at all.
+    if (digests && (await this.#engine.podman(options))) query.digests = undefined
     const since = [
       ['sharedSize of images.list', '1.42', sharedSize],
       ['manifests of images.list', '1.47', manifests],
