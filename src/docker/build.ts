@@ -204,9 +204,6 @@ class ProgressReader {
     }
   }
 
-  /** Podman builds, whose own lines stand among those of the commands. */
-  podman = false
-
   *end(): Generator<BuildEvent, void> {
     for (const step of this.#steps.values()) yield* this.#flush(step)
     if (this.#imageId === undefined) {
@@ -217,6 +214,9 @@ class ProgressReader {
     if (this.#current?.status === 'started') yield this.#status(this.#current, 'done')
     yield { type: 'image', imageId: this.#imageId }
   }
+
+  /** Podman builds, whose own lines stand among those of the commands. */
+  podman = false
 
   failure(
     message: string,
