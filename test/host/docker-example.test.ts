@@ -28,7 +28,7 @@ test('the example lists, runs, builds and follows logs, in 30 lines', async (t) 
   await b.running(t)
 
   const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', example, directory, b.image])
-  assert.match(stdout, new RegExp(`^/\\S+ ${b.image} Up `, 'm'))
+  assert.match(stdout, new RegExp(`^/\\S+ ${b.listed(b.image)} Up `, 'm'))
   assert.match(stdout, /^sorted: "b\\na\\n" exit code: 0$/m)
   assert.match(stdout, /^done .*COPY Dockerfile \/$/m)
   assert.match(stdout, /^1\n2\n3\nended with 0$/m)

@@ -18,9 +18,9 @@ after(async () => {
 })
 
 test('an imported image is listed, inspected, has a history, and other names', async (t) => {
-  const { docker, image, unique } = b
+  const { docker, image, listed, unique } = b
   const list = await docker.images.list({ filters: { reference: [image] }, digests: true })
-  assert.deepEqual(list[0]?.RepoTags, [image])
+  assert.deepEqual(list[0]?.RepoTags, [listed(image)])
   const inspected = await docker.images.inspect(image)
   assert.equal(inspected.Id, list[0]?.Id)
   assert.deepEqual(inspected.Config?.Cmd, ['sh'])
@@ -32,7 +32,7 @@ test('an imported image is listed, inspected, has a history, and other names', a
   await docker.images.tag(image, { repo, tag: 'two' })
   t.after(() => docker.images.remove(`${repo}:two`).catch(ignoreMissing))
   assert.equal((await docker.images.inspect(`${repo}:two`)).Id, inspected.Id)
-  assert.deepEqual(await docker.images.remove(`${repo}:two`), [{ Untagged: `${repo}:two` }])
+  assert.deepEqual(await docker.images.remove(`${repo}:two`), [{ Untagged: listed(`${repo}:two`) }])
   await assert.rejects(docker.images.inspect(`${repo}:two`), NotFoundError)
   await assert.rejects(docker.images.tag('mypaas-test-docker/none', { repo }), NotFoundError)
 })
@@ -45,7 +45,7 @@ test('an image that a container runs from is not removed', async (t) => {
 })
 
 test('saved images are loaded again, one and several', async (t) => {
-  const { docker, image, unique } = b
+  const { docker, image, listed, unique } = b
   const repo = unique('saved')
   for (const tag of ['1', '2']) {
     await collect(docker.images.build(context(`FROM ${image}\nLABEL l=${tag}\n`), { tags: [`${repo}:${tag}`] }))
@@ -56,11 +56,11 @@ test('saved images are loaded again, one and several', async (t) => {
   const archives = [await bytes(docker.images.save(`${repo}:1`)), await bytes(docker.images.save(both))]
   for (const name of both) await docker.images.remove(name)
 
-  assert.deepEqual(await docker.images.load(from(archives[0])), [`${repo}:1`])
+  assert.deepEqual(await docker.images.load(from(archives[0])), [listed(`${repo}:1`)])
   assert.equal((await docker.images.inspect(`${repo}:1`)).Id, one.Id)
   const seen: unknown[] = []
   const loaded = await docker.images.load(from(archives[1]), { onProgress: (event) => void seen.push(event) })
-  assert.deepEqual(loaded.sort(), both)
+  assert.deepEqual(loaded.sort(), both.map(listed))
   await assert.rejects(docker.images.load(from(Buffer.from('not a tar archive'.repeat(100)))), {
     name: /DockerError|ServerError/,
   })

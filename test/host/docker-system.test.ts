@@ -28,7 +28,7 @@ test('ping, version and info agree', async () => {
   ])
   assert.deepEqual(get, head)
   assert.equal(get.apiVersion, version.ApiVersion)
-  assert.equal(get.osType, version.Os)
+  assert.equal(get.osType, b.podman ? undefined : version.Os)
   assert.equal(info.ServerVersion, version.Version)
   assert.ok(info.NCPU > 0 && info.MemTotal > 0)
   const used = await docker.apiVersion()

@@ -8,6 +8,10 @@ import { type ContainerConfig, Docker, NotFoundError } from '../../src/docker/in
 export type Bench = {
   docker: Docker
   image: string
+  /** The engine is Podman, which has words of its own for some things. */
+  podman: boolean
+  /** An image's name as the engine lists it. */
+  listed(name: string): string
   /** A name that nobody else uses. */
   unique(what: string): string
   /** On all that is made here, so that prunes touch nothing else. */
@@ -27,8 +31,12 @@ export async function bench(file: string): Promise<Bench> {
   const entries = [{ kind: 'directory', path: '/tmp', mode: 0o1777 } as const, ...(await busyboxEntries())]
   const [repo = '', tag = ''] = image.split(':')
   const made = await docker.images.import(rootfs(entries), { repo, tag, changes: ['ENV PATH=/bin', 'CMD ["sh"]'] })
-  // Podman 4 calls it `latest`, whatever the tag.
-  await docker.images.tag(made.Id, { repo, tag })
+  const podman = (await docker.system.version()).Components?.some(({ Name }) => Name === 'Podman Engine') ?? false
+  if (podman) {
+    // It calls what is imported `latest`, whatever the tag.
+    await docker.images.tag(made.Id, { repo, tag })
+    await docker.images.remove(`${repo}:latest`)
+  }
   const container = async (t: TestContext, config: ContainerConfig = {}) => {
     const [key = '', value = ''] = label.split('=')
     const Labels = { ...config.Labels, [key]: value, 'mypaas.test': '1' }
@@ -41,6 +49,8 @@ export async function bench(file: string): Promise<Bench> {
   return {
     docker,
     image,
+    podman,
+    listed: (name) => (podman ? `docker.io/${name.includes('/') ? '' : 'library/'}${name}` : name),
     label,
     unique: (what) => `mypaas-test-${run}-${what}${++count}`,
     container,
