@@ -1,4 +1,4 @@
-import type { Docker } from '../docker/index.ts'
+import type { AuthConfig, Docker } from '../docker/index.ts'
 import type { Router } from '../router/router.ts'
 import type { Hardening } from './container.ts'
 
@@ -28,6 +28,8 @@ export type Host = Readonly<{
   /** What containers of a service may not do. */
   hardening: (service: string) => Hardening
   keepReleases: number
+  /** Credentials of a registry by its host, where the config has them; else those of `docker login` count. */
+  registryAuth: (registry: string) => AuthConfig | undefined
   /** How long a deploy waits for the certificates of new https URLs. */
   certificateWaitMs: number
   /** Of the keyed hashes by which changed secrets are told. */

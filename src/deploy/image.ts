@@ -1,9 +1,9 @@
 import type { Context } from '../context/index.ts'
 import { type BuildEvent, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { wantsNewestBase } from '../service/dockerfile.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
+import { provideBases } from './bases.ts'
 import { bringsInit, imageName } from './container.ts'
 import type { Host } from './host.ts'
 
@@ -17,13 +17,23 @@ export type ReleaseImage = Readonly<{
 }>
 
 /** A kept release: its image, with the spec that it carries. */
-export type KeptRelease = Readonly<{ release: number; image: string; id: string; sizeBytes: number; createdAt: string }>
+export type KeptRelease = Readonly<{
+  release: number
+  image: string
+  id: string
+  sizeBytes: number
+  createdAt: string
+  /** What it was built from: `node:22@sha256:…`; for an image that was made here, its id. */
+  bases: readonly string[]
+}>
 
 /** Which labels an image of ours carries. Other keys than containers have: containers inherit an image's labels. */
 const imageLabels = {
   server: 'mypaas.image.server',
   service: 'mypaas.image.service',
   release: 'mypaas.image.release',
+  /** What it was built from: `node:22@sha256:…`, one after the other. */
+  bases: 'mypaas.image.bases',
 } as const
 
 /**
@@ -42,17 +52,19 @@ export async function buildImage(
 ): Promise<ReleaseImage> {
   const { context, spec, release } = input
   const tag = imageName(host.prefix, spec.service, release)
+  const { onEvent, signal } = input
+  const bases = await provideBases(host, context.dockerfileText, { onEvent, signal })
   const labels = {
     ...specToLabels(spec),
     [imageLabels.server]: host.server,
     [imageLabels.service]: spec.service,
     [imageLabels.release]: String(release),
+    [imageLabels.bases]: bases.map(({ image, digest }) => `${image}@${digest}`).join(' '),
   }
   const build = host.docker.images.build(context.tar(input.signal ? { signal: input.signal } : {}), {
     tags: [tag],
     dockerfile: context.dockerfile,
     labels,
-    pull: wantsNewestBase(context.dockerfileText),
     signal: input.signal,
     idleMs: host.buildSilenceMs,
   })
@@ -102,12 +114,14 @@ export async function keptReleases(host: Host, service: string): Promise<readonl
   })
   const releases: KeptRelease[] = []
   const begin = `${host.prefix}${service}:r`
-  for (const { Id, RepoTags, Size, Created } of found) {
+  for (const { Id, RepoTags, Size, Created, Labels } of found) {
+    const bases = (Labels?.[imageLabels.bases] ?? '').split(' ').filter((base) => base !== '')
     // An image that somebody built on ours inherits the labels, but not the name; one may be that of two releases.
     for (const image of RepoTags ?? []) {
       const release = image.startsWith(begin) ? Number(image.slice(begin.length)) : Number.NaN
       if (!Number.isSafeInteger(release)) continue
-      releases.push({ release, image, id: Id, sizeBytes: Size, createdAt: new Date(Created * 1000).toISOString() })
+      const createdAt = new Date(Created * 1000).toISOString()
+      releases.push({ release, image, id: Id, sizeBytes: Size, createdAt, bases })
     }
   }
   return releases.sort((a, b) => b.release - a.release)

@@ -90,6 +90,11 @@ certificate_wait = "30s"
 # cert = "/etc/ssl/example.com.pem"
 # key = "/etc/ssl/example.com.key"
 
+# Registries of private images; those that "docker login" knows on this machine need none of this.
+# [registries."registry.example.com"]
+# username = "…"
+# password = "…"
+
 # Values for "# mypaas.env=KEY" of any service …
 [env]
 # POSTGRES_PASSWORD = "…"

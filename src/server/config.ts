@@ -41,6 +41,8 @@ export type ServerConfig = Readonly<{
     pushStoreBytes: number
   }>
   router: RouterConfig
+  /** Credentials by the registry's host; `docker.io` for Docker Hub. */
+  registries: Readonly<Record<string, Readonly<{ username: string; password: string }>>>
   /** Secrets that every service may ask for. */
   env: Readonly<Record<string, string>>
   /** What is for one service only: secrets, and what its containers may not do where that differs. */
@@ -125,6 +127,7 @@ export function parseConfig(text: string, file = 'config.toml'): ServerConfig {
   const config: ServerConfig = {
     server: serverSection(root.section('server')),
     router: routerSection(root.section('router')),
+    registries: registriesSection(root.section('registries')),
     env: root.section('env').variables(),
     services: servicesSection(root.section('services')),
   }
@@ -194,6 +197,21 @@ function routerSection(router: Section): RouterConfig {
       key: section.path('key'),
     })),
   }
+}
+
+function registriesSection(registries: Section): ServerConfig['registries'] {
+  const found: Record<string, { username: string; password: string }> = {}
+  for (const host of registries.keys()) {
+    const registry = registries.section(host)
+    const isHost = /^(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)?(:\d{1,5})?$/.test(host) && host !== ''
+    if (!isHost)
+      registries.fail(host, `${JSON.stringify(host)} is no host of a registry: [registries."registry.example.com"]`)
+    found[host] = {
+      username: registry.text('username', '', /^./, 'a user name'),
+      password: registry.text('password', '', /^./, 'a password'),
+    }
+  }
+  return found
 }
 
 function servicesSection(services: Section): ServerConfig['services'] {

@@ -72,6 +72,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     logBytes: server.logBytes,
     hardening: (service) => hardeningOf(config, service),
     keepReleases: server.keepReleases,
+    registryAuth: (registry) => config.registries[registry],
     certificateWaitMs: router.certificateWaitMs,
     markKey: identity.adminPassword,
     secrets: (service) => secretsOf(config, service),

@@ -50,13 +50,86 @@ export function scanDockerfile(
   return { comments, instructions }
 }
 
-/** Whether a base image is asked for by its `latest` tag: then the build should look for a newer one. */
-export function wantsNewestBase(dockerfile: string): boolean {
-  return scanDockerfile(dockerfile).instructions.some(({ text }) => {
-    const [keyword, ...rest] = words(text)
-    const image = rest.find((word) => !word.startsWith('--'))
-    return keyword?.toUpperCase() === 'FROM' && image !== undefined && /:latest(@|$)/.test(unquoteWord(image))
-  })
+/** An image that a build starts from or takes files of. */
+export type BaseImage = Readonly<{
+  /** As written, variables replaced: `node:22`, `registry.example.com/app@sha256:…`. */
+  image: string
+  /** E.g. `linux/arm64`; absent for the engine's own. */
+  platform?: string
+  /** Named by the tag `latest`, or by none, which is the same: a newer one may be there. */
+  newest: boolean
+}>
+
+/**
+ * The images that a Dockerfile names in `FROM`, `COPY --from=` and `RUN --mount=…,from=`, each once, in order. Stages of
+ * its own and `scratch` are none; nor is one whose name depends on a variable that has no default.
+ */
+export function baseImages(dockerfile: string): readonly BaseImage[] {
+  const found = new Map<string, BaseImage>()
+  const stages = new Set<string>()
+  const defaults = new Map<string, string>()
+  const add = (written: string, platform: string | undefined): void => {
+    const image = replaceVariables(unquoteWord(written), defaults)
+    if (image === undefined || image === 'scratch' || stages.has(image.toLowerCase()) || /^\d+$/.test(image)) return
+    const given = platform === undefined ? undefined : replaceVariables(unquoteWord(platform), defaults)
+    const key = `${image} ${given ?? ''}`
+    const newest = !image.includes('@') && !/:(?!latest$)[^/]*$/.test(image)
+    if (!found.has(key)) found.set(key, { image, newest, ...(given === undefined ? {} : { platform: given }) })
+  }
+  for (const { text } of scanDockerfile(dockerfile).instructions) {
+    const [keyword = '', ...rest] = words(text)
+    const flags = rest.filter((word) => word.startsWith('--'))
+    const plain = rest.filter((word) => !word.startsWith('--'))
+    switch (keyword.toUpperCase()) {
+      case 'ARG':
+        // Only those above the first FROM count for it.
+        if (stages.size === 0 && found.size === 0) {
+          const [name = '', value] = splitAt(unquoteWord(plain[0] ?? ''), '=')
+          if (value !== undefined) defaults.set(name, value)
+        }
+        break
+      case 'FROM': {
+        const platform = flags.find((flag) => flag.startsWith('--platform='))?.slice('--platform='.length)
+        if (plain[0] !== undefined) add(plain[0], platform)
+        if (plain[1]?.toUpperCase() === 'AS' && plain[2] !== undefined) stages.add(unquoteWord(plain[2]).toLowerCase())
+        break
+      }
+      case 'COPY':
+      case 'ADD': {
+        const from = flags.find((flag) => flag.startsWith('--from='))
+        if (from !== undefined) add(from.slice('--from='.length), undefined)
+        break
+      }
+      case 'RUN':
+        for (const flag of flags) {
+          const from = flag.startsWith('--mount=') ? /[=,]from=([^,]+)/.exec(flag)?.[1] : undefined
+          if (from !== undefined) add(from, undefined)
+        }
+        break
+      default:
+        break
+    }
+  }
+  return [...found.values()]
+}
+
+/** `$NAME`, `${NAME}` and `${NAME:-default}` replaced; `undefined` when one has no value. */
+function replaceVariables(text: string, values: ReadonlyMap<string, string>): string | undefined {
+  let isKnown = true
+  const replaced = text.replace(
+    /\$(?:\{(\w+)(?::?-([^}]*))?\}|(\w+))/g,
+    (_, braced: string | undefined, fallback: string | undefined, bare: string | undefined) => {
+      const value = values.get(braced ?? bare ?? '') ?? fallback
+      if (value === undefined) isKnown = false
+      return value ?? ''
+    },
+  )
+  return isKnown && !replaced.includes('$') ? replaced : undefined
+}
+
+function splitAt(text: string, mark: string): [string, string | undefined] {
+  const index = text.indexOf(mark)
+  return index < 0 ? [text, undefined] : [text.slice(0, index), text.slice(index + 1)]
 }
 
 /** The keys that a `LABEL` instruction sets, as far as they stand in the text; none for any other instruction. */

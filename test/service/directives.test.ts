@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readDirectives } from '../../src/service/directives.ts'
-import { scanDockerfile, wantsNewestBase } from '../../src/service/dockerfile.ts'
+import { baseImages, scanDockerfile } from '../../src/service/dockerfile.ts'
 
 /** The directives of a text as `line key=value`, then its problems as `line: message`. */
 function read(dockerfile: string): string[] {
@@ -205,25 +205,29 @@ test('a LABEL instruction must not set what tells our containers from others', (
   }
 })
 
-test('a build asks for a newer base image where one is named latest, however that is written', () => {
-  for (const text of [
-    'FROM nginx:latest',
-    'from  nginx:latest as web',
-    ' FROM --platform=linux/amd64 r.io:5000/a:latest',
-    'FROM a:1\nFROM \\\n b:latest',
-  ]) {
-    assert.equal(wantsNewestBase(text), true, text)
-  }
-  for (const text of [
-    'FROM nginx',
-    'FROM nginx:1.27',
-    'FROM a:latest-alpine',
-    '# FROM a:latest',
-    'COPY --from=a:latest / /',
-    'RUN <<EOF\nFROM a:latest\nEOF',
-  ]) {
-    assert.equal(wantsNewestBase(text), false, text)
-  }
+test('the images that a build needs are found, however they are written; those named latest, or by no tag, may be newer', () => {
+  const found = (text: string): string[] =>
+    baseImages(text).map(
+      ({ image, platform, newest }) => `${image}${platform ? ` ${platform}` : ''}${newest ? ' newest' : ''}`,
+    )
+  const rows: readonly [string, readonly string[]][] = [
+    ['FROM nginx:latest', ['nginx:latest newest']],
+    ['FROM nginx', ['nginx newest']],
+    ['FROM nginx:1.27', ['nginx:1.27']],
+    ['FROM a:latest-alpine', ['a:latest-alpine']],
+    ['FROM r.io:5000/a', ['r.io:5000/a newest']],
+    ['FROM r.io:5000/a:2', ['r.io:5000/a:2']],
+    ['FROM a@sha256:0123', ['a@sha256:0123']],
+    ['from  nginx:latest as web\nFROM web\nCOPY --from=web / /', ['nginx:latest newest']],
+    [' FROM --platform=linux/amd64 r.io:5000/a:latest', ['r.io:5000/a:latest linux/amd64 newest']],
+    ['FROM a:1\nFROM \\\n b:latest', ['a:1', 'b:latest newest']],
+    ['FROM scratch\nCOPY --from=0 / /\nCOPY --from=tools:3 --chown=1:1 /x /x', ['tools:3']],
+    ['FROM a:1\nRUN --mount=type=bind,from=tools:latest,target=/t /t/run', ['a:1', 'tools:latest newest']],
+    ['ARG TAG=22\nFROM node:$\u007bTAG} AS x\nARG TAG=23\nFROM node:$TAG', ['node:22']],
+    ['ARG BASE\nFROM $BASE\nFROM $\u007bOTHER:-b:1}', ['b:1']],
+    ['# FROM a:latest\nFROM "b:1"\nRUN <<EOF\nFROM a:latest\nEOF', ['b:1']],
+  ]
+  for (const [text, images] of rows) assert.deepEqual(found(text), images, text)
 })
 
 test('a file of any shape is read in a time that grows as its length does', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { wantsNewestBase } from '../../src/service/dockerfile.ts'
+import { baseImages } from '../../src/service/dockerfile.ts'
 import { sampleEnvironment } from '../../src/service/environment.ts'
 import { containerName, imageReference, networkAliases } from '../../src/service/names.ts'
 import { parseSpec } from '../../src/service/parse.ts'
@@ -55,7 +55,10 @@ for (const { title, dockerfile, spec, container, errors } of golden) {
     assert.equal(container.memoryBytes, parsed.maxMemoryBytes)
     assert.equal(container.nanoCpus, parsed.maxCpu === undefined ? undefined : parsed.maxCpu * 1e9)
     assert.equal(container.order, parsed.rollout)
-    assert.equal(container.pull, wantsNewestBase(dockerfile))
+    assert.equal(
+      container.pull,
+      baseImages(dockerfile).some(({ image }) => image.endsWith(':latest')),
+    )
     assert.deepEqual(
       container.outside,
       parsed.volumes.flatMap((mount) => (mount.kind === 'host' ? [mount.path] : [])),
