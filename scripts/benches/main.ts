@@ -1,10 +1,12 @@
+import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { Row } from './row.ts'
+import { runAlone } from './run.ts'
 import { removeTrees } from './trees.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean' }, keep: { type: 'boolean' } },
+  options: { json: { type: 'boolean' }, keep: { type: 'boolean' }, alone: { type: 'boolean' } },
 })
 const [group, ...words] = positionals
 
@@ -18,12 +20,14 @@ if (!measures) {
   console.error(`There is no bench ${group}: see ./scripts/bench --help`)
   process.exit(2)
 }
+if (values.alone) runAlone()
+else if ((loadavg()[0] ?? 0) > 1) console.error(`The machine is busy (load ${loadavg()[0]?.toFixed(1)}): see --alone.`)
 const rows: Row[] = []
 try {
   for (const [name, measure] of Object.entries(measures)) {
     if (words.length > 0 && !words.some((word) => name.includes(word))) continue
     if (!values.json) console.error(`… ${name}`)
-    rows.push(...(await measure()))
+    rows.push(...(await measure()).filter(({ beside, value }) => Number.isFinite(value + (beside?.value ?? 0))))
   }
 } finally {
   if (!values.keep) removeTrees()

@@ -47,7 +47,8 @@ export async function compare<K extends string>(
   return Object.fromEntries([...results].map(([name, values]) => [name, median(values)])) as Record<K, number>
 }
 
+/** Of nothing: not a number. */
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
-  return sorted[Math.floor(sorted.length / 2)] as number
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
 }
