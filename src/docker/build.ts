@@ -1,7 +1,7 @@
 import { decodeTrace, type Trace } from './buildkit.ts'
 import { type AuthConfig, type Credentials, encodeAuth } from './credentials.ts'
 import type { CallOptions } from './deadline.ts'
-import type { Engine, OpenAnswer, Query } from './engine.ts'
+import { compareVersions, type Engine, type OpenAnswer, type Query } from './engine.ts'
 import { BadRequestError, BuildError, DockerError, NotFoundError, ProtocolError, ServerError } from './errors.ts'
 import { jsonLines } from './json-lines.ts'
 import type { PullEvent } from './progress.ts'
@@ -59,7 +59,8 @@ export async function* build(
   context: AsyncIterable<Uint8Array>,
   options: BuildOptions,
 ): AsyncGenerator<BuildEvent, void> {
-  const reader = new ProgressReader(options)
+  const { signal } = options
+  const reader = new ProgressReader(options, await docker.engine.apiVersion({ signal }))
   for (const image of options.baseImages ?? []) yield* pullBase(docker, image, options)
   const { body } = await openBuild(docker, context, options, reader)
   for await (const line of jsonLines<BuildLine>(body, 'Build')) yield* reader.read(line)
@@ -173,13 +174,15 @@ type Step = { id: string; name: string; status: string; tail: string[]; open: { 
 /** Turns what either builder sends into events. */
 class ProgressReader {
   readonly #mask: (text: string) => string
+  readonly #apiVersion: string
   readonly #steps = new Map<string, Step>()
   readonly #decoders = new Map<string, InstanceType<typeof TextDecoder>>()
   #current: Step | undefined
   #imageId: string | undefined
 
-  constructor(options: BuildOptions) {
+  constructor(options: BuildOptions, apiVersion: string) {
     this.#mask = masker(options)
+    this.#apiVersion = apiVersion
   }
 
   *read(line: BuildLine): Generator<BuildEvent, void> {
@@ -237,7 +240,7 @@ class ProgressReader {
       instruction,
       exitCode: Number.isNaN(exitCode) ? undefined : exitCode,
       lastLines: step?.tail ?? [],
-      hint: hintFor(message),
+      hint: hintFor(message, this.#apiVersion),
       status,
       method,
       path,
@@ -351,9 +354,12 @@ function masker({ buildArgs = {}, shownArgs = [] }: BuildOptions): (text: string
   return (text) => secrets.reduce((masked, secret) => masked.replaceAll(secret, '•••'), text)
 }
 
-function hintFor(message: string): string | undefined {
-  if (/no active sessions|session .*not found/i.test(message)) {
-    return 'RUN --mount=type=secret and type=ssh need a build session, which this client does not open. Use a build argument, or docker buildx.'
+function hintFor(message: string, apiVersion: string): string | undefined {
+  if (/no active sessions/i.test(message)) {
+    return 'RUN --mount=type=secret and type=ssh need a build session, which there is none of here. Give the value when the container runs, or build with docker buildx.'
+  }
+  if (/unknown (?:instruction|flag)/i.test(message) && compareVersions(apiVersion, '1.42') < 0) {
+    return 'This engine knows the Dockerfile language of 2020: no here-documents (<<EOF), no RUN --network. Docker 23 and newer know them.'
   }
   return undefined
 }

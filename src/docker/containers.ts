@@ -1,11 +1,12 @@
-import { type CallOptions, sharing } from './deadline.ts'
+import type { CallOptions } from './deadline.ts'
 import type { OutputChunk } from './demux.ts'
 import { compareVersions, type Engine, type Filters, filtersJson, path, unixTime } from './engine.ts'
 import { NotFoundError, ProtocolError } from './errors.ts'
 import type { Exec } from './exec.ts'
+import { type ExecRunOptions, runExec } from './exec-run.ts'
 import { InteractiveStream } from './interactive.ts'
 import { jsonLines } from './json-lines.ts'
-import { collectOutput, output, type RunResult } from './output.ts'
+import { output, type RunResult } from './output.ts'
 import { decodePathStat } from './path-stat.ts'
 import { containerConfigSince, containerUpdateSince, sinceOf } from './since.ts'
 import type {
@@ -375,27 +376,11 @@ export class Containers {
   }
 
   /**
-   * Runs a command in a running container and collects what it writes.
+   * Runs a command in a running container and collects what it writes. To give the call up does not stop the command.
    * @throws {ConflictError} when the container does not run
    */
   async exec(id: string, cmd: readonly string[], options: ExecRunOptions = {}): Promise<RunResult> {
-    const { stdin, env, workingDir, user, privileged, maxOutputBytes, ...call } = options
-    const rest = sharing(call)
-    const config = {
-      Cmd: [...cmd],
-      AttachStdin: stdin !== undefined,
-      AttachStdout: true,
-      AttachStderr: true,
-      Env: env,
-      WorkingDir: workingDir,
-      User: user,
-      Privileged: privileged,
-    }
-    const { Id } = await this.#exec.create(id, config, rest())
-    await using stream = await this.#exec.start(Id, { tty: false, ...rest() })
-    if (stdin !== undefined) stream.stdin.end(stdin)
-    const written = await collectOutput(stream, { maxOutputBytes })
-    return { exitCode: await stream.exitCode(), ...written }
+    return runExec(this.#exec, id, cmd, options)
   }
 }
 
@@ -487,19 +472,6 @@ export type CommitOptions = {
   /** Dockerfile instructions, e.g. `CMD ["/bin/sh"]`. */
   changes?: readonly string[] | undefined
   config?: ContainerSettings | undefined
-} & CallOptions
-
-export type ExecRunOptions = {
-  /** Default: no input. */
-  stdin?: string | Uint8Array | undefined
-  /** `KEY=value` */
-  env?: string[] | undefined
-  workingDir?: string | undefined
-  /** `user`, `uid`, `user:group`, … */
-  user?: string | undefined
-  privileged?: boolean | undefined
-  /** More output than that is an error. Default 64 MiB. */
-  maxOutputBytes?: number | undefined
 } & CallOptions
 
 /** Bytes as they come in. Read them to the end, or `cancel()`: an open one keeps its connection. */

@@ -17,7 +17,6 @@ export type {
   ContainerRemoveOptions,
   Containers,
   Download,
-  ExecRunOptions,
   LogOptions,
   PutArchiveOptions,
   StopOptions,
@@ -47,6 +46,7 @@ export {
 } from './errors.ts'
 export type { EventOptions } from './events.ts'
 export type { Exec, ExecConfig, ExecInspect, ExecStartOptions } from './exec.ts'
+export type { ExecRunOptions } from './exec-run.ts'
 export type {
   AttestationOptions,
   BuildPruneOptions,

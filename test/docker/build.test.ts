@@ -259,6 +259,21 @@ test('a feature that needs a session says that there is none', async (t) => {
   assert.match(error.hint ?? '', /--mount=type=secret/)
 })
 
+test('syntax that the engine is too old for is told from a slip', async (t) => {
+  const body = errorLine('dockerfile parse error line 3: unknown instruction: ECHO')
+  for (const [apiVersion, hint] of [
+    ['1.41', /here-documents/],
+    ['1.51', /^undefined$/],
+  ] as const) {
+    const { docker } = await fakeEngine(t, () => ({ body }), { apiVersion })
+    await assert.rejects(docker.images.build(context()).next(), (error) => {
+      assert.ok(error instanceof BuildError)
+      assert.match(String(error.hint), hint)
+      return true
+    })
+  }
+})
+
 const builders: [what: string, headers: Record<string, string>, version: string][] = [
   ['an engine that recommends BuildKit', { 'Builder-Version': '2' }, '2'],
   ['an engine that does not say (20.10)', {}, '2'],

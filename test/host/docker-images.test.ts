@@ -2,7 +2,14 @@ import assert from 'node:assert/strict'
 import { readdir, readFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { type RootfsEntry, rootfs } from '../../scripts/rootfs.ts'
-import { BuildError, type BuildEvent, type BuildOptions, ConflictError, NotFoundError } from '../../src/docker/index.ts'
+import {
+  BuildError,
+  type BuildEvent,
+  type BuildOptions,
+  ConflictError,
+  compareVersions,
+  NotFoundError,
+} from '../../src/docker/index.ts'
 import { until } from '../support/until.ts'
 import { type Bench, bench } from './docker.ts'
 
@@ -195,10 +202,18 @@ test('a build is cancelled by its id', async () => {
   assert.ok(!(await isRunning(seconds)))
 })
 
-test('what needs a build session says so, and a cache mount works', async () => {
-  const { image } = b
-  const secret = await build(context(`FROM ${image}\nRUN --mount=type=secret,id=s,required cat /run/secrets/s\n`), {})
+test('what needs a build session, or a newer engine, says so; all else works', async () => {
+  const { docker, image } = b
+  const secret = await build(context(`FROM ${image}\nRUN --mount=type=secret,id=s cat /run/secrets/s\n`), {})
   assert.ok(secret.error instanceof BuildError)
+  assert.match(secret.error.hint ?? '', /need a build session/)
+
+  const document = await build(context(`FROM ${image}\nCOPY <<EOF /x\nhi\nEOF\n`), {})
+  if (compareVersions(await docker.apiVersion(), '1.42') < 0) {
+    assert.ok(document.error instanceof BuildError)
+    assert.match(document.error.hint ?? '', /here-documents/)
+  } else assert.equal(document.error, undefined)
+
   const cache = await build(context(`FROM ${image}\nRUN --mount=type=cache,target=/cache echo cached > /cache/x\n`), {})
   assert.equal(cache.error, undefined)
 })
