@@ -73,7 +73,7 @@ export class Exec {
 
   async #exitCode(id: string, signal: AbortSignal | undefined): Promise<number> {
     // The output ends a moment before the engine has noted the end.
-    for (let waitMs = 1; waitMs < 5000; waitMs *= 2) {
+    for (let waitMs = 1; waitMs < 2500; waitMs *= 2) {
       const { Running, ExitCode } = await this.inspect(id, { signal })
       if (!Running && ExitCode !== null) return ExitCode
       await new Promise((resolve) => setTimeout(resolve, waitMs))

@@ -51,12 +51,13 @@ export class WebSocketStream implements AsyncIterable<Buffer> {
     const frames = new FrameReader()
     try {
       yield* await this.#answer(frames.feed(rest))
+      if (frames.closed) return
       for await (const chunk of socket as AsyncIterable<Buffer>) {
         deadline.touch()
         yield* await this.#answer(frames.feed(chunk))
         if (frames.closed) return
       }
-      if (!frames.closed) throw new ProtocolError('The WebSocket broke off.')
+      throw new ProtocolError('The WebSocket broke off.')
     } catch (error) {
       throw failure ?? error
     } finally {
