@@ -179,7 +179,8 @@ async function startFailure(name: string, run: Execution, cause: unknown): Promi
   const taken =
     /Bind for ([\d.:[\]a-f]+) failed: port is already allocated|listen \w+ ([\d.:[\]a-f]+): bind: address already in use/i.exec(
       text,
-    )
+    ) ?? // Docker 28
+    /failed to bind host port (?:for )?((?:[\d.]+|\[[\da-f:]+\]):\d+)\b.*: address already in use/i.exec(text)
   if (taken) {
     return new DeployError(
       `${name} can't publish ${taken[1] ?? taken[2]}: something else on this machine has that port.`,
