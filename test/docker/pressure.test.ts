@@ -50,7 +50,7 @@ test('200 logs followed at once come whole and apart, and leave room for short c
   assert.equal(connections(), 200)
   const startedAt = performance.now()
   await Promise.all(Array.from({ length: 20 }, () => docker.containers.list()))
-  assert.ok(performance.now() - startedAt < 2000)
+  assert.ok(performance.now() - startedAt < 4000)
   for (const response of responses) response.end()
   const texts = await Promise.all(reading)
   for (const [i, text] of texts.entries()) {
