@@ -71,6 +71,8 @@ export async function ensureRouter(
     await answers(docker, wanted)
   } else if (change === 'replaced' && found) await replace(docker, wanted, config, found)
   else if (change === 'created') await create(docker, wanted, config)
+  // One that the engine has just brought back is still starting: what is routed before it answers is not confirmed.
+  else await answers(docker, wanted)
   return change
 }
 
