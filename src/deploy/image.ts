@@ -61,7 +61,10 @@ export async function buildImage(
     [imageLabels.release]: String(release),
     [imageLabels.bases]: bases.map(({ image, digest }) => `${image}@${digest}`).join(' '),
   }
-  const build = host.docker.images.build(context.tar(input.signal ? { signal: input.signal } : {}), {
+  const builder = (await host.docker.system.ping({ signal })).builderVersion === '1' ? 'classic' : 'buildkit'
+  const tar = context.tar({ builder, reuse: true, ...(signal ? { signal } : {}) })
+  const build = host.docker.images.build(tar, {
+    builder,
     tags: [tag],
     dockerfile: context.dockerfile,
     labels,
