@@ -91,7 +91,7 @@ function refused(image: string, auth: AuthConfig | undefined, cause: DockerError
 }
 
 /** The registry of an image: what stands before the first slash, if it looks like a host; else Docker Hub. */
-export function registryOf(image: string): string {
+function registryOf(image: string): string {
   const slash = image.indexOf('/')
   const first = slash < 0 ? '' : image.slice(0, slash)
   return /[.:]/.test(first) || first === 'localhost' ? first : 'docker.io'

@@ -78,7 +78,7 @@ export async function checkReach(host: string, settings: ReachSettings): Promise
 }
 
 /** The address that DNS records of this server should have; `undefined` when the machine only has private ones. */
-export async function ownAddress(configured: string): Promise<string | undefined> {
+async function ownAddress(configured: string): Promise<string | undefined> {
   if (configured !== '') return configured
   const address = await outgoingAddress()
   return address !== undefined && !isPrivate(address) ? address : undefined

@@ -19,7 +19,7 @@ export async function cancelReboot(): Promise<string> {
 }
 
 /** `10m` → `+10`, `03:00` → `03:00`: as `shutdown` wants it. */
-export function shutdownTime(when: string): string {
+function shutdownTime(when: string): string {
   if (/^([01]\d|2[0-3]):[0-5]\d$/.test(when)) return when
   const ms = parseDuration(when)
   if (ms !== undefined && ms >= 60_000 && ms % 60_000 === 0) return `+${ms / 60_000}`
