@@ -10,6 +10,7 @@ import {
   NotFoundError,
   UnavailableError,
 } from '../../src/docker/index.ts'
+import { backwards } from '../support/private-engine.ts'
 import { type Bench, bench } from './docker.ts'
 
 let b: Bench
@@ -57,6 +58,8 @@ test('the stream for gRPC opens, and speaks HTTP/2', async () => {
 })
 
 test('a network is made, listed, inspected, joined, left and removed', async (t) => {
+  // Containers go before what they use.
+  const inOrder = backwards(t)
   const { docker, unique } = b
   const [home, name] = [unique('home'), unique('net')]
   const Labels = { [name]: '1', 'mypaas.test': '1' }
@@ -65,14 +68,14 @@ test('a network is made, listed, inspected, joined, left and removed', async (t)
   const removeNetworks = async () => {
     for (const network of [home, name]) await docker.networks.remove(network).catch(ignoreMissing)
   }
-  t.after(() => removeNetworks())
+  inOrder.after(() => removeNetworks())
   const list = await docker.networks.list({ filters: { label: [name] } })
   assert.deepEqual(
     list.map((network) => [network.Id, network.Internal]),
     [[Id, true]],
   )
-  const one = await b.running(t, { HostConfig: { NetworkMode: home, Init: true } })
-  const two = await b.running(t, { HostConfig: { NetworkMode: home, Init: true } })
+  const one = await b.running(inOrder, { HostConfig: { NetworkMode: home, Init: true } })
+  const two = await b.running(inOrder, { HostConfig: { NetworkMode: home, Init: true } })
   await docker.networks.connect(name, { Container: one, EndpointConfig: { Aliases: ['first'] } })
   await docker.networks.connect(name, { Container: two })
   const { Containers } = await docker.networks.inspect(name)
@@ -95,10 +98,12 @@ test('a network is made, listed, inspected, joined, left and removed', async (t)
 })
 
 test('a volume is made, listed, inspected, used and removed', async (t) => {
+  // Containers go before what they use.
+  const inOrder = backwards(t)
   const { docker, unique } = b
   const name = unique('volume')
   const made = await docker.volumes.create({ Name: name, Labels: { [name]: '1', 'mypaas.test': '1' } })
-  t.after(() => docker.volumes.remove(name, { force: true }))
+  inOrder.after(() => docker.volumes.remove(name, { force: true }))
   assert.equal(made.Driver, 'local')
   const { Volumes } = await docker.volumes.list({ filters: { label: [name] } })
   assert.deepEqual(
@@ -106,7 +111,7 @@ test('a volume is made, listed, inspected, used and removed', async (t) => {
     [name],
   )
   assert.equal((await docker.volumes.inspect(name)).Mountpoint, made.Mountpoint)
-  const id = await b.running(t, { HostConfig: { Binds: [`${name}:/data`], NetworkMode: 'none', Init: true } })
+  const id = await b.running(inOrder, { HostConfig: { Binds: [`${name}:/data`], NetworkMode: 'none', Init: true } })
   await assert.rejects(docker.volumes.remove(name), ConflictError)
   await docker.containers.remove(id, { force: true })
   await docker.volumes.remove(name)
@@ -115,6 +120,8 @@ test('a volume is made, listed, inspected, used and removed', async (t) => {
 })
 
 test('prunes of networks and volumes take what has the label and nobody uses', async (t) => {
+  // Containers go before what they use.
+  const inOrder = backwards(t)
   const { docker, unique } = b
   const name = unique('prune')
   const Labels = { [name]: '1', 'mypaas.test': '1' }
@@ -122,11 +129,11 @@ test('prunes of networks and volumes take what has the label and nobody uses', a
   await docker.networks.create({ Name: `${name}-idle`, Labels })
   await docker.volumes.create({ Name: `${name}-used`, Labels })
   await docker.volumes.create({ Name: `${name}-idle`, Labels })
-  t.after(async () => {
+  inOrder.after(async () => {
     await docker.networks.remove(`${name}-used`).catch(ignoreMissing)
     await docker.volumes.remove(`${name}-used`, { force: true })
   })
-  const id = await b.running(t, {
+  const id = await b.running(inOrder, {
     HostConfig: { Binds: [`${name}-used:/data`], NetworkMode: `${name}-used`, Init: true },
   })
   const networks = await docker.networks.prune({ filters: { label: [name] } })

@@ -17,11 +17,14 @@ export type Bench = {
   /** On all that is made here, so that prunes touch nothing else. */
   label: string
   /** Makes a container, without network unless it says otherwise, and removes it when the test ends. */
-  container(t: TestContext, config?: ContainerConfig): Promise<string>
+  container(t: Undo, config?: ContainerConfig): Promise<string>
   /** A container that runs until it is stopped. */
-  running(t: TestContext, config?: ContainerConfig): Promise<string>
+  running(t: Undo, config?: ContainerConfig): Promise<string>
   close(): Promise<void>
 }
+
+/** Where to say what is to be done when the test ends. */
+type Undo = Pick<TestContext, 'after'>
 
 export async function bench(file: string): Promise<Bench> {
   const docker = new Docker()
@@ -37,7 +40,7 @@ export async function bench(file: string): Promise<Bench> {
     await docker.images.tag(made.Id, { repo, tag })
     await docker.images.remove(`${repo}:latest`)
   }
-  const container = async (t: TestContext, config: ContainerConfig = {}) => {
+  const container = async (t: Undo, config: ContainerConfig = {}) => {
     const [key = '', value = ''] = label.split('=')
     const Labels = { ...config.Labels, [key]: value, 'mypaas.test': '1' }
     const HostConfig = { NetworkMode: 'none', ...config.HostConfig }
