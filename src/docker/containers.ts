@@ -372,7 +372,10 @@ export class Containers {
     const query = { container: id, repo, tag, comment, author, pause, changes }
     // Podman wants a body; of Docker an empty one would take the container's settings.
     const config = options.config ?? ((await this.#engine.podman(options)) ? {} : undefined)
-    return this.#engine.json({ method: 'POST', path: '/commit', query, json: config, long: true, options })
+    const call = { method: 'POST', path: '/commit', query, json: config, long: true, options } as const
+    const { Id } = await this.#engine.json<{ Id: string }>(call)
+    // Podman leaves the prefix out.
+    return { Id: /^[0-9a-f]{64}$/.test(Id) ? `sha256:${Id}` : Id }
   }
 
   /**

@@ -273,7 +273,8 @@ export class Images {
     const names: string[] = []
     for await (const event of progress(body, 'Load')) {
       const loaded = /^Loaded image(?: ID)?: (.*?)\s*$/.exec(event.stream ?? '')
-      if (loaded?.[1]) names.push(loaded[1])
+      // Podman names them all in one line.
+      if (loaded?.[1]) names.push(...loaded[1].split(','))
       else onProgress?.(event)
     }
     return names

@@ -1,4 +1,4 @@
-import { DockerError } from './errors.ts'
+import { DockerError, NotFoundError } from './errors.ts'
 import { jsonLines } from './json-lines.ts'
 
 /** One line of what a pull, push or load tells. */
@@ -16,7 +16,11 @@ export type PullEvent = {
 export async function* progress(body: AsyncIterable<Buffer>, what: string): AsyncGenerator<PullEvent, void> {
   for await (const event of jsonLines<PullEvent & StreamError>(body, what)) {
     const message = event.errorDetail?.message ?? event.error
-    if (message !== undefined) throw new DockerError(`${what} failed: ${message}`)
+    if (message !== undefined) {
+      // Podman looks for it only when it has answered.
+      const Class = /\bmanifest unknown\b/.test(message) ? NotFoundError : DockerError
+      throw new Class(`${what} failed: ${message}`)
+    }
     yield event
   }
 }

@@ -66,6 +66,20 @@ test('what Podman answers amiss is not sent to it, but to Docker', async (t) => 
   ])
 })
 
+test('ids, names and errors that Podman tells in other ways are the same as of Docker', async (t) => {
+  const id = 'a8d96ed6d2b059fb4ae86b9ac9535cdd803755178d813fc0c7612aab7f8cf4b2'
+  const { docker } = await podman(t, ({ path }) => {
+    if (path.endsWith('/commit')) return { status: 201, json: { Id: id } }
+    if (path.endsWith('/load')) return { body: lines('Loaded image: localhost/a:1,localhost/b:2') }
+    return {
+      body: `${JSON.stringify({ error: 'reading manifest none in localhost:1/a: manifest unknown: unknown' })}\n`,
+    }
+  })
+  assert.deepEqual(await docker.containers.commit('c'), { Id: `sha256:${id}` })
+  assert.deepEqual(await docker.images.load(context()), ['localhost/a:1', 'localhost/b:2'])
+  await assert.rejects(docker.images.pull('localhost:1/a:none').next(), NotFoundError)
+})
+
 test('a build of Podman has steps, cached steps and logs without its own lines, whichever builder is asked for', async (t) => {
   const id = 'a8d96ed6d2b059fb4ae86b9ac9535cdd803755178d813fc0c7612aab7f8cf4b2'
   const { docker, requests } = await podman(t, () => ({

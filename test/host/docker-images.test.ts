@@ -33,7 +33,7 @@ test('an imported image is listed, inspected, has a history, and other names', a
   assert.deepEqual(inspected.Config?.Cmd, ['sh'])
   assert.deepEqual(inspected.Config?.Env, ['PATH=/bin'])
   const [layer] = await docker.images.history(image)
-  assert.match(layer?.Comment ?? '', /Imported/)
+  assert.match(layer?.Comment ?? '', b.podman ? /imported from tarball/ : /Imported/)
 
   const repo = unique('tag')
   await docker.images.tag(image, { repo, tag: 'two' })
