@@ -6,6 +6,7 @@ import { observe, observedServices } from '../deploy/observe.ts'
 import { takeLock } from '../lock.ts'
 import { removeRouter } from '../router/container.ts'
 import { openServer, routerContainer } from './host.ts'
+import { removeUnit, unitName } from './unit.ts'
 
 /**
  * Removes everything of this server from the engine: containers, images, router, networks. Volumes stay, and `~/_mypaas`
@@ -18,6 +19,9 @@ export async function removeServer(
   await using server = await openServer(options.home ?? homedir())
   const { host, config, identity } = server
   const removed: string[] = []
+  // First: it would bring in order what is being taken away.
+  const { instance } = config.server
+  if (await removeUnit(instance)) removed.push(`unit ${unitName(instance)}`)
   const services = new Set([...(await journalledServices(host.directory)), ...(await observedServices(host))])
   for (const service of services) {
     await using _ = await takeLock(join(host.directory, 'services', `${service}.lock`), {

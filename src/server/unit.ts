@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { chmod, writeFile } from 'node:fs/promises'
+import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { MypaasError } from '../errors.ts'
@@ -110,7 +110,6 @@ export async function removeUnit(instance: string, at: Systemd = systemd): Promi
   const file = join(at.units, unitName(instance))
   if (!existsSync(at.running) || !existsSync(file)) return false
   await systemctl(at, ['disable', '--quiet', '--now', unitName(instance)])
-  const { rm } = await import('node:fs/promises')
   await rm(file)
   await systemctl(at, ['daemon-reload'])
   return true
