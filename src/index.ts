@@ -1,3 +1,4 @@
+export { type Context, readContext } from './context/index.ts'
 export { restart, rollback, scale } from './deploy/again.ts'
 export { deploy } from './deploy/deploy.ts'
 export type { DeployEvent, Emit, FailureReport } from './deploy/events.ts'
