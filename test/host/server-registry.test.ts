@@ -31,8 +31,12 @@ test('images of a private registry', async (t) => {
   }
   t.after(async () => {
     await using docker = new Docker()
-    for (const name of [image, `${registry}/${w.instance}-new:latest`])
-      await docker.images.remove(name).catch((error: unknown) => assert.ok(error instanceof NotFoundError))
+    // Also what lost its tag to a newer one and is known by its digest only.
+    for (const { RepoTags, RepoDigests } of await docker.images.list()) {
+      const names = [...(RepoTags ?? []), ...(RepoDigests ?? [])].filter((name) => name.startsWith(`${registry}/`))
+      for (const name of names)
+        await docker.images.remove(name).catch((error: unknown) => assert.ok(error instanceof NotFoundError))
+    }
   })
   const scratch = await scratchImage(w.docker)
   await push(scratch, image)
