@@ -61,7 +61,7 @@ async function pushTo(
 async function tarDigest(root: string): Promise<Seen> {
   const hash = createHash('sha256')
   let bytes = 0
-  for await (const part of (await readContext(root)).tar()) {
+  for await (const part of (await readContext(root)).tar({ builder: 'buildkit' })) {
     hash.update(part)
     bytes += part.length
   }
