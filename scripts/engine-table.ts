@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { type Difference, engines } from '../test/support/engines.ts'
 
-type Result = Readonly<{ file: string; test: string; passed: boolean; ms: number }>
+type Result = Readonly<{ file: string; test: string; passed: boolean; details: string }>
 type Verdict = Readonly<{ name: string; passed: number; expected: Map<Difference, number>; wrong: string[] }>
 
 const [command, ...rest] = process.argv.slice(2)
@@ -23,11 +23,16 @@ async function judge(argument: string): Promise<Verdict> {
   const differences = engines[name]?.differences ?? []
   const expected = new Map<Difference, number>()
   const wrong: string[] = results.length === 0 ? ['no test ran'] : []
-  for (const { file, test, passed } of results) {
+  for (const { file, test, passed, details } of results) {
     const difference = differences.find((one) => matches(one, test))
     if (!passed && difference) expected.set(difference, (expected.get(difference) ?? 0) + 1)
-    else if (!passed) wrong.push(`${file}: ${test}: failed, and is not listed`)
+    else if (!passed) wrong.push(`${file}: ${test}: failed, and is not listed\n${details.slice(0, 2000)}`)
     else if (difference && !difference.sometimes) wrong.push(`${file}: ${test}: passed, although it is listed`)
+  }
+  const ran = new Set(results.map(({ file }) => file))
+  if (engines[name]?.files.every((file) => ran.has(file))) {
+    const unknown = differences.filter((one) => !results.some(({ test }) => matches(one, test)))
+    wrong.push(...unknown.map(({ test }) => `${test}: is listed, but there is no such test`))
   }
   return { name, passed: results.filter(({ passed }) => passed).length, expected, wrong }
 }
@@ -45,8 +50,7 @@ function parseTap(tap: string): Result[] {
       .replaceAll('\\#', '#')
       .replaceAll('\\\\', '\\')
     const location = /^ {2}location: '?(.*?)'?$/m.exec(details)?.[1] ?? test
-    const ms = Number(/duration_ms: ([\d.]+)/.exec(details)?.[1] ?? 0)
-    results.push({ file: basename(location.replace(/(?::\d+)+$/, ''), '.test.ts'), test, passed: !not, ms })
+    results.push({ file: basename(location.replace(/(?::\d+)+$/, ''), '.test.ts'), test, passed: !not, details })
   }
   return results
 }
