@@ -158,22 +158,28 @@ test('each directive of a service takes effect', async (t) => {
     assert.equal((await w.request('http://bare.test/')).body, 'scratch\n')
   })
 
-  await t.test('a base image by the tag latest is looked for anew, one of another tag is not', async (inner) => {
-    const spy = await spyOnEngine(inner)
-    await w.docker.images.tag(`${await scratchImage(w.docker)}:latest`, {
-      repo: `${w.instance}-ready-made`,
-      tag: 'latest',
-    })
-    for (const tag of ['latest', '1.0']) {
-      const dockerfile = `# mypaas.service=bare\n# mypaas.url=http://bare.test\nFROM ${w.instance}-ready-made:${tag}\n`
-      await w.cli(['server', 'deploy', await w.service('bare', { dockerfile })], { env: spy.env })
-    }
-    const builds = spy.requests.filter((request) => / \/v[\d.]+\/build\?/.test(request))
-    assert.deepEqual(
-      builds.map((request) => /[?&]pull=(?:true|1)(?:&|$)/.test(request)),
-      [true, false],
-    )
-  })
+  await t.test(
+    'a base image that was made here is taken as it is, one that is missing is asked of its registry',
+    async (inner) => {
+      const spy = await spyOnEngine(inner)
+      await w.docker.images.tag(`${await scratchImage(w.docker)}:latest`, {
+        repo: `${w.instance}-ready-made`,
+        tag: 'latest',
+      })
+      const codes: (number | null)[] = []
+      for (const tag of ['latest', '2.0']) {
+        const dockerfile = `# mypaas.service=bare\n# mypaas.url=http://bare.test\nFROM ${w.instance}-ready-made:${tag}\n`
+        const { code } = await w.cli(['server', 'deploy', await w.service('bare', { dockerfile })], { env: spy.env })
+        codes.push(code)
+      }
+      assert.deepEqual(codes, [0, 1])
+      const pulls = spy.requests.filter((request) => / \/v[\d.]+\/images\/create\?/.test(request))
+      assert.deepEqual(
+        pulls.map((request) => /[?&]tag=([^&]*)/.exec(request)?.[1]),
+        ['2.0'],
+      )
+    },
+  )
 
   await t.test('an image brings its own HEALTHCHECK, and the release is ready when that says healthy', async () => {
     const directory = await w.service('checked', {
