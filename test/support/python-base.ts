@@ -58,7 +58,7 @@ async function bootstrap(root: string): Promise<void> {
     `--include=${packages}`,
     'bookworm',
     root,
-    await debianMirror(),
+    ...(await debianMirror()),
   ]
   await run('debootstrap', options, { maxBuffer: 64 * 1024 ** 2 })
   for (const folder of await readdir(join(root, 'usr', 'lib')))
@@ -74,13 +74,13 @@ async function bootstrap(root: string): Promise<void> {
   await run('chroot', [root, 'update-ca-certificates'])
 }
 
-/** Where this machine gets Debian's packages; the public mirror on an Ubuntu. */
-async function debianMirror(): Promise<string> {
+/** Where this machine gets Debian's packages; nothing where debootstrap's own choice will do. */
+async function debianMirror(): Promise<string[]> {
   const folder = '/etc/apt/sources.list.d'
   for (const file of await readdir(folder).catch(() => [])) {
     if (!file.endsWith('.sources')) continue
     const found = /^URIs:\s*(\S+\/debian)\/?(?:\s|$)/m.exec(await readFile(join(folder, file), 'utf8'))
-    if (found?.[1]) return found[1]
+    if (found?.[1]) return [found[1]]
   }
-  return 'http://deb.debian.org/debian'
+  return []
 }
