@@ -16,6 +16,7 @@ export class Nonces {
   readonly #used: Map<string, number>
   readonly #now: () => number
   #writes = 0
+  #lastWrite: Promise<void> = Promise.resolve()
 
   private constructor(key: Buffer, file: string, used: Map<string, number>, now: () => number) {
     this.#key = key
@@ -65,11 +66,18 @@ export class Nonces {
     if (!this.isFresh(nonce)) return false
     const expires = this.#now() + nonceLifeMs + 60_000
     this.#used.set(nonce, expires)
+    const written = this.#lastWrite.then(() => this.#write(nonce, expires))
+    this.#lastWrite = written.catch(() => {})
+    await written
+    return true
+  }
+
+  /** One after the other: a line that is appended while the file is replaced would be lost with the old one. */
+  async #write(nonce: string, expires: number): Promise<void> {
     if (++this.#writes % 1000 === 0) await this.#compact()
     await appendFile(this.#file, `${nonce} ${expires}\n`, { mode: 0o600 })
     await using handle = await open(this.#file, 'r+')
     await handle.datasync()
-    return true
   }
 
   #mac(body: Buffer): Buffer {
