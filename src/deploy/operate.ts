@@ -35,6 +35,26 @@ export async function journalOf(host: Host, service: string): Promise<Journal> {
   throw new MypaasError(`There is no service ${service} here.`, { code: 'usage', hint: 'See mypaas server status' })
 }
 
+/**
+ * Refuses to go on when another release is current than whoever asks believes.
+ * @param expected Its number, 0 for none; `undefined` for any.
+ * @throws {MypaasError} `locked`
+ */
+export async function refuseUnlessCurrent(
+  directory: string,
+  service: string,
+  expected: number | undefined,
+): Promise<void> {
+  if (expected === undefined) return
+  const current = (await readJournal(directory, service))?.current?.release ?? 0
+  if (current === expected) return
+  const show = (release: number): string => (release === 0 ? 'none' : `r${release}`)
+  throw new MypaasError(`The current release of ${service} is ${show(current)}, not ${show(expected)}.`, {
+    code: 'locked',
+    hint: 'Somebody else deployed. Look at it, then push again with another --expect.',
+  })
+}
+
 /** The number of the next release: not used before, also by a failed deploy or one whose journal is lost. */
 export async function nextRelease(host: Host, service: string, journal: Journal | undefined): Promise<number> {
   const { replicas } = await observe(host, service)

@@ -15,7 +15,7 @@ import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
 import { pruneLogs } from './kept-logs.ts'
 import { observe } from './observe.ts'
-import { execution, forgetNext, nextRelease, settlement } from './operate.ts'
+import { execution, forgetNext, nextRelease, refuseUnlessCurrent, settlement } from './operate.ts'
 import { isEngineTrouble, persistently } from './persist.ts'
 import { type Plan, planDeploy, type Settlement, type Step } from './plan.ts'
 import { Stopwatch } from './receipt.ts'
@@ -33,6 +33,8 @@ export type ReleaseOptions = Readonly<{
   waitMs?: number | undefined
   /** Who wants it, for the history. */
   who?: string | undefined
+  /** Refuses with `locked` when another release than this is current; 0 stands for none. */
+  ifRelease?: number | undefined
   /** Refuses with `locked` when what runs is not what a plan with this id was made for. */
   ifPlan?: string | undefined
 }>
@@ -69,6 +71,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   }
   const environment = sampleEnvironment(spec, host.secrets(service))
   await checkMounts(host, spec)
+  await refuseUnlessCurrent(host.directory, service, options.ifRelease)
   await clearLeftovers(host, service, { ...options, emit })
   const { journal, release } = await claim(host, spec)
   emit({ type: 'deploy', service, release, action: request.action })

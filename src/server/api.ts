@@ -2,10 +2,10 @@ import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { deploy } from '../deploy/deploy.ts'
 import type { DeployEvent } from '../deploy/events.ts'
-import { readJournal } from '../deploy/journal.ts'
+import { refuseUnlessCurrent } from '../deploy/operate.ts'
 import { type ErrorCode, MypaasError } from '../errors.ts'
 import { type ErrorReport, reportError } from '../push/remote-error.ts'
-import type { CallStatement, PushStatement, Statement } from '../push/statement.ts'
+import type { CallStatement, Statement } from '../push/statement.ts'
 import { parseSpec } from '../service/parse.ts'
 import { type ActionCall, actions, otherService } from './actions.ts'
 import type { Audit, AuditEntry } from './audit.ts'
@@ -157,7 +157,7 @@ export class Api {
     const { info, done } = jobs.start({ what: 'push', service, who }, async (emit, signal) => {
       const spec = parseSpec(context.dockerfileText, { file: context.dockerfile })
       if (spec.service !== service) throw otherService(spec.service, service)
-      await refuseUnexpected(directory, statement)
+      await refuseUnlessCurrent(directory, statement.service, statement.expect)
       await using server = await openServer(home)
       let { host } = server
       if (key.services !== undefined) {
@@ -171,6 +171,7 @@ export class Api {
         who,
         from: `a push from ${who}`,
         waitMs: wait,
+        ifRelease: statement.expect,
       })
     })
     this.#after(
@@ -414,16 +415,6 @@ function notAllowed(message: string): MypaasError {
     code: 'unauthorised',
     hint: 'What it may is in ~/_mypaas/authorized_keys of the server: mypaas server key ls',
   })
-}
-
-async function refuseUnexpected(directory: string, { service, expect }: PushStatement): Promise<void> {
-  if (expect === undefined) return
-  const current = (await readJournal(directory, service))?.current?.release ?? 0
-  if (current === expect) return
-  throw new MypaasError(
-    `The current release of ${service} is ${current === 0 ? 'none' : `r${current}`}, not ${expect === 0 ? 'none' : `r${expect}`}.`,
-    { code: 'locked', hint: 'Somebody else deployed. Look at it, then push again with another --expect.' },
-  )
 }
 
 function nameOf(key: AuthorizedKey): string {
