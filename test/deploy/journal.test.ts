@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { type Journal, journalledServices, readJournal, writeJournal } from '../../src/deploy/journal.ts'
+import { refuseUnlessCurrent } from '../../src/deploy/operate.ts'
 import { MypaasError } from '../../src/errors.ts'
+import { parseSpec } from '../../src/service/parse.ts'
 
 const journal: Journal = { version: 1, service: 'blog', server: 'abc', lastRelease: 3 }
 
@@ -32,6 +34,17 @@ test('a journal that mypaas did not write asks for a person', async (t) => {
 
 test('a server without services has none', async (t) => {
   assert.deepEqual(await journalledServices(await folder(t)), [])
+})
+
+test('who expects another release to be current is refused, naming both', async (t) => {
+  const directory = await folder(t)
+  await refuseUnlessCurrent(directory, 'blog', undefined)
+  await refuseUnlessCurrent(directory, 'blog', 0)
+  await assert.rejects(refuseUnlessCurrent(directory, 'blog', 3), { code: 'locked', message: /is none, not r3\.$/ })
+  const spec = parseSpec('# mypaas.service=blog\nFROM scratch')
+  await writeJournal(directory, { ...journal, current: { release: 3, image: 'i', spec, deployedAt: '' } })
+  await refuseUnlessCurrent(directory, 'blog', 3)
+  await assert.rejects(refuseUnlessCurrent(directory, 'blog', 2), { code: 'locked', message: /is r3, not r2\.$/ })
 })
 
 async function folder(t: TestContext): Promise<string> {
