@@ -9,7 +9,7 @@ import type { Emit } from './events.ts'
 import type { Host } from './host.ts'
 import type { ReleaseImage } from './image.ts'
 import { keepLog } from './kept-logs.ts'
-import { describe, fallbackAlias, type Step, type Target } from './plan.ts'
+import { checkPatienceMs, describe, fallbackAlias, type Step, type Target } from './plan.ts'
 import { awaitAnswers, awaitReady, awaitUptime } from './ready.ts'
 import { readSockets } from './sockets.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
@@ -38,7 +38,6 @@ export type Execution = Readonly<{
 
 const drainPollMs = 50
 const quietPolls = 3
-const probePatienceMs = 10_000
 
 /** Does the steps in order. The first that fails ends it; what is to be done then, {@link settle} says. */
 export async function execute(
@@ -235,7 +234,7 @@ async function check({ name, release }: Target, run: Execution): Promise<void> {
     network: run.host.network,
     spec,
     timeoutMs: run.host.startTimeoutMs,
-    patienceMs: probePatienceMs,
+    patienceMs: checkPatienceMs,
     signal: run.signal,
   })
 }
@@ -312,7 +311,7 @@ async function answersBelow500(
     run.signal?.throwIfAborted()
     const answer = await ask()
     if ('status' in answer && answer.status < 500) return
-    if (performance.now() - begin > probePatienceMs) {
+    if (performance.now() - begin > checkPatienceMs) {
       const name = `${run.host.prefix}${containerName(run.service, release, 1)}`
       const found = await run.host.docker.containers.inspect(name).catch(() => undefined)
       const got = 'status' in answer ? `answers ${answer.status}` : `does not answer (${answer.error})`

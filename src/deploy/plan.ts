@@ -66,6 +66,9 @@ export type Timing = Readonly<{ startTimeoutMs: number; drainMs: number; holdDra
 /** The longest that the router keeps a request waiting in a changeover. */
 const maxHoldMs = 60_000
 
+/** How long a release that is ready may answer its URLs with errors before it counts as failed. */
+export const checkPatienceMs = 10_000
+
 /**
  * What is to be done to replace the current release by a new one, up to and with the commit. What follows it, and what
  * follows a failure before it, is for {@link settle}: the journal then says which release is the one.
@@ -339,8 +342,10 @@ export function fallbackAlias(service: string, release: number): string {
   return gateAlias(service, release, 0)
 }
 
+/** As long as a changeover can take that fails at its last step: drain, stop, start, check, and the same way back. */
 function holdMs(timing: Timing): number {
-  return Math.min(maxHoldMs, timing.holdDrainMs + timing.graceMs + timing.startTimeoutMs)
+  const { holdDrainMs, graceMs, startTimeoutMs } = timing
+  return Math.min(maxHoldMs, holdDrainMs + 2 * (graceMs + startTimeoutMs) + checkPatienceMs)
 }
 
 /** One line for people: what a step does, to what. */

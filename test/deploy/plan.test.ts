@@ -77,6 +77,22 @@ test('a service without scale holds its requests, stops the old container, start
   ])
 })
 
+test('requests are held for as long as a changeover can take that fails in the end, a minute at most', () => {
+  const spec: ServiceSpec = { ...base, urls: [url] }
+  const held = (startTimeoutMs: number): number | undefined => {
+    const { model } = deployed(spec, spec)
+    const observed = { service: 's', replicas: model.replicas }
+    const short = { startTimeoutMs, drainMs: 1_000, holdDrainMs: 1_000, graceMs: 2_000 }
+    const { journal } = model
+    const plan = planDeploy({ spec, release: 2, journal, observed, prefix: '', timing: short })
+    const route = plan.steps.find((step) => step.kind === 'route')
+    return route?.routes.holdMs
+  }
+  // Drain; stop and start of the new one and of the old one again; 10 s in which the new one answers with errors.
+  assert.equal(held(3_000), 1_000 + 2 * (2_000 + 3_000) + 10_000)
+  assert.equal(held(60_000), 60_000)
+})
+
 test('a published host port makes a rolling service stop first, and the plan says which port', () => {
   const spec: ServiceSpec = {
     ...base,
