@@ -1,5 +1,6 @@
 import { chmod } from 'node:fs/promises'
 import { homedir } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { removeImage } from '../../deploy/image.ts'
 import { reconcile } from '../../deploy/reconcile.ts'
 import { MypaasError } from '../../errors.ts'
@@ -36,8 +37,17 @@ export async function examine(options: { home?: string; fix?: boolean; signal?: 
   const fixed: string[] = []
   // Files first: with a config that others can read no server opens.
   for (const fix of fixes.toSorted((a, b) => order(a) - order(b))) fixed.push(await mend(fix, home))
-  return { findings: await look(home), fixed }
+  let left = await look(home)
+  // A router that was just started has its routes at once, and serves its certificates a moment later.
+  const deadline = performance.now() + (fixes.some(({ kind }) => kind === 'router') ? settleMs : 0)
+  while (left.length > 0 && performance.now() < deadline) {
+    await sleep(250, undefined, { signal: options.signal })
+    left = await look(home)
+  }
+  return { findings: left, fixed }
 }
+
+const settleMs = 5_000
 
 function order(fix: FindingFix): number {
   return ['chmod', 'router', 'reconcile', 'remove-container', 'remove-image'].indexOf(fix.kind)
