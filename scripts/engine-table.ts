@@ -45,6 +45,7 @@ function matches({ test }: Difference, name: string): boolean {
 function parseTap(tap: string): Result[] {
   const results: Result[] = []
   for (const [, not, escaped = '', details = ''] of tap.matchAll(/^(not )?ok \d+ - (.*)\n((?: {2}.*\n)*)/gm)) {
+    // A name ends where TAP's own remarks begin.
     const test = escaped
       .replace(/ # (?:time|SKIP|TODO).*$/, '')
       .replaceAll('\\#', '#')

@@ -47,6 +47,7 @@ export async function examine(options: { home?: string; fix?: boolean; signal?: 
   return { findings: left, fixed }
 }
 
+/** How long a router that was just started may take until it serves its certificates. */
 const settleMs = 5_000
 
 function order(fix: FindingFix): number {
