@@ -5,7 +5,6 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readJournal } from '../deploy/journal.ts'
-import { reconcileAll } from '../deploy/reconcile.ts'
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import { defaultLimits } from '../push/manifest.ts'
@@ -17,6 +16,7 @@ import { readConfig, serverDirectory } from './config.ts'
 import { daemonSocket } from './daemon-socket.ts'
 import { type OpenServer, openServer, routerContainer } from './host.ts'
 import { type JobInfo, Jobs } from './jobs.ts'
+import { Keeper } from './keeper.ts'
 import { AuthorizedKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 import { Pushes } from './pushes.ts'
@@ -35,8 +35,8 @@ const retryMs = 5_000
 
 /**
  * Takes pushes and commands: on a unix socket, and on the machine's own address of the router's network, as soon as that
- * exists; never on an address that others reach. First it brings in order what the last one left. Done when the signal
- * has ended it.
+ * exists; never on an address that others reach. First it brings in order what the last one left, and then looks after
+ * services until the end. Done when the signal has ended it.
  * @throws {MypaasError} `locked` when one runs already
  */
 export async function runDaemon(options: DaemonOptions): Promise<void> {
@@ -60,7 +60,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     idleMs: 10 * 60_000,
   })
   await mkdir(join(folder, 'blobs'), { recursive: true, mode: 0o700 })
-  await settle(home, log)
+  const keeper = new Keeper({ home, log, signal: options.signal })
+  await keeper.settle()
   const jobs = await Jobs.open(join(folder, 'jobs'), (info) => whatServes(home, info))
   const audit = new Audit(directory)
   const nonces = await Nonces.open(folder)
@@ -82,6 +83,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     return address === undefined ? undefined : { host: address, port: wanted.server.daemonPort }
   })
   const sweeping = sweepNowAndThen(pushes, options.signal, log)
+  const keeping = keeper.keep()
   const certifying = keepCertificates(home, options.signal, log)
   await gateway.keepListening(options.signal)
 
@@ -91,22 +93,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await api.idle()
   local.closeAllConnections()
   await Promise.all(closed)
-  await Promise.all([sweeping, certifying])
+  await Promise.all([sweeping, keeping, certifying])
   await pushes.close()
   await rm(socket, { force: true })
-}
-
-/** Brings every service to what its journal says, whatever the last daemon or deploy left. */
-async function settle(home: string, log: (line: string) => void): Promise<void> {
-  try {
-    await using server = await openServer(home)
-    const { reconciled, failed } = await reconcileAll(server.host, { emit: () => {} })
-    for (const { service, mended } of reconciled) for (const step of mended) log(`${service}: ${step}`)
-    for (const { service, error } of failed)
-      log(`${service}: ${error instanceof Error ? error.message : String(error)}`)
-  } catch (error) {
-    log(`nothing could be looked after: ${error instanceof Error ? error.message : String(error)}`)
-  }
 }
 
 async function identityOf(home: string): Promise<OpenServer['identity']> {

@@ -1,0 +1,238 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Host } from '../deploy/host.ts'
+import { journalledServices, readJournal } from '../deploy/journal.ts'
+import { observe } from '../deploy/observe.ts'
+import { targetsOf } from '../deploy/plan.ts'
+import { reconcile, reconcileAll } from '../deploy/reconcile.ts'
+import type { EngineEvent } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { serverDirectory } from './config.ts'
+import { openServer } from './host.ts'
+
+export type KeeperOptions = Readonly<{
+  home: string
+  /** Told what it does, in lines; what goes wrong again in the same way is told once. */
+  log: (line: string) => void
+  /** Ends it; a reconcile that is on tidies up. */
+  signal: AbortSignal
+}>
+
+const lookMs = 2_000
+const readmitMs = 5_000
+/** A container that ended may be about to come back: `docker restart`, a restart policy, a deploy. */
+const comesBackMs = 3_000
+const longestPauseMs = 5 * 60_000
+const maxAtOnce = 4
+
+/**
+ * Brings services to what their journals say, whoever left them otherwise: all of them at the start and when the engine
+ * comes back; one whose deploy died on its way, or of which a container was stopped or removed by hand, within seconds.
+ * What somebody else is at (the lock is taken) is theirs. A service that can't be mended is tried again, ever more rarely.
+ */
+export class Keeper {
+  readonly #options: KeeperOptions
+  /** When services are to be looked at. */
+  readonly #due = new Map<string, number>()
+  readonly #failures = new Map<string, number>()
+  readonly #mending = new Map<string, Promise<void>>()
+  readonly #said = new Map<string, string>()
+  readonly #unfinished: UnfinishedDeploys
+  #isSettled = false
+  #readmitAt = 0
+
+  constructor(options: KeeperOptions) {
+    this.#options = options
+    this.#unfinished = new UnfinishedDeploys(serverDirectory(options.home))
+  }
+
+  /** Every service once. One that fails keeps no other from being looked after, and is tried again by {@link keep}. */
+  async settle(): Promise<void> {
+    const { home, log, signal } = this.#options
+    try {
+      await using server = await openServer(home)
+      const { reconciled, failed } = await reconcileAll(server.host, { emit: () => {}, signal })
+      for (const { service, mended } of reconciled) {
+        this.#succeeded(service)
+        for (const step of mended) log(`${service}: ${step}`)
+      }
+      for (const { service, error } of failed) this.#failed(service, error)
+      this.#isSettled = true
+    } catch (error) {
+      if (!signal.aborted) this.#say('all', `nothing could be looked after: ${messageOf(error)}`)
+    }
+  }
+
+  /** Goes on until the signal, also while the engine is away. */
+  async keep(): Promise<void> {
+    const { signal } = this.#options
+    while (!signal.aborted) {
+      try {
+        await this.#watchEngine()
+      } catch (error) {
+        if (signal.aborted) break
+        this.#isSettled = false
+        this.#say('engine', `the engine is away: ${messageOf(error)}`)
+      }
+      await sleep(1_000, undefined, { signal }).catch(() => {})
+    }
+    await Promise.all(this.#mending.values())
+  }
+
+  /** Until the engine goes away, which ends its events. */
+  async #watchEngine(): Promise<void> {
+    const { home, log, signal } = this.#options
+    await using server = await openServer(home)
+    const { docker, server: id } = server.host
+    await docker.system.ping({ timeoutMs: 5_000, signal })
+    // What happens during the look comes as an event.
+    const since = new Date(Date.now() - 1_000)
+    if (!this.#isSettled) {
+      if (this.#said.delete('engine')) log('the engine is back')
+      await this.settle()
+    }
+    const label = [`mypaas.server=${id}`, 'mypaas.service']
+    const filters = { type: ['container'], event: ['die', 'destroy'], label }
+    const gone = new AbortController()
+    const looking = this.#lookNowAndThen(AbortSignal.any([signal, gone.signal]))
+    try {
+      for await (const event of docker.system.events({ since, once: true, filters, signal })) this.#note(event)
+    } finally {
+      gone.abort()
+      await looking
+    }
+  }
+
+  #note({ Actor }: EngineEvent): void {
+    const service = Actor.Attributes['mypaas.service']
+    if (service !== undefined) this.#lookAt(service, Math.max(comesBackMs, this.#pauseMs(service)))
+  }
+
+  async #lookNowAndThen(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#look().catch((error: unknown) => {
+        if (!signal.aborted) this.#say('look', `what is to be mended can't be seen: ${messageOf(error)}`)
+      })
+      await sleep(lookMs, undefined, { signal }).catch(() => {})
+    }
+  }
+
+  async #look(): Promise<void> {
+    for (const service of await this.#unfinished.find()) if (!this.#due.has(service)) this.#lookAt(service, 0)
+    const now = performance.now()
+    for (const [service, at] of this.#due) {
+      if (at > now || this.#mending.has(service) || this.#mending.size >= maxAtOnce) continue
+      // Whatever happens to it from here on makes it due again.
+      this.#due.delete(service)
+      const mending = this.#mend(service).finally(() => this.#mending.delete(service))
+      this.#mending.set(service, mending)
+    }
+    if (now >= this.#readmitAt) {
+      this.#readmitAt = now + readmitMs
+      await this.#readmit()
+    }
+  }
+
+  async #mend(service: string): Promise<void> {
+    const { home, log, signal } = this.#options
+    try {
+      await using server = await openServer(home)
+      const { mended } = (await isAmiss(server.host, service))
+        ? await reconcile(server.host, service, { emit: () => {}, signal })
+        : { mended: [] }
+      this.#succeeded(service)
+      for (const step of mended) log(`${service}: ${step}`)
+    } catch (error) {
+      if (!signal.aborted) this.#failed(service, error)
+    }
+  }
+
+  /** Replicas that answer again get requests again, also where nobody deploys. */
+  async #readmit(): Promise<void> {
+    const { home, log, signal } = this.#options
+    try {
+      await using server = await openServer(home)
+      for (const service of await server.host.router.readmit({ signal }))
+        log(`${service}: has replicas back that answer again`)
+      this.#said.delete('readmit')
+    } catch (error) {
+      if (!signal.aborted) this.#say('readmit', `replicas that are up again stay without requests: ${messageOf(error)}`)
+    }
+  }
+
+  #lookAt(service: string, inMs: number): void {
+    this.#due.set(service, performance.now() + inMs)
+  }
+
+  #succeeded(service: string): void {
+    this.#failures.delete(service)
+    this.#said.delete(`service ${service}`)
+  }
+
+  #failed(service: string, error: unknown): void {
+    // Somebody is at it, and may be for long, or may be killed at any moment.
+    if (error instanceof MypaasError && error.code === 'locked') {
+      this.#lookAt(service, lookMs)
+      return
+    }
+    this.#failures.set(service, (this.#failures.get(service) ?? 0) + 1)
+    this.#lookAt(service, this.#pauseMs(service))
+    this.#say(`service ${service}`, `${service}: ${messageOf(error)}`)
+  }
+
+  #pauseMs(service: string): number {
+    const failures = this.#failures.get(service) ?? 0
+    return failures === 0 ? 0 : Math.min(longestPauseMs, lookMs * 2 ** failures)
+  }
+
+  #say(about: string, line: string): void {
+    if (this.#said.get(about) !== line) this.#options.log(line)
+    this.#said.set(about, line)
+  }
+}
+
+/** Whether a release is on its way (its deploy may have died), or something of the current one is not there or does not run. */
+async function isAmiss(host: Host, service: string): Promise<boolean> {
+  const journal = await readJournal(host.directory, service)
+  if (!journal) return false
+  if (journal.next) return true
+  if (!journal.current || journal.stopped) return false
+  const { replicas } = await observe(host, service)
+  return targetsOf(journal.current.spec, journal.current.release, host.prefix).some(({ name }) => {
+    const state = replicas.find((replica) => replica.name === name)?.state
+    return state === undefined || state === 'exited' || state === 'created' || state === 'dead'
+  })
+}
+
+/** Services whose journals name a release to come. Looking costs next to nothing where no journal was written. */
+class UnfinishedDeploys {
+  readonly #directory: string
+  #found: readonly string[] = []
+  #readAt = Number.NEGATIVE_INFINITY
+
+  constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  async find(): Promise<readonly string[]> {
+    const now = Date.now()
+    // A journal is written by a rename, which changes the directory.
+    const folder = await stat(join(this.#directory, 'services')).catch(() => undefined)
+    if (!folder) return []
+    if (folder.mtimeMs > this.#readAt - 2_000 || folder.mtimeMs > now) {
+      const found: string[] = []
+      for (const service of await journalledServices(this.#directory)) {
+        const journal = await readJournal(this.#directory, service).catch(() => undefined)
+        if (journal?.next) found.push(service)
+      }
+      this.#found = found
+      this.#readAt = now
+    }
+    return this.#found
+  }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
