@@ -176,6 +176,9 @@ export class Api {
     })
     this.#after(
       done.then(async ({ ok, error }) => {
+        await push
+          .kept()
+          .catch((trouble: unknown) => this.#options.log(`a push may be lost in a power cut: ${messageOf(trouble)}`))
         push.end()
         await this.#write({
           key: key.fingerprint,

@@ -79,7 +79,8 @@ export class BlobStore {
       let offset = start
       for (const [row, { blob }] of wanted.entries()) {
         record(list, row, blob.digest, offset, blob.size)
-        this.#places.set(blob.digest, { pack: pack.number, offset, size: blob.size })
+        // From the record: as a piece of the manifest's text it would keep all of that in memory.
+        this.#places.set(digestAt(list, row), { pack: pack.number, offset, size: blob.size })
         offset += blob.size
       }
       this.#end = offset

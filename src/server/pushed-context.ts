@@ -11,14 +11,14 @@ const maxDockerfileBytes = 1024 * 1024
  * files give the same bytes as the directory that they came from.
  * @throws {MypaasError} `context` when its Dockerfile can't be one
  */
-export function pushedContext(index: ManifestIndex, { entries, blobs }: ManifestReader, store: BlobStore): Context {
-  const sources = new Map<ContextEntry, ManifestEntry>()
-  for (const entry of entries) sources.set(contextEntry(entry), entry)
-  const list = [...sources.keys()]
-  const bytesOf = function* (entry: ContextEntry): Generator<Buffer, void> {
-    for (const blob of sources.get(entry)?.blobs ?? []) yield store.read(blobs[blob]?.digest ?? '')
+export function pushedContext(
+  index: ManifestIndex,
+  { entries, blobs, dockerfile }: ManifestReader,
+  store: BlobStore,
+): Context {
+  const bytesOf = function* (entry: ManifestEntry | undefined): Generator<Buffer, void> {
+    for (const blob of entry?.blobs ?? []) yield store.read(blobs[blob]?.digest ?? '')
   }
-  const dockerfile = list.find(({ path }) => path === index.dockerfile)
   if (!dockerfile || dockerfile.size > maxDockerfileBytes) {
     throw new MypaasError(`${index.dockerfile} can't be a Dockerfile: it has ${dockerfile?.size ?? 0} bytes.`, {
       code: 'context',
@@ -29,21 +29,30 @@ export function pushedContext(index: ManifestIndex, { entries, blobs }: Manifest
     dockerfileText: Buffer.concat([...bytesOf(dockerfile)])
       .toString()
       .replace(/^\uFEFF/, ''),
-    entries: list,
+    get entries() {
+      return entries.map(contextEntry)
+    },
     warnings: [],
     totalBytes: index.bytes,
     async *tar(options: TarOptions = {}) {
-      const isKept = ({ ignored, path }: ContextEntry): boolean =>
-        options.builder !== 'buildkit' || !(ignored && path === '.dockerignore')
+      // An entry is opened before the next one is asked for, so one of them at a time is enough.
+      let current: ManifestEntry | undefined
+      const list = function* (): Generator<ContextEntry, void> {
+        for (const entry of entries) {
+          if (options.builder === 'buildkit' && entry.ignored && entry.path === '.dockerignore') continue
+          current = entry
+          yield contextEntry(entry)
+        }
+      }
       let turn = performance.now()
-      const open = async (entry: ContextEntry): Promise<Iterable<Uint8Array> | Uint8Array> => {
+      const open = async (): Promise<Iterable<Uint8Array>> => {
         if (performance.now() - turn > maxStallMs) {
           await setImmediate()
           turn = performance.now()
         }
-        return bytesOf(entry)
+        return bytesOf(current)
       }
-      yield* packEntries(list.filter(isKept), open, options.signal ? { signal: options.signal } : {})
+      yield* packEntries(list(), open, options.signal ? { signal: options.signal } : {})
     },
   }
 }

@@ -200,6 +200,7 @@ export class Push {
   #lastUsed = performance.now()
   #receiving: { done: Promise<void>; cut: () => void } | undefined
   #budget: number
+  #keeping: Promise<void> | undefined
 
   constructor(from: {
     id: string
@@ -306,16 +307,29 @@ export class Push {
     this.#reader = reader
   }
 
-  /** The context, when nothing is missing any more; what it consists of then outlives a power cut. */
+  /**
+   * The context, when nothing is missing any more. That it outlives a power cut is seen to meanwhile ({@link kept}): a cut
+   * before that ends the deploy too, and what the disk has lost by then counts as missing for the next push.
+   */
   async context(): Promise<Context> {
     await this.interrupt()
     const reader = this.#reader
     if (!reader?.blobs.every(({ digest }) => this.#store.has(digest))) {
       throw new MypaasError('Files are still missing.', { code: 'usage', hint: 'Push again.' })
     }
+    this.#keeping ??= this.#keep()
+    this.#keeping.catch(() => {})
+    return pushedContext(this.#index, reader, this.#store)
+  }
+
+  /** Done when what the context consists of outlives a power cut, and is none of the garbage. */
+  async kept(): Promise<void> {
+    await this.#keeping
+  }
+
+  async #keep(): Promise<void> {
     await this.#store.sync()
     await this.#store.remember(this.#indexText)
-    return pushedContext(this.#index, reader, this.#store)
   }
 
   /** The deploy is over: only the job's events can still be asked for. */
