@@ -36,7 +36,7 @@ const root: Group = {
       load: async () => (await import('./commands/calls.ts')).rollback,
     },
     restart: {
-      about: 'Run the current release of a service anew, or restart the router, the daemon, or all',
+      about: 'Run the current release of a service anew',
       load: async () => (await import('./commands/calls.ts')).restart,
     },
     scale: {
@@ -146,7 +146,7 @@ const root: Group = {
           load: async () => (await import('./commands/server/releases.ts')).releases,
         },
         restart: {
-          about: 'Run the current release of a service anew',
+          about: 'Run the current release of a service anew, or restart the router, the daemon, or all',
           load: async () => (await import('./commands/server/again.ts')).restart,
         },
         scale: {

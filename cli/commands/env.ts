@@ -21,7 +21,7 @@ export const set: CommandDef = command({
       })
     }
     const services = await change(args, 'env-set', value)
-    progress(`${args.name} is set.${redeploy(services)}`)
+    progress(`${args.name} is set.${restart(services, args.server)}`)
   },
 })
 
@@ -40,7 +40,9 @@ export const rm: CommandDef = command({
   args: { server, name, service, ...remoteArgs },
   async run({ args }) {
     const services = await change(args, 'env-rm')
-    progress(`${args.name} is removed.${redeploy(services)}`)
+    const users =
+      services.length === 0 ? '' : ` ${services.join(', ')} ${runs(services)} on with it until a deploy or restart.`
+    progress(`${args.name} is removed.${users}`)
   },
 })
 
@@ -55,6 +57,13 @@ function change(
   ) as Promise<readonly string[]>
 }
 
-function redeploy(services: readonly string[]): string {
-  return services.length === 0 ? '' : ` ${services.join(', ')} will have it from the next push or restart on.`
+/** A container keeps the values that it was started with. */
+function restart(services: readonly string[], server: string): string {
+  if (services.length === 0) return ''
+  const commands = services.map((service) => `mypaas restart ${server} ${service}`).join('; ')
+  return ` ${services.join(', ')} ${runs(services)} with the older value until a deploy or restart: ${commands}`
+}
+
+function runs(services: readonly string[]): string {
+  return services.length === 1 ? 'runs' : 'run'
 }

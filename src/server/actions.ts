@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { restart, rollback, scale } from '../deploy/again.ts'
 import type { Emit } from '../deploy/events.ts'
-import { journalledServices, readJournal } from '../deploy/journal.ts'
 import { previewDeploy } from '../deploy/preview.ts'
 import { reconcile, removeService, startService, stopService } from '../deploy/reconcile.ts'
 import { listReleases } from '../deploy/releases.ts'
@@ -10,7 +9,8 @@ import { MypaasError } from '../errors.ts'
 import { writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { parseSpec } from '../service/parse.ts'
-import { parseConfig } from './config.ts'
+import { servicesWithChangedSecrets } from './changed-secrets.ts'
+import { parseConfig, secretsOf } from './config.ts'
 import { setKey, unsetKey } from './config-text.ts'
 import type { OpenServer } from './host.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
@@ -179,7 +179,10 @@ function refuseShared(key: AuthorizedKey, service: string | undefined): void {
   })
 }
 
-/** Changes one value in `[env]` or `[services.NAME.env]`, if the file is good after that. @returns services to deploy anew */
+/**
+ * Changes one value in `[env]` or `[services.NAME.env]`, if the file is good after that.
+ * @returns the services that run with another value of it now, until they are restarted
+ */
 async function editConfig(
   { host }: OpenServer,
   args: Readonly<Record<string, string>>,
@@ -198,15 +201,14 @@ async function editConfig(
   const table =
     service === undefined ? 'env' : `services.${/^[a-z0-9_-]+$/.test(service) ? service : `"${service}"`}.env`
   const after = edit(before, table, name)
-  parseConfig(after, file)
+  const config = parseConfig(after, file)
   if (after !== before) await writeDurably(file, after)
-  const users: string[] = []
-  for (const found of await journalledServices(host.directory)) {
-    if (service !== undefined && found !== service) continue
-    const spec = (await readJournal(host.directory, found).catch(() => undefined))?.current?.spec
-    if (spec?.env.some(({ key, value }) => key === name && value === undefined)) users.push(found)
-  }
-  return users
+  // The value is set, whether or not the engine can be asked who has an older one.
+  const secrets = (found: string) => secretsOf(config, found)
+  const older = await servicesWithChangedSecrets({ ...host, secrets }).catch(() => [])
+  return older
+    .filter((found) => found.secrets.includes(name) && (service === undefined || found.service === service))
+    .map((found) => found.service)
 }
 
 function tomlText(value: string): string {

@@ -5,6 +5,7 @@ import { type Observed, observe, observedServices } from '../deploy/observe.ts'
 import { type ContainerInspect, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { NameStates } from '../router/certificates.ts'
+import { changedSecretsOf } from './changed-secrets.ts'
 import { measureUsage, type Usage } from './usage.ts'
 
 /** One service as it is: what the journal says, and what runs. */
@@ -25,6 +26,8 @@ export type ServiceStatus = Readonly<{
   /** Of each https name. */
   certificates: Readonly<Record<string, 'trusted' | 'untrusted' | 'asked' | 'none'>>
   deployedAt: string | undefined
+  /** Names of secrets that the config has another value of than what runs was started with. */
+  changedSecrets: readonly string[]
   /** Those of the current release. */
   replicas: readonly ReplicaStatus[]
   /** What is not as it should be, in words. */
@@ -74,7 +77,7 @@ async function serviceStatus(host: Host, service: string, names: NameStates): Pr
   const current = journal?.current
   // A first deploy that failed leaves only its number.
   if (journal && !current && !journal.next && observed.replicas.length === 0) return undefined
-  const { replicas, ids } = await replicasOf(host, observed, current?.release)
+  const { containers, replicas, ids } = await replicasOf(host, observed, current?.release)
   const running = replicas.filter(({ state }) => state === 'running').length
   const wanted = current && !journal?.stopped ? replicaCount(current.spec) : 0
   const routes = current && current.spec.urls.length > 0 ? await host.router.current(service) : undefined
@@ -94,6 +97,7 @@ async function serviceStatus(host: Host, service: string, names: NameStates): Pr
     routed,
     certificates: Object.fromEntries(secure.map((name) => [name, certificateState(names[name])])),
     deployedAt: current?.deployedAt,
+    changedSecrets: current ? changedSecretsOf(current.spec, containers.map(variables), host) : [],
     replicas,
     problem: problem ?? problemOf({ running, wanted, routed, replicas }),
   }
@@ -104,14 +108,24 @@ async function replicasOf(
   host: Host,
   observed: Observed,
   release: number | undefined,
-): Promise<{ replicas: readonly ReplicaStatus[]; ids: ReadonlyMap<string, string> }> {
+): Promise<{
+  containers: readonly ContainerInspect[]
+  replicas: readonly ReplicaStatus[]
+  ids: ReadonlyMap<string, string>
+}> {
   const mine = observed.replicas.filter((replica) => replica.release === release)
   const found = await Promise.all(mine.map(({ id }) => host.docker.containers.inspect(id).catch(unlessGone)))
   const there = found.filter((container) => container !== undefined)
   return {
+    containers: there,
     replicas: there.map(replicaStatus),
     ids: new Map(there.map(({ Id, Name }) => [Name.slice(1), Id])),
   }
+}
+
+/** One that does not run gets its variables anew before it does. */
+function variables({ State, Config }: ContainerInspect): readonly string[] | null | undefined {
+  return State.Running ? Config.Env : undefined
 }
 
 function replicaStatus({ Name, State, RestartCount }: ContainerInspect): ReplicaStatus {

@@ -73,7 +73,7 @@ function nameProblem(name: string): string | undefined {
   return undefined
 }
 
-const reservedNames: readonly string[] = ['traefik', 'router', 'daemon', 'stats', 'localhost']
+const reservedNames: readonly string[] = ['all', 'traefik', 'router', 'daemon', 'stats', 'localhost']
 
 /** `blog` has a file `blog.json`, and a service of that name would have a directory there. */
 const ownFileEndings: readonly string[] = ['.json', '.lock', '.log', '.tmp', '.toml', '.yml', '.yaml']

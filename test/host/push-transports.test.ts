@@ -109,10 +109,19 @@ test('a push goes through the router by https, and by ssh; both end with the sam
     const [id] = (await w.containers('web')).map(({ Id }) => Id)
     const { Config } = await w.docker.containers.inspect(id as string)
     assert.ok(Config.Env?.includes('TOKEN=s3cr3t "quoted"'))
-    await w.ok(['env', 'rm', https, 'TOKEN', '--service', 'web'], { env })
+    const changed = await w.ok(['env', 'set', https, 'TOKEN', '--service', 'web'], { env, input: 'n3w' })
+    assert.match(
+      changed.stderr,
+      /^TOKEN is set\. web runs with the older value until a deploy or restart: mypaas restart \S+ web$/m,
+    )
+    await w.ok(['restart', https, 'web'], { env })
+    const same = await w.ok(['env', 'set', https, 'TOKEN', '--service', 'web'], { env, input: 'n3w' })
+    assert.equal(same.stderr, 'TOKEN is set.\n')
+    const removed = await w.ok(['env', 'rm', https, 'TOKEN', '--service', 'web'], { env })
+    assert.match(removed.stderr, /^TOKEN is removed\. web runs on with it until a deploy or restart\.$/m)
     assert.equal((await w.ok(['env', 'ls', https, '--service', 'web'], { env })).stdout, '')
   })
 
-  assert.doesNotMatch(JSON.stringify(await auditLog(w)), /s3cr3t/)
+  assert.doesNotMatch(JSON.stringify(await auditLog(w)), /s3cr3t|n3w/)
   assert.equal((await w.cli(['status', socketOf(w)], { env })).code, 0)
 })

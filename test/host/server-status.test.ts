@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { ServiceStatus } from '../../src/server/status.ts'
 import { compiledProgram } from '../support/compiled.ts'
@@ -28,6 +30,7 @@ test('status', async (t) => {
         routed: true,
         certificates: { 'web.test': 'none' },
         deployedAt: '',
+        changedSecrets: [],
         replicas: [1, 2].map((n) => ({ name: `${w.instance}-web-r1-${n}`, state: 'running', restarts: 0 })),
       },
     )
@@ -60,6 +63,22 @@ test('status', async (t) => {
     })
     await w.ok(['server', 'stop', 'sick'])
     assert.deepEqual([(await statusOf(w, 'sick')).stopped, (await statusOf(w, 'sick')).problem], [true, undefined])
+  })
+
+  await t.test('names secrets that were changed since, until a restart; so does init', async () => {
+    await w.addSecrets({ TOKEN: 'one', OTHER: 'same' })
+    await w.deploy(await w.service('wary', { directives: ['env=TOKEN', 'env=OTHER', 'env=PLAIN=x'] }))
+    assert.deepEqual((await statusOf(w, 'wary')).changedSecrets, [])
+    const file = join(w.home, '_mypaas', 'config.toml')
+    await writeFile(file, (await readFile(file, 'utf8')).replace('TOKEN = "one"', 'TOKEN = "two"'))
+    assert.deepEqual((await statusOf(w, 'wary')).changedSecrets, ['TOKEN'])
+    assert.match((await w.ok(['server', 'status'])).stdout, /^wary .* older secrets: TOKEN \(until a restart\)$/m)
+    const init = await w.init()
+    assert.match(init.stderr, /^! wary runs with an older value of TOKEN: mypaas server restart wary$/m)
+    assert.doesNotMatch(init.output, /two|OTHER/)
+    await w.ok(['server', 'restart', 'wary'])
+    assert.deepEqual((await statusOf(w, 'wary')).changedSecrets, [])
+    assert.doesNotMatch((await w.init()).stderr, /older/)
   })
 
   await t.test('is shown again and again until Ctrl-C', async () => {

@@ -45,6 +45,7 @@ const service: ServiceStatus = {
   routed: true,
   certificates: {},
   deployedAt: '',
+  changedSecrets: [],
   replicas: [{ name: 'blog-r7-1', state: 'running', health: undefined, restarts: 1, startedAt: '' }],
   problem: undefined,
 }
@@ -114,6 +115,11 @@ const broken: Readonly<Record<string, readonly [readonly Finding[], RegExp, RegE
     judgeMachine({ ...machine, clockAheadMs: undefined, authority: 'ENOTFOUND' }),
     /^warning network: The certificate authority is not reached from here \(ENOTFOUND\)/,
     /curl/,
+  ],
+  'a secret that was changed since': [
+    judgeServices({ ...services, services: [{ ...service, changedSecrets: ['KEY', 'TOKEN'] }] }),
+    /^warning secrets: blog was started with another value of KEY, TOKEN than config\.toml has now/,
+    /^mypaas server restart blog$/,
   ],
   'keys that others can write': [
     judgeFiles([{ path: '/root/_mypaas/authorized_keys', mode: 0o666, allowed: 0o600 }]),

@@ -72,6 +72,7 @@ test('a name that Docker would refuse for an image is refused, with the reason a
 
 test('names that mypaas uses itself are refused', () => {
   for (const name of [
+    'all',
     'traefik',
     'router',
     'daemon',

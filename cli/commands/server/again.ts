@@ -3,7 +3,7 @@ import type { Host } from '../../../src/deploy/host.ts'
 import { MypaasError } from '../../../src/errors.ts'
 import { command } from '../../command.ts'
 import { operate, operateArgs, releaseNumber } from '../../operate.ts'
-import { print, progress } from '../../render.ts'
+import { print, progress, renderError } from '../../render.ts'
 
 export const rollback: CommandDef = command({
   args: {
@@ -25,16 +25,30 @@ export const restart: CommandDef = command({
   },
   async run({ args }) {
     const { name } = args
-    await operate(args, async ({ server, ...options }) => {
+    return operate(args, async ({ server, ...options }) => {
       if (name === 'router' || name === 'all') {
         const { restartServersRouter } = await import('../../../src/server/upgrade.ts')
         print(`router: restarted; nobody was served for ${await restartServersRouter(server)} ms`)
       }
       if (name === 'daemon' || name === 'all') await restartDaemon(server.config.server.instance, name === 'all')
-      if (name === 'router' || name === 'daemon') return
+      if (name === 'router' || name === 'daemon') return 0
       const { restart } = await import('../../../src/deploy/again.ts')
-      for (const service of name === 'all' ? await runningServices(server.host) : [name])
-        await restart(server.host, service, options)
+      if (name !== 'all') {
+        await restart(server.host, name, options)
+        return 0
+      }
+      let code = 0
+      for (const service of await runningServices(server.host)) {
+        try {
+          await restart(server.host, service, options)
+        } catch (error) {
+          // The others are to be restarted all the same.
+          if (options.signal.aborted || !(error instanceof MypaasError)) throw error
+          renderError(error)
+          code = Math.max(code, error.code === 'degraded' ? 6 : 1)
+        }
+      }
+      return code
     })
   },
 })

@@ -60,6 +60,7 @@ export const init: CommandDef = command({
       },
     })
     await seeToCertificate(done)
+    if (done.configFile !== 'created') await nameOlderSecrets()
     if (args.json) {
       const { router } = done.config
       printJson({
@@ -133,6 +134,15 @@ async function seeToCertificate({ config }: Initialised): Promise<void> {
   await operate({}, ({ server: { host }, emit, signal }) =>
     checkCertificates(host, { hosts: [domain], waitMs: host.certificateWaitMs, emit, signal }),
   )
+}
+
+/** Services go on with the secrets that they were started with, whatever was written into the config since. */
+async function nameOlderSecrets(): Promise<void> {
+  const { openServer } = await import('../../../src/server/host.ts')
+  const { servicesWithChangedSecrets } = await import('../../../src/server/changed-secrets.ts')
+  await using server = await openServer()
+  for (const { service, secrets } of await servicesWithChangedSecrets(server.host))
+    progress(`! ${service} runs with an older value of ${secrets.join(', ')}: mypaas server restart ${service}`)
 }
 
 function summary({ directory, config, configFile, router: change, unit, key }: Initialised): readonly string[] {

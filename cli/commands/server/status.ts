@@ -39,7 +39,8 @@ export function showStatus(services: readonly ServiceStatus[], options: { json: 
 }
 
 function row(status: ServiceStatus): readonly string[] {
-  const { service, release, next, running, wanted, replicas, deployedAt, urls, problem, stopped } = status
+  const { service, release, next, running, wanted, replicas, deployedAt, urls, problem, stopped, changedSecrets } =
+    status
   const usage = replicas.flatMap((replica) => (replica.usage ? [replica.usage] : []))
   const cpus = usage.reduce((sum, one) => sum + one.cpus, 0)
   const bytes = usage.reduce((sum, one) => sum + one.memoryBytes, 0)
@@ -56,6 +57,7 @@ function row(status: ServiceStatus): readonly string[] {
     [
       problem ?? (stopped ? 'stopped' : ''),
       next === undefined ? '' : `r${next} is coming`,
+      changedSecrets.length === 0 ? '' : `older secrets: ${changedSecrets.join(', ')} (until a restart)`,
       uncertified.length === 0 ? '' : `no certificate: ${uncertified.map(([name]) => name).join(', ')}`,
     ]
       .filter((text) => text !== '')

@@ -68,7 +68,7 @@ function isLeftover(labels: Readonly<Record<string, string>>, known: ReadonlySet
 
 export function judgeServices(facts: ServiceFacts): readonly Finding[] {
   const findings: Finding[] = []
-  for (const status of facts.services) findings.push(...judgeService(status))
+  for (const status of facts.services) findings.push(...judgeService(status), ...judgeSecrets(status))
   for (const name of facts.unarmed) {
     findings.push({
       check: 'services',
@@ -145,4 +145,17 @@ function judgeService({ service, problem, next, replicas }: ServiceStatus): read
     ]
   }
   return []
+}
+
+/** Nothing restarts by itself for a changed secret: a person may change several, or wait for the night. */
+function judgeSecrets({ service, changedSecrets }: ServiceStatus): readonly Finding[] {
+  if (changedSecrets.length === 0) return []
+  return [
+    {
+      check: 'secrets',
+      level: 'warning',
+      message: `${service} was started with another value of ${changedSecrets.join(', ')} than config.toml has now.`,
+      mend: `mypaas server restart ${service}`,
+    },
+  ]
 }
