@@ -1,6 +1,8 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { NotFoundError } from '../docker/index.ts'
+import { createInterface } from 'node:readline'
+import { type CallOptions, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { writeDurably } from '../files.ts'
 import { serviceFolder } from './history.ts'
@@ -25,7 +27,10 @@ const keptBytes = 2 * 1024 * 1024
 export async function keepLog(host: Host, service: string, target: Target): Promise<void> {
   const lines: string[] = []
   try {
-    for await (const { at, stream, text } of linesOf(host, target, { tail: keptLines }))
+    for await (const { at, stream, text } of linesOf(host, target, {
+      tail: keptLines,
+      timeoutMs: host.engineTimeoutMs,
+    }))
       lines.push(`${at} ${stream} ${text}\n`)
   } catch (error) {
     if (error instanceof NotFoundError) return
@@ -57,6 +62,9 @@ export async function pruneLogs(host: Host, service: string, keep: number): Prom
   }
 }
 
+/** What is longer comes as several lines. */
+const maxLineLength = 256 * 1024
+
 /** The lines of one container. What it writes comes in pieces; a line may be spread over several. */
 export async function* linesOf(
   host: Host,
@@ -65,23 +73,23 @@ export async function* linesOf(
     follow?: boolean | undefined
     since?: Date | undefined
     tail?: number | undefined
-    signal?: AbortSignal | undefined
-  },
+  } & CallOptions,
 ): AsyncGenerator<LogLine, void> {
   const rest = { stdout: '', stderr: '' }
   const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
   const chunks = host.docker.containers.logs(name, {
     timestamps: true,
-    follow: options.follow,
-    since: options.since,
-    tail: options.tail,
-    signal: options.signal,
-    ...(options.follow ? {} : { timeoutMs: host.engineTimeoutMs }),
+    ...options,
   })
   for await (const { stream, data } of chunks) {
     const lines = (rest[stream] + decoders[stream].decode(data, { stream: true })).split('\n')
     rest[stream] = lines.pop() ?? ''
     for (const line of lines) yield { ...parse(line), release, replica, stream }
+    if (rest[stream].length > maxLineLength) {
+      const line = parse(rest[stream])
+      yield { ...line, release, replica, stream }
+      rest[stream] = `${line.at} `
+    }
   }
   for (const stream of ['stdout', 'stderr'] as const) {
     if (rest[stream] !== '') yield { ...parse(rest[stream]), release, replica, stream }
@@ -95,16 +103,20 @@ function parse(line: string): { at: string; text: string } {
     : { at: line.slice(0, space), text: line.slice(space + 1).replace(/\r$/, '') }
 }
 
-export async function keptLog({ file, release, replica }: KeptFile): Promise<LogLine[]> {
-  const text = await readFile(file, 'utf8')
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => {
+/** The lines of a log that was kept; none when it was removed meanwhile. */
+export async function* keptLog({ file, release, replica }: KeptFile): AsyncGenerator<LogLine, void> {
+  const input = createReadStream(file)
+  try {
+    for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
       const { at, text } = parse(line)
       const { at: stream, text: written } = parse(text)
-      return { at, release, replica, stream: stream === 'stderr' ? 'stderr' : 'stdout', text: written }
-    })
+      yield { at, release, replica, stream: stream === 'stderr' ? 'stderr' : 'stdout', text: written }
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  } finally {
+    input.destroy()
+  }
 }
 
 type KeptFile = { file: string; release: number; replica: number }

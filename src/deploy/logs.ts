@@ -1,5 +1,8 @@
+import { EventEmitter, once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { NotFoundError } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { parseDuration } from '../units.ts'
 import type { Host } from './host.ts'
 import { keptFiles, keptLog, type LogLine, linesOf } from './kept-logs.ts'
 import { observe, type Replica } from './observe.ts'
@@ -17,41 +20,95 @@ export type LogsOptions = Readonly<{
 }>
 
 const lookForNewMs = 500
+/** Of lines that wait for a slow reader. */
+const maxWaitingBytes = 1024 ** 2
 
 /**
  * What the replicas of a service wrote, merged by time: those that are here, and those of earlier releases whose logs
- * were kept. Ends with the last line, or with `follow` when the signal fires.
+ * were kept. Ends with the last line, or with `follow` when the signal fires. A slow reader slows the reading of logs;
+ * nothing is dropped, and no more is held than a few pieces of each log (of a `tail`, its lines).
  * @throws {MypaasError} `usage` when there is no such service
  */
 export async function* serviceLogs(host: Host, service: string, options: LogsOptions): AsyncGenerator<LogLine, void> {
   await journalOf(host, service)
-  const seen = new Map<string, string>()
   if (options.signal?.aborted) return
-  const history = await pastLines(host, service, options)
-  for (const line of options.tail === undefined ? history : history.slice(history.length - options.tail)) {
+  /** When the last line of each replica was written. */
+  const seen = new Map<string, string>()
+  const past = noting(pastLines(host, service, options), seen)
+  try {
+    yield* options.tail === undefined ? past : lastOf(past, options.tail)
+  } catch (error) {
+    if (!options.signal?.aborted) throw error
+  }
+  if (options.follow && !options.signal?.aborted) yield* newLines(host, service, options, seen)
+}
+
+/** `10m` for ten minutes ago, or a time as in RFC 3339. @throws {MypaasError} `usage` */
+export function parseSince(text: string, now: number = Date.now()): Date {
+  const ago = parseDuration(text)
+  const date = ago === undefined ? new Date(text) : new Date(now - ago)
+  if (!Number.isNaN(date.getTime())) return date
+  throw new MypaasError(`--since must be a time such as 10m, 2h or 2026-01-31T12:00:00Z, not ${text.slice(0, 60)}.`, {
+    code: 'usage',
+  })
+}
+
+async function* pastLines(host: Host, service: string, options: LogsOptions): AsyncGenerator<LogLine, void> {
+  const { tail, signal } = options
+  const since = options.since?.toISOString() ?? ''
+  const files = (await keptFiles(host, service)).filter((found) => isWanted(found, options))
+  const replicas = (await observe(host, service)).replicas.filter((found) => isWanted(found, options))
+  const engine = { since: options.since, tail, signal, idleMs: host.engineTimeoutMs }
+  const logs = [...files.map(keptLog), ...replicas.map((replica) => ifThere(linesOf(host, replica, engine)))]
+  for await (const line of merged(logs)) if (line.at >= since) yield line
+}
+
+/** The log of a container that may be removed at any moment. */
+async function* ifThere(lines: AsyncGenerator<LogLine, void>): AsyncGenerator<LogLine, void> {
+  try {
+    yield* lines
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+  }
+}
+
+/** Lines of several logs, each in order of time, as those of one. */
+async function* merged(logs: readonly AsyncGenerator<LogLine, void>[]): AsyncGenerator<LogLine, void> {
+  try {
+    const heads = await Promise.all(logs.map(async (log) => ({ log, head: (await log.next()).value })))
+    for (;;) {
+      let first: { log: AsyncGenerator<LogLine, void>; head: LogLine } | undefined
+      for (const one of heads) {
+        if (one.head && (!first || one.head.at < first.head.at)) first = one as typeof first
+      }
+      if (!first) return
+      yield first.head
+      Object.assign(first, { head: (await first.log.next()).value })
+    }
+  } finally {
+    await Promise.all(logs.map((log) => log.return()))
+  }
+}
+
+async function* noting(lines: AsyncGenerator<LogLine, void>, seen: Map<string, string>): AsyncGenerator<LogLine, void> {
+  for await (const line of lines) {
+    seen.set(key(line), line.at)
     yield line
   }
-  for (const line of history) seen.set(key(line), line.at)
-  if (options.follow) yield* newLines(host, service, options, seen)
 }
 
-async function pastLines(host: Host, service: string, options: LogsOptions): Promise<readonly LogLine[]> {
-  const wanted = (found: { release: number; replica: number }): boolean => isWanted(found, options)
-  const lines: LogLine[] = []
-  for (const found of (await keptFiles(host, service)).filter(wanted)) lines.push(...(await keptLog(found)))
-  for (const replica of (await observe(host, service)).replicas.filter(wanted)) {
-    try {
-      const { since, tail, signal } = options
-      for await (const line of linesOf(host, replica, { since, tail, signal })) lines.push(line)
-    } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error
-    }
+async function* lastOf(lines: AsyncGenerator<LogLine, void>, count: number): AsyncGenerator<LogLine, void> {
+  const last: LogLine[] = []
+  let at = 0
+  for await (const line of lines) {
+    last[at % Math.max(1, count)] = line
+    at += 1
   }
-  const since = options.since?.toISOString() ?? ''
-  return lines.filter(({ at }) => at >= since).sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0))
+  if (count === 0) return
+  for (let index = Math.max(0, at - count); index < at; index += 1) yield last[index % count] as LogLine
 }
 
-/** Lines as they come, of every replica that is there or appears. A slow reader slows the reading, nothing is dropped. */
+/** Lines as they come, of every replica that is there or appears, also of one that is started again. */
 async function* newLines(
   host: Host,
   service: string,
@@ -60,55 +117,86 @@ async function* newLines(
 ): AsyncGenerator<LogLine, void> {
   const end = new AbortController()
   const signal = options.signal ? AbortSignal.any([options.signal, end.signal]) : end.signal
-  const queue: LogLine[] = []
+  const inbox = new Inbox(signal)
   const followed = new Set<string>()
-  let wake = (): void => {}
-  let room = (): void => {}
+  const ended = new Set<string>()
   const follow = async (replica: Replica): Promise<void> => {
     const last = seen.get(key(replica)) ?? ''
     const from = last === '' ? {} : { since: new Date(last) }
     for await (const line of linesOf(host, replica, { follow: true, signal, ...from })) {
       if (line.at <= last) continue
-      queue.push(line)
-      wake()
-      if (queue.length > 1000)
-        await new Promise<void>((resolve) => {
-          room = resolve
-        })
+      seen.set(key(line), line.at)
+      await inbox.put(line)
     }
   }
   const look = async (): Promise<void> => {
     while (!signal.aborted) {
       for (const replica of (await observe(host, service)).replicas.filter((found) => isWanted(found, options))) {
-        if (followed.has(replica.id) || replica.state === 'created') continue
-        followed.add(replica.id)
-        follow(replica).catch(() => followed.delete(replica.id))
+        const { id, state } = replica
+        if (followed.has(id) || state === 'created' || (ended.has(id) && state !== 'running')) continue
+        followed.add(id)
+        void follow(replica)
+          .catch(() => {}) // it is gone, or will be tried again
+          .finally(() => {
+            followed.delete(id)
+            ended.add(id)
+          })
       }
       await sleep(lookForNewMs, undefined, { signal }).catch(() => {})
     }
   }
-  let failed: unknown
-  const looking = look().catch((error: unknown) => {
-    failed = error
-    wake()
-  })
-  signal.addEventListener('abort', () => wake(), { once: true })
+  const looking = look().catch((error: unknown) => inbox.fail(error))
   try {
-    while (!signal.aborted) {
-      for (let line = queue.shift(); line; line = queue.shift()) yield line
-      room()
-      if (failed) throw failed
-      if (!signal.aborted)
-        await new Promise<void>((resolve) => {
-          wake = resolve
-          if (queue.length > 0) resolve()
-        })
-    }
+    for (;;) yield await inbox.take()
+  } catch (error) {
+    if (!signal.aborted) throw error
   } finally {
     end.abort()
-    room()
     await looking
   }
+}
+
+/** Lines of several writers for one reader. Writers wait when it is full. */
+class Inbox {
+  readonly #signal: AbortSignal
+  readonly #lines: LogLine[] = []
+  readonly #news = new EventEmitter().setMaxListeners(0)
+  #bytes = 0
+  #error: unknown
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+  }
+
+  async put(line: LogLine): Promise<void> {
+    this.#lines.push(line)
+    this.#bytes += sizeOf(line)
+    this.#news.emit('line')
+    while (this.#bytes > maxWaitingBytes) await once(this.#news, 'room', { signal: this.#signal })
+  }
+
+  async take(): Promise<LogLine> {
+    for (;;) {
+      this.#signal.throwIfAborted()
+      const line = this.#lines.shift()
+      if (line) {
+        this.#bytes -= sizeOf(line)
+        if (this.#bytes <= maxWaitingBytes) this.#news.emit('room')
+        return line
+      }
+      if (this.#error) throw this.#error
+      await once(this.#news, 'line', { signal: this.#signal })
+    }
+  }
+
+  fail(error: unknown): void {
+    this.#error = error
+    this.#news.emit('line')
+  }
+}
+
+function sizeOf(line: LogLine): number {
+  return line.text.length + 200
 }
 
 function isWanted(found: { release: number; replica: number }, options: LogsOptions): boolean {

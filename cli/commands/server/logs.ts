@@ -1,6 +1,4 @@
 import type { CommandDef } from 'citty'
-import { MypaasError } from '../../../src/errors.ts'
-import { parseDuration } from '../../../src/units.ts'
 import { command } from '../../command.ts'
 import { operate, releaseNumber } from '../../operate.ts'
 import { printJson, printLogLine } from '../../render.ts'
@@ -22,11 +20,11 @@ export const logs: CommandDef = command({
     json: { type: 'boolean', description: 'Print lines as JSON' },
   },
   async run({ args }) {
-    const { serviceLogs } = await import('../../../src/deploy/logs.ts')
+    const { parseSince, serviceLogs } = await import('../../../src/deploy/logs.ts')
     await operate({ quiet: true }, async ({ server, signal }) => {
       const lines = serviceLogs(server.host, args.name, {
         follow: args.follow,
-        since: args.since === undefined ? undefined : sinceDate(args.since),
+        since: args.since === undefined ? undefined : parseSince(args.since),
         tail: args.tail === undefined ? undefined : wholeNumber('tail', args.tail),
         replica: args.replica === undefined ? undefined : wholeNumber('replica', args.replica),
         release: releaseNumber(args.release),
@@ -39,12 +37,3 @@ export const logs: CommandDef = command({
     })
   },
 })
-
-function sinceDate(text: string): Date {
-  const ago = parseDuration(text)
-  const date = ago === undefined ? new Date(text) : new Date(Date.now() - ago)
-  if (!Number.isNaN(date.getTime())) return date
-  throw new MypaasError(`--since must be a time such as 10m, 2h or 2026-01-31T12:00:00Z, not ${text}.`, {
-    code: 'usage',
-  })
-}
