@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { deploy } from '../deploy/deploy.ts'
 import type { DeployEvent } from '../deploy/events.ts'
 import { refuseUnlessCurrent } from '../deploy/operate.ts'
-import { type ErrorCode, MypaasError } from '../errors.ts'
+import { MypaasError } from '../errors.ts'
 import { type ErrorReport, reportError } from '../push/remote-error.ts'
 import type { CallStatement, Statement } from '../push/statement.ts'
 import { parseSpec } from '../service/parse.ts'
@@ -16,7 +16,10 @@ import type { Jobs } from './jobs.ts'
 import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.ts'
 import type { Nonces } from './nonces.ts'
 import type { Push, Pushes } from './pushes.ts'
+import { beatMs, drained, sendJson, statusOf } from './reply.ts'
+import { fromOf, pathOf, readBody, readFields, SlowGuard, tokenOf, type Via } from './request.ts'
 import { refuseForeign, restrictedHost } from './restrict.ts'
+import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
 
 export type ApiOptions = Readonly<{
   home: string
@@ -31,8 +34,6 @@ export type ApiOptions = Readonly<{
   log: (line: string) => void
   now?: () => number
 }>
-
-type Via = 'socket' | 'router'
 
 /** The protocol's server half: challenge, signed statement, uploads, commit, events. */
 export class Api {
@@ -398,57 +399,6 @@ const whatFor = new WeakMap<IncomingMessage, { action: string; service?: string 
 
 /** Statement, signature, and an index or what comes with a call. */
 const maxSignedBytes = 1024 * 1024
-const bodyMs = 15_000
-const beatMs = 10_000
-/** A sender that brings less than that in half a minute is no sender. */
-const slowBytes = 64 * 1024
-const slowMs = 30_000
-
-function mayReach(key: AuthorizedKey, service: string): void {
-  if (!coversService(key, service)) throw notAllowed(`The key may not reach ${service}.`)
-}
-
-function mayDeploy(key: AuthorizedKey, service: string): void {
-  if (key.readOnly) throw notAllowed('The key may only read.')
-  mayReach(key, service)
-}
-
-function notAllowed(message: string): MypaasError {
-  return new MypaasError(message, {
-    code: 'unauthorised',
-    hint: 'What it may is in ~/_mypaas/authorized_keys of the server: mypaas server key ls',
-  })
-}
-
-function nameOf(key: AuthorizedKey): string {
-  return key.comment === '' ? key.fingerprint : key.comment
-}
-
-function tokenOf(request: IncomingMessage): string {
-  return /^Bearer ([A-Za-z0-9_-]{20,100})$/.exec(request.headers.authorization ?? '')?.[1] ?? ''
-}
-
-/** Where it came from: the router says it for those that come by it. */
-function fromOf(request: IncomingMessage, via: Via): string {
-  if (via === 'socket') return 'socket'
-  const forwarded = String(request.headers['x-forwarded-for'] ?? '')
-    .split(',')
-    .at(-1)
-    ?.trim()
-  const peer = request.socket.remoteAddress ?? '?'
-  return forwarded && /^[0-9a-fA-F.:]{2,45}$/.test(forwarded) ? `${forwarded} by ${peer}` : peer
-}
-
-function pathOf(request: IncomingMessage): string {
-  return (
-    (request.url ?? '')
-      .split('?')[0]
-      ?.replace(/^\/v1\//, '')
-      .split('/')
-      .at(-1)
-      ?.slice(0, 40) ?? ''
-  )
-}
 
 function isRefusal(error: unknown): boolean {
   return error instanceof MypaasError && error.code !== 'locked'
@@ -459,104 +409,6 @@ function isBrokenLine(error: unknown): boolean {
   return code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'EPIPE' || name === 'AbortError'
 }
 
-const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
-  usage: 400,
-  context: 400,
-  directives: 400,
-  unauthorised: 403,
-  locked: 409,
-}
-
-function statusOf(code: ErrorCode): number {
-  return statuses[code] ?? 422
-}
-
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-function sendJson(response: ServerResponse, status: number, value: unknown): void {
-  const text = JSON.stringify(value)
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(text),
-    'cache-control': 'no-store',
-  })
-  response.end(text)
-}
-
-/** A body that is to come at once. @throws {MypaasError} `usage` when it is too large or too slow */
-async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
-  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
-  const timer = setTimeout(() => request.destroy(), bodyMs)
-  const parts: Buffer[] = []
-  let length = 0
-  try {
-    for await (const part of request as AsyncIterable<Buffer>) {
-      length += part.length
-      if (length > maxBytes) throw tooLarge(maxBytes)
-      parts.push(part)
-    }
-  } finally {
-    clearTimeout(timer)
-  }
-  return Buffer.concat(parts).toString()
-}
-
-function tooLarge(maxBytes: number): MypaasError {
-  return new MypaasError(`A request of that kind has at most ${maxBytes} bytes.`, { code: 'usage' })
-}
-
-/** The fields of a JSON object, all text, none but the known. */
-async function readFields<K extends string>(
-  request: IncomingMessage,
-  maxBytes: number,
-  known: readonly K[],
-): Promise<Partial<Record<K, string>>> {
-  const text = await readBody(request, maxBytes)
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch {
-    value = undefined
-  }
-  const fields = typeof value === 'object' && value !== null ? Object.entries(value) : []
-  if (fields.length === 0 || fields.some(([name, field]) => !known.includes(name as K) || typeof field !== 'string')) {
-    throw new MypaasError('This is no request of mypaas.', {
-      code: 'usage',
-      hint: 'Is mypaas here and there of the same version?',
-    })
-  }
-  return Object.fromEntries(fields) as Partial<Record<K, string>>
-}
-
-/** Ends a body that hardly moves. */
-class SlowGuard {
-  readonly #timer: NodeJS.Timeout
-
-  constructor(request: IncomingMessage) {
-    let before = request.socket.bytesRead
-    this.#timer = setInterval(() => {
-      const now = request.socket.bytesRead
-      if (now - before < slowBytes) request.destroy()
-      before = now
-    }, slowMs)
-  }
-
-  stop(): void {
-    clearInterval(this.#timer)
-  }
-}
-
-function drained(response: ServerResponse, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('drain', done)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    response.once('drain', done)
-    signal.addEventListener('abort', done)
-  })
 }
