@@ -130,11 +130,20 @@ test('a server from nothing, changed, broken and upgraded', async (t) => {
   await t.test('a reboot is for the machine to do, at a time that it understands', async () => {
     const shutdown = join(w.home, 'bin', 'shutdown')
     await mkdir(join(w.home, 'bin'))
-    await writeFile(shutdown, '#!/bin/sh\necho "$@" >> "$HOME/shutdowns"\n', { mode: 0o755 })
+    await writeFile(
+      shutdown,
+      '#!/bin/sh\necho "$@" >> "$HOME/shutdowns"\n[ "$1" = -c ] || echo "Reboot scheduled for $2" >&2\n',
+      { mode: 0o755 },
+    )
     const env = { PATH: `${join(w.home, 'bin')}:${process.env['PATH']}` }
-    await w.ok(['server', 'schedule-reboot', '2h'], { env })
+    const { stdout } = await w.ok(['server', 'schedule-reboot', '2h'], { env })
+    assert.match(
+      stdout,
+      /^Reboot scheduled for \+120\nServices come back by themselves\. To take it back: .* cancel\n$/,
+    )
     await w.ok(['server', 'schedule_reboot', '03:30'], { env })
-    await w.ok(['server', 'schedule-reboot', 'cancel'], { env })
+    const { stdout: taken } = await w.ok(['server', 'schedule-reboot', 'cancel'], { env })
+    assert.equal(taken, 'The machine does not reboot.\n')
     const lines = (await readFile(join(w.home, 'shutdowns'), 'utf8')).trim().split('\n')
     assert.deepEqual(lines, ['-r +120 mypaas server schedule-reboot', '-r 03:30 mypaas server schedule-reboot', '-c'])
     assert.equal((await w.cli(['server', 'schedule-reboot', 'tomorrow'], { env })).code, 2)

@@ -19,6 +19,8 @@ export interface PrivateEngine {
   kill(): Promise<void>
   /** SIGTERM, as a service manager does; done when it is gone. Its containers end. */
   stop(): Promise<void>
+  /** As when the machine's power fails: every process of it ends at once, and all that lies in memory is gone. */
+  cutPower(): Promise<void>
   /** Lets the containers of each of its networks talk to each other: to be called when they were made, once. */
   openNetworks(): Promise<void>
 }
@@ -89,6 +91,20 @@ class Dockerd implements PrivateEngine {
     return this.#end('SIGTERM')
   }
 
+  async cutPower(): Promise<void> {
+    const inits = await this.#containerProcesses()
+    await this.kill()
+    await end(this.#containerd, 'SIGKILL')
+    this.#containerd = undefined
+    await until(async () => (await endShims(this.#folder)) === 0, { what: 'the end of the shims of a private engine' })
+    for (const pid of inits) killIfThere(pid)
+    await until(() => inits.every((pid) => !existsSync(`/proc/${pid}`)), { what: 'the end of all containers' })
+    await this.#unmountAll()
+    for (const name of ['exec', 'containerd', 'containerd.sock', 'containerd.sock.ttrpc', 'docker.sock', 'dockerd.pid'])
+      await rm(join(this.#folder, name), { recursive: true, force: true })
+    await this.#removeLinks()
+  }
+
   async openNetworks(): Promise<void> {
     await using docker = new Docker({ host: this.host })
     for (const { Id, Name } of await docker.networks.list({ filters: { driver: ['bridge'] } })) {
@@ -117,13 +133,29 @@ class Dockerd implements PrivateEngine {
     await end(this.#containerd, 'SIGTERM')
     await until(async () => (await endShims(this.#folder)) === 0, { what: 'the end of the shims of a private engine' })
     for (const bridge of this.#opened) await run('iptables', ['-D', ...this.#rule(bridge)])
+    await this.#removeLinks()
+    await this.#unmountAll()
+    await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  async #removeLinks(): Promise<void> {
     for (const link of [this.#name, ...this.#opened]) {
       if (existsSync(`/sys/class/net/${link}`)) await run('ip', ['link', 'del', link])
     }
+  }
+
+  async #unmountAll(): Promise<void> {
     const mounts = (await readFile('/proc/self/mounts', 'utf8')).split('\n').map((line) => line.split(' ')[1] ?? '')
     for (const mount of mounts.filter((path) => path.startsWith(`${this.#folder}/`)).reverse())
       await run('umount', [mount])
-    await rm(this.#folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  /** The first process of each container: with it all others of its end. */
+  async #containerProcesses(): Promise<number[]> {
+    await using docker = new Docker({ host: this.host })
+    const running = await docker.containers.list()
+    const found = await Promise.all(running.map(({ Id }) => docker.containers.inspect(Id)))
+    return found.map(({ State }) => State.Pid).filter((pid) => pid > 1)
   }
 
   #arguments(): string[] {
@@ -191,13 +223,17 @@ async function endShims(folder: string): Promise<number> {
     const words = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '')
     if (!words.startsWith('/usr/bin/containerd-shim') || !words.includes(`${folder}/`)) continue
     found += 1
-    try {
-      process.kill(Number(entry), 'SIGKILL')
-    } catch {
-      // It ended by itself in the meantime.
-    }
+    killIfThere(Number(entry))
   }
   return found
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It ended by itself in the meantime.
+  }
 }
 
 const run = promisify(execFile)
