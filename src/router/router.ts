@@ -10,7 +10,8 @@ export interface Router {
 
   /**
    * Makes `routes` those of the service and waits until every new request goes by them.
-   * @throws {MypaasError} `failed` when they don't come to life within 5 s; then the previous routes are back
+   * @throws {MypaasError} `failed` when they don't come to life within 20 s, or the router is away for 5 s; then the
+   *   previous routes are back
    */
   apply(routes: ServiceRoutes, options?: { signal?: AbortSignal | undefined }): Promise<void>
 

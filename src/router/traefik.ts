@@ -64,7 +64,10 @@ const noEmail = {
   problem: "there is no e-mail address for Let's Encrypt, so the router shows a certificate of its own",
   hint: 'Set one: mypaas server init --email YOU@example.com',
 }
-const confirmTimeoutMs = 5_000
+/** A machine that is short of disk or processor lets the router wait, too. */
+const confirmTimeoutMs = 20_000
+/** Nobody listens on its port: it is down, or restarting. */
+const refusedTimeoutMs = 5_000
 const confirmPollMs = 20
 const lockWaitMs = 30_000
 const requestTimeoutMs = 10_000
@@ -387,8 +390,9 @@ export class TraefikRouter implements Router {
   }
 
   async #until(signal: AbortSignal | undefined, what: string, check: () => Promise<boolean>): Promise<void> {
-    const deadline = performance.now() + confirmTimeoutMs
+    const begin = performance.now()
     let trouble: unknown
+    let refusedSince: number | undefined
     for (;;) {
       signal?.throwIfAborted()
       try {
@@ -397,12 +401,15 @@ export class TraefikRouter implements Router {
       } catch (error) {
         trouble = error
       }
-      if (performance.now() > deadline) throw await this.#notConfirmed(what, trouble)
+      const now = performance.now()
+      refusedSince = isRefusal(trouble) ? (refusedSince ?? now) : undefined
+      const isDown = refusedSince !== undefined && now > refusedSince + refusedTimeoutMs
+      if (isDown || now > begin + confirmTimeoutMs) throw await this.#notConfirmed(what, now - begin, trouble)
       await sleep(confirmPollMs, undefined, { signal })
     }
   }
 
-  async #notConfirmed(what: string, cause: unknown): Promise<MypaasError> {
+  async #notConfirmed(what: string, ms: number, cause: unknown): Promise<MypaasError> {
     const state = await this.#docker.containers.inspect(this.#options.container).then(
       ({ State }) => State.Status,
       () => 'missing',
@@ -419,7 +426,7 @@ export class TraefikRouter implements Router {
     }
     const files = await readdir(join(this.#options.directory, 'dynamic')).catch(() => [])
     return new MypaasError(
-      `The router did not take ${what} within ${confirmTimeoutMs / 1000} s; the previous routes are back.`,
+      `The router did not take ${what} within ${Math.round(ms / 1000)} s; the previous routes are back.`,
       {
         code: 'failed',
         hint: `One broken file keeps it from reading all others. It has ${files.length} in ${this.#options.directory}/dynamic; what it says: docker logs --tail 20 ${this.#options.container}`,
@@ -491,6 +498,12 @@ export class TraefikRouter implements Router {
       request.on('error', (error) => resolve({ error: error.message }))
     })
   }
+}
+
+/** Connections that are reset while the router starts or stops count, too: the port is published, and nobody behind it. */
+function isRefusal(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return code === 'ECONNREFUSED' || code === 'ECONNRESET'
 }
 
 /** The texts of files; of those that can't be read, none. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { dirname, join } from 'node:path'
-import { suite, test } from 'node:test'
+import { after, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compiledProgram } from '../support/compiled.ts'
@@ -8,10 +8,13 @@ import { backwards, privateEngine } from '../support/private-engine.ts'
 import { long } from '../support/prove.ts'
 import { sample, seeded } from '../support/seeded.ts'
 import { assertSettled, assertTidy } from '../support/settled.ts'
+import { watchStandstill } from '../support/standstill.ts'
 import { type World, world } from '../support/world.ts'
 
 const killAt = pathToFileURL(join(dirname(fileURLToPath(import.meta.url)), '../support/kill-at.mjs')).href
 const seed = Number(process.env['PROVE_SEED'] ?? 1)
+
+const standstill = watchStandstill({ after })
 
 type Kind = 'roll' | 'one'
 const kinds: readonly Kind[] = ['roll', 'one']
@@ -112,8 +115,7 @@ suite('kill', { concurrency: 2 }, () => {
 async function converges(w: World, kind: Kind, before: number, how: string): Promise<void> {
   const begin = performance.now()
   await mended(w, kind, before, how)
-  const ms = Math.round(performance.now() - begin)
-  assert.ok(ms < 10_000, `${how}: took ${ms} ms`)
+  assertQuick(begin, how)
 }
 
 async function current(w: World, kind: Kind): Promise<number> {
@@ -157,14 +159,22 @@ async function killedAfter(w: World, kind: Kind, directory: string, ms: number):
 async function mended(w: World, kind: Kind, before: number, how: string): Promise<void> {
   try {
     const last = (await w.journal(kind))?.lastRelease ?? before
-    const { ms } = await w.ok(['server', 'reconcile', kind])
-    assert.ok(ms < 10_000, `reconcile took ${Math.round(ms)} ms`)
+    const begin = performance.now()
+    await w.ok(['server', 'reconcile', kind])
+    assertQuick(begin, 'reconcile')
     const { release } = await assertSettled(w, kind, [before, last])
     const { stdout } = await w.ok(['server', 'reconcile', kind])
     assert.equal(stdout, `${kind} r${release} is as it should be\n`)
   } catch (error) {
     throw new Error(`${kind}, ${how} (seed ${seed}): ${(error as Error).message}`, { cause: error })
   }
+}
+
+/** Within 10 s, but for the time in which the machine's disk did nothing at all. */
+function assertQuick(begin: number, what: string): void {
+  const ms = Math.round(performance.now() - begin)
+  const stood = Math.round(standstill.since(begin))
+  assert.ok(ms - stood < 10_000, `${what} took ${ms} ms, ${stood} ms of which the disk stood still`)
 }
 
 /** `roll`: two replicas, start-first. `one`: a single writer, stop-first. */
