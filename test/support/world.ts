@@ -11,6 +11,7 @@ import { Docker, NotFoundError } from '../../src/docker/index.ts'
 import { setKey } from '../../src/server/config-text.ts'
 import { nodeImage } from './images.ts'
 import { type Reply, type RequestOptions, request } from './request.ts'
+import { removeNetwork } from './stuck-network.ts'
 import { until } from './until.ts'
 import { type Watch, watchContainers } from './watch.ts'
 
@@ -330,7 +331,7 @@ async function removeFromEngine(docker: Docker, instance: string, id: string | u
   const mine = containers.filter((container) => ours(nameOf(container), container.Labels))
   await Promise.all(mine.map(({ Id }) => attempt(docker.containers.remove(Id, { force: true, volumes: true }))))
   for (const network of await docker.networks.list())
-    if (ours(network.Name, network.Labels)) await attempt(docker.networks.remove(network.Id))
+    if (ours(network.Name, network.Labels)) await attempt(removeNetwork(docker, network.Id))
   for (const volume of (await docker.volumes.list()).Volumes ?? [])
     if (ours(volume.Name, volume.Labels)) await attempt(docker.volumes.remove(volume.Name, { force: true }))
   for (const image of await docker.images.list()) {
