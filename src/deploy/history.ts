@@ -1,6 +1,7 @@
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ErrorCode } from '../errors.ts'
+import { serviceFolder } from './journal.ts'
 
 /** What made a release: a build, an older release run again, the same one restarted or with more replicas. */
 export type ReleaseAction = 'deploy' | 'rollback' | 'restart' | 'scale'
@@ -58,11 +59,6 @@ export async function readHistory(directory: string, service: string): Promise<r
       return []
     }
   })
-}
-
-/** The folder of what is kept of a service besides its journal: history, logs of removed containers. */
-export function serviceFolder(directory: string, service: string): string {
-  return join(directory, 'services', service)
 }
 
 function historyFile(directory: string, service: string): string {

@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
@@ -52,8 +52,9 @@ export async function readJournal(directory: string, service: string): Promise<J
 
 /** The commit point: after this returns, `journal` holds, whatever happens to the machine. */
 export async function writeJournal(directory: string, journal: Journal): Promise<void> {
-  await mkdir(join(directory, 'services'), { recursive: true, mode: 0o700 })
-  await writeDurably(journalFile(directory, journal.service), `${JSON.stringify(journal, undefined, 1)}\n`)
+  // What a killed process leaves of it lies with the service, whose lock says that nobody is writing.
+  const scratch = serviceFolder(directory, journal.service)
+  await writeDurably(journalFile(directory, journal.service), `${JSON.stringify(journal, undefined, 1)}\n`, { scratch })
 }
 
 /** Every service that has a journal here, by name. */
@@ -66,6 +67,11 @@ export async function journalledServices(directory: string): Promise<string[]> {
     .filter((file) => file.endsWith('.json') && !file.startsWith('.'))
     .map((file) => file.slice(0, -'.json'.length))
     .sort()
+}
+
+/** What belongs to a service besides its journal: its history, logs that it left, and what is being written. */
+export function serviceFolder(directory: string, service: string): string {
+  return join(directory, 'services', service)
 }
 
 function journalFile(directory: string, service: string): string {

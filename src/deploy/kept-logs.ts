@@ -5,8 +5,8 @@ import { createInterface } from 'node:readline'
 import { type CallOptions, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { writeDurably } from '../files.ts'
-import { serviceFolder } from './history.ts'
 import type { Host } from './host.ts'
+import { serviceFolder } from './journal.ts'
 import type { Target } from './plan.ts'
 
 /** One line that a replica wrote. */

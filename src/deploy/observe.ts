@@ -28,10 +28,12 @@ const replicaLabels = {
 
 type Where = Readonly<{ docker: Docker; server: string; prefix: string; router: { gate: string } }>
 
-/** Reads what runs of a service. Only reads. */
-export async function observe(where: Where, service: string): Promise<Observed> {
-  const filters = { label: [`${replicaLabels.server}=${where.server}`, `${replicaLabels.service}=${service}`] }
-  const found = await where.docker.containers.list({ all: true, filters })
+/**
+ * Reads what runs of a service. Only reads.
+ * @param listed Of {@link listReplicas}, where more than one service is looked at.
+ */
+export async function observe(where: Where, service: string, listed?: ReplicasByService): Promise<Observed> {
+  const found = listed ? (listed.get(service) ?? []) : await list(where, `${replicaLabels.service}=${service}`)
   const replicas = await Promise.all(found.map((summary) => replica(where, summary)))
   return {
     service,
@@ -41,14 +43,28 @@ export async function observe(where: Where, service: string): Promise<Observed> 
   }
 }
 
+/** The containers of all services as the engine lists them, by service. */
+export type ReplicasByService = ReadonlyMap<string, readonly ContainerSummary[]>
+
+/** What {@link observe} needs of many services, by one call. */
+export async function listReplicas(where: Where): Promise<ReplicasByService> {
+  const found = new Map<string, ContainerSummary[]>()
+  for (const summary of await list(where, replicaLabels.service)) {
+    if (identify(where, summary) === undefined) continue
+    const service = summary.Labels[replicaLabels.service] ?? ''
+    found.set(service, [...(found.get(service) ?? []), summary])
+  }
+  return found
+}
+
 /** The names of all services that have a container here. */
 export async function observedServices(where: Where): Promise<string[]> {
-  const found = await where.docker.containers.list({
-    all: true,
-    filters: { label: [`${replicaLabels.server}=${where.server}`, replicaLabels.service] },
-  })
-  const mine = found.filter((summary) => identify(where, summary) !== undefined)
-  return [...new Set(mine.map(({ Labels }) => Labels[replicaLabels.service] ?? ''))].sort()
+  return [...(await listReplicas(where)).keys()].sort()
+}
+
+function list(where: Where, label: string): Promise<readonly ContainerSummary[]> {
+  const filters = { label: [`${replicaLabels.server}=${where.server}`, label] }
+  return where.docker.containers.list({ all: true, filters })
 }
 
 async function replica(where: Where, summary: ContainerSummary): Promise<Replica | undefined> {

@@ -8,7 +8,7 @@ import type { Execution, ReleaseFacts } from './execute.ts'
 import type { Host } from './host.ts'
 import { keptReleases, releaseImage } from './image.ts'
 import { type Journal, readJournal, writeJournal } from './journal.ts'
-import { observe } from './observe.ts'
+import { type Observed, observe } from './observe.ts'
 import { type Settlement, settle } from './plan.ts'
 
 /** Takes the lock of a service for a command, and says whom it waits for. */
@@ -63,7 +63,17 @@ export async function nextRelease(host: Host, service: string, journal: Journal 
 }
 
 export async function settlement(host: Host, journal: Journal, drainMs: number, stayMs = 0): Promise<Settlement> {
-  const observed = await observe(host, journal.service)
+  return settlementOf(host, journal, await observe(host, journal.service), drainMs, stayMs)
+}
+
+/** As {@link settlement}, of what was observed already. */
+export async function settlementOf(
+  host: Host,
+  journal: Journal,
+  observed: Observed,
+  drainMs: number,
+  stayMs = 0,
+): Promise<Settlement> {
   const routes = await host.router.current(journal.service)
   return settle({ journal, observed, routes, prefix: host.prefix, timing: host, drainMs, stayMs })
 }

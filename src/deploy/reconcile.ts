@@ -6,12 +6,11 @@ import { checkCertificates } from './certificates.ts'
 import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
-import { serviceFolder } from './history.ts'
 import type { Host } from './host.ts'
 import { keptReleases, releaseImage, removeImage } from './image.ts'
-import { type Journal, journalledServices, readJournal, writeJournal } from './journal.ts'
-import { observe, observedServices } from './observe.ts'
-import { execution, forgetNext, journalOf, lockService, settlement } from './operate.ts'
+import { type Journal, journalledServices, readJournal, serviceFolder, writeJournal } from './journal.ts'
+import { listReplicas, observe, type ReplicasByService } from './observe.ts'
+import { execution, forgetNext, journalOf, lockService, settlement, settlementOf } from './operate.ts'
 import { persistently } from './persist.ts'
 import { describe, type Step } from './plan.ts'
 import { removeVolumes } from './volumes.ts'
@@ -34,7 +33,14 @@ export type Reconciled = Readonly<{ service: string; release: number | undefined
  * @throws {MypaasError} `degraded` when the journal is lost or older than what runs, or the current release can't run:
  *   then nothing was stopped
  */
-export async function reconcile(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+export async function reconcile(
+  host: Host,
+  service: string,
+  options: ReconcileOptions,
+  listed?: ReplicasByService,
+): Promise<Reconciled> {
+  const atRest = await lookAtRest(host, service, listed)
+  if (atRest) return atRest
   await using _ = await lockService(host, service, `a reconcile of ${service}`, options)
   // Awaited here: leaving the scope frees the lock.
   return await settleDown(host, service, options)
@@ -45,14 +51,15 @@ export async function reconcileAll(
   host: Host,
   options: ReconcileOptions,
 ): Promise<{ reconciled: readonly Reconciled[]; failed: readonly { service: string; error: unknown }[] }> {
-  const names = new Set([...(await journalledServices(host.directory)), ...(await observedServices(host))])
+  const listed = await listReplicas(host)
+  const names = new Set([...(await journalledServices(host.directory)), ...listed.keys()])
   const reconciled: Reconciled[] = []
   const failed: { service: string; error: unknown }[] = []
   const queue = [...names].sort()
   const worker = async (): Promise<void> => {
     for (let service = queue.shift(); service !== undefined; service = queue.shift()) {
       try {
-        reconciled.push(await reconcile(host, service, options))
+        reconciled.push(await reconcile(host, service, options, listed))
       } catch (error) {
         failed.push({ service, error })
       }
@@ -62,6 +69,21 @@ export async function reconcileAll(
   await host.router.readmit({ signal: options.signal })
   await checkCertificates(host, { emit: options.emit, signal: options.signal, waitMs: options.certificateWaitMs ?? 0 })
   return { reconciled: reconciled.sort((a, b) => (a.service < b.service ? -1 : 1)), failed }
+}
+
+/**
+ * Most services are as they should be most of the time, and looking needs no lock: whoever is changing one now has a
+ * journal that says so, or steps left to do.
+ */
+async function lookAtRest(host: Host, service: string, listed?: ReplicasByService): Promise<Reconciled | undefined> {
+  await removeAbandoned(serviceFolder(host.directory, service))
+  const journal = await readJournal(host.directory, service)
+  if (!journal || journal.next) return undefined
+  const observed = await observe(host, service, listed)
+  if (observed.replicas.some(({ release }) => release > journal.lastRelease)) return undefined
+  const { serve, clean } = await settlementOf(host, journal, observed, host.drainMs)
+  if (serve.length + clean.length > 0) return undefined
+  return { service, release: journal.stopped ? undefined : journal.current?.release, mended: [] }
 }
 
 /**
@@ -128,7 +150,7 @@ export async function removeService(
 }
 
 async function settleDown(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
-  await removeAbandoned(join(host.directory, 'services'))
+  await removeAbandoned(serviceFolder(host.directory, service))
   const journal = await readJournal(host.directory, service)
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)

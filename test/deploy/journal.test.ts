@@ -16,7 +16,7 @@ test('a journal is read as it was written, and nothing but it is left in the dir
   await writeJournal(directory, journal)
   await writeJournal(directory, { ...journal, lastRelease: 4 })
   assert.deepEqual(await readJournal(directory, 'blog'), { ...journal, lastRelease: 4 })
-  assert.deepEqual(await readdir(join(directory, 'services')), ['blog.json'])
+  assert.deepEqual((await readdir(join(directory, 'services'), { recursive: true })).sort(), ['blog', 'blog.json'])
   assert.deepEqual(await journalledServices(directory), ['blog'])
 })
 

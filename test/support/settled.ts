@@ -109,7 +109,7 @@ async function filesOf(w: World, service: string): Promise<string[]> {
     all
       .filter((entry) => entry.isFile())
       .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
-      .filter((path) => path.startsWith(`${service}.`) || path.startsWith(`${service}/`) || path.startsWith('.'))
+      .filter((path) => path.startsWith(`${service}.`) || path.startsWith(`${service}/`))
       // What removed containers wrote is kept on purpose.
       .filter((path) => !/\/logs\/r\d+-\d+\.log$/.test(path))
       .sort()
