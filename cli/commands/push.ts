@@ -35,12 +35,14 @@ export const push: CommandDef = command({
     const show = renderer({ json, verbose: args.verbose === true, server: args.server })
     await interruptible(
       async (signal) => {
-        const context = await openContext(args.dir, signal)
-        const { service } = parseSpec(context.dockerfileText, { file: context.dockerfile })
-        const isFile = await stat(args.dir).then((found) => found.isFile())
         try {
-          const { job } = await withRemote(args, signal, (remote) =>
-            pushContext(remote, context, {
+          const { job } = await withRemote(args, signal, async (remote) => {
+            // Asked meanwhile: a server may be far away, and a directory large. What is wrong here is told first.
+            remote.greet().catch(() => {})
+            const context = await openContext(args.dir, signal)
+            const { service } = parseSpec(context.dockerfileText, { file: context.dockerfile })
+            const isFile = await stat(args.dir).then((found) => found.isFile())
+            return pushContext(remote, context, {
               root: resolve(isFile ? dirname(args.dir) : args.dir),
               service,
               ...(expect === undefined ? {} : { expect }),
@@ -52,8 +54,8 @@ export const push: CommandDef = command({
               signal,
               cacheFolder: cacheFolder(),
               ...(args.detach ? { detach: true } : {}),
-            }),
-          )
+            })
+          })
           if (args.detach && !json) progress(`The deploy goes on there. Follow it: mypaas attach ${args.server} ${job}`)
           if (args.detach && json) printJson({ type: 'detached', job })
         } catch (error) {

@@ -33,6 +33,8 @@ export type EntryTable = Readonly<{
   modes: Uint32Array
   sizes: Float64Array
   mtimesMs: Float64Array
+  ctimesMs: Float64Array
+  inodes: Float64Array
   flags: Uint8Array
 }>
 
@@ -105,13 +107,15 @@ export class EntryTableBuilder {
   #modes = new Uint32Array(1024)
   #sizes = new Float64Array(1024)
   #mtimesMs = new Float64Array(1024)
+  #ctimesMs = new Float64Array(1024)
+  #inodes = new Float64Array(1024)
   #flags = new Uint8Array(1024)
 
   get count(): number {
     return this.#count
   }
 
-  add(entry: { path: string; mode: number; size: number; mtimeMs: number; linkTarget: string; flags: number }): void {
+  add(entry: NewEntry): void {
     const index = this.#count++
     if (index === this.#modes.length) this.#grow()
     const { path, linkTarget } = entry
@@ -126,6 +130,8 @@ export class EntryTableBuilder {
     this.#modes[index] = entry.mode
     this.#sizes[index] = entry.size
     this.#mtimesMs[index] = entry.mtimeMs
+    this.#ctimesMs[index] = entry.ctimeMs
+    this.#inodes[index] = entry.inode
     this.#flags[index] = entry.flags
   }
 
@@ -139,6 +145,8 @@ export class EntryTableBuilder {
       modes: this.#modes.subarray(0, count),
       sizes: this.#sizes.subarray(0, count),
       mtimesMs: this.#mtimesMs.subarray(0, count),
+      ctimesMs: this.#ctimesMs.subarray(0, count),
+      inodes: this.#inodes.subarray(0, count),
       flags: this.#flags.subarray(0, count),
     }
   }
@@ -149,9 +157,22 @@ export class EntryTableBuilder {
     this.#modes = copyInto(new Uint32Array(length), this.#modes)
     this.#sizes = copyInto(new Float64Array(length), this.#sizes)
     this.#mtimesMs = copyInto(new Float64Array(length), this.#mtimesMs)
+    this.#ctimesMs = copyInto(new Float64Array(length), this.#ctimesMs)
+    this.#inodes = copyInto(new Float64Array(length), this.#inodes)
     this.#flags = copyInto(new Uint8Array(length), this.#flags)
   }
 }
+
+export type NewEntry = Readonly<{
+  path: string
+  mode: number
+  size: number
+  mtimeMs: number
+  ctimeMs: number
+  inode: number
+  linkTarget: string
+  flags: number
+}>
 
 /** Some consecutive entries of a table. */
 export type EntryRange = Readonly<{ table: EntryTable; from: number; to: number }>
@@ -171,6 +192,8 @@ export function joinRanges(ranges: readonly EntryRange[], shared: boolean): Entr
     modes: new Uint32Array(room(4 * count)),
     sizes: new Float64Array(room(8 * count)),
     mtimesMs: new Float64Array(room(8 * count)),
+    ctimesMs: new Float64Array(room(8 * count)),
+    inodes: new Float64Array(room(8 * count)),
     flags: new Uint8Array(room(count)),
   }
   let at = 0
@@ -184,6 +207,8 @@ export function joinRanges(ranges: readonly EntryRange[], shared: boolean): Entr
     joined.modes.set(table.modes.subarray(from, to), at)
     joined.sizes.set(table.sizes.subarray(from, to), at)
     joined.mtimesMs.set(table.mtimesMs.subarray(from, to), at)
+    joined.ctimesMs.set(table.ctimesMs.subarray(from, to), at)
+    joined.inodes.set(table.inodes.subarray(from, to), at)
     joined.flags.set(table.flags.subarray(from, to), at)
     used += endOf(table, to) - start
     at += to - from

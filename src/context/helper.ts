@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { MypaasError } from '../errors.ts'
+import type { DigestJob } from './digest.ts'
 import type { PackJob } from './parts.ts'
 import type { Report, WalkJob } from './worker.ts'
 
@@ -30,7 +31,7 @@ export class Helper implements AsyncDisposable {
     return this.#worker !== undefined && ready.has(this.#worker)
   }
 
-  send(job: WalkJob | PackJob): void {
+  send(job: WalkJob | PackJob | DigestJob): void {
     this.#worker?.postMessage(job)
   }
 

@@ -1,4 +1,5 @@
-export type { ContextEntry } from './entries.ts'
+export { type Digested, digestFiles, fileChanged } from './digest.ts'
+export { type ContextEntry, type EntryTable, isIgnored, isNotAscii, pathOf, typeOf } from './entries.ts'
 export { type IgnoreRules, parseIgnore } from './ignore.ts'
 export { type FileContents, packEntries } from './pack-entries.ts'
-export { type Context, type ReadContextOptions, readContext, type TarOptions } from './read.ts'
+export { type Context, type ReadContextOptions, readContext, type TarOptions, tableOf } from './read.ts'

@@ -62,13 +62,19 @@ export type TarOptions = {
   signal?: AbortSignal
 }
 
+/** What a context that was read from a directory consists of, in columns: for who goes through all of it. */
+export function tableOf(context: Context): EntryTable {
+  if (context instanceof DirectoryContext) return context.listing.table
+  throw new TypeError('This context is of no directory.')
+}
+
 class DirectoryContext implements Context {
   readonly dockerfile: string
   readonly dockerfileText: string
   readonly warnings: readonly string[]
   readonly totalBytes: number
   readonly #root: string
-  readonly #listing: Listing
+  readonly listing: Listing
   #entries: readonly ContextEntry[] | undefined
 
   constructor(listing: Listing, from: { root: string; dockerfile: string; dockerfileText: string }) {
@@ -77,11 +83,11 @@ class DirectoryContext implements Context {
     this.warnings = listing.warnings
     this.totalBytes = listing.table.sizes.reduce((sum, size) => sum + size, 0)
     this.#root = from.root
-    this.#listing = listing
+    this.listing = listing
   }
 
   get entries(): readonly ContextEntry[] {
-    this.#entries ??= listEntries(this.#listing.table)
+    this.#entries ??= listEntries(this.listing.table)
     return this.#entries
   }
 
@@ -89,9 +95,9 @@ class DirectoryContext implements Context {
     options.signal?.throwIfAborted()
     const plan = planTar(
       this.#root,
-      options.builder === 'buildkit' ? withoutIgnoreFile(this.#listing) : this.#listing.table,
+      options.builder === 'buildkit' ? withoutIgnoreFile(this.listing) : this.listing.table,
     )
-    yield* streamTar(plan, { helped: this.#listing.isLarge, reuse: options.reuse ?? false, signal: options.signal })
+    yield* streamTar(plan, { helped: this.listing.isLarge, reuse: options.reuse ?? false, signal: options.signal })
   }
 }
 

@@ -81,7 +81,7 @@ export class Walker {
     }
     const stats = this.#stat(path, isAscii)
     if (stats === undefined) return undefined
-    const { mode, mtimeMs } = stats
+    const { mode, mtimeMs, ctimeMs, ino: inode } = stats
     const flags = isAscii ? 0 : isNotAscii
     const type = typeOf(mode)
     if (type === 'directory') {
@@ -90,6 +90,8 @@ export class Walker {
         mode,
         size: 0,
         mtimeMs,
+        ctimeMs,
+        inode,
         linkTarget: '',
         flags: ignored ? flags | needsContents : flags,
       })
@@ -106,6 +108,8 @@ export class Walker {
       mode,
       size: type === 'file' ? stats.size : 0,
       mtimeMs,
+      ctimeMs,
+      inode,
       linkTarget: type === 'symlink' ? this.#linkTarget(path, isAscii) : '',
       flags: ignored ? flags | isIgnored : flags,
     })

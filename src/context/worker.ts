@@ -3,6 +3,7 @@
  */
 import { type MessagePort, parentPort, type Transferable } from 'node:worker_threads'
 import { MypaasError } from '../errors.ts'
+import { type DigestJob, digestUnits } from './digest.ts'
 import { parseIgnore } from './ignore.ts'
 import { type PackJob, packParts } from './parts.ts'
 import { type BranchesFound, walkBranches } from './walk.ts'
@@ -24,6 +25,7 @@ export type Report =
   | ({ kind: 'walked' } & BranchesFound)
   | { kind: 'part'; number: number; bytes: Uint8Array }
   | { kind: 'packed' }
+  | { kind: 'digested' }
   | {
       kind: 'failed'
       message: string
@@ -33,10 +35,11 @@ export type Report =
     }
 
 function work(port: MessagePort): void {
-  port.on('message', (job: WalkJob | PackJob) => {
+  port.on('message', (job: WalkJob | PackJob | DigestJob) => {
     try {
       if (job.kind === 'walk') runWalk(job, port)
-      else runPack(job, port)
+      else if (job.kind === 'pack') runPack(job, port)
+      else runDigest(job, port)
     } catch (error) {
       const { message, stack } = error as Error
       const { code, hint } = error instanceof MypaasError ? error : { code: undefined, hint: undefined }
@@ -50,8 +53,9 @@ function runWalk({ root, ignoreText, ignoreName, required, directories, counters
   const rules = parseIgnore(ignoreText, { name: ignoreName })
   const take = (): number => Atomics.add(counters, 0, 1)
   const { found, branches } = walkBranches(root, rules, { required, directories, take })
-  const { text, ends, modes, sizes, mtimesMs, flags } = found.table
-  const memory = [text, ends, modes, sizes, mtimesMs, flags].map((column) => column.buffer as ArrayBuffer)
+  const { text, ends, modes, sizes, mtimesMs, ctimesMs, inodes, flags } = found.table
+  const columns = [text, ends, modes, sizes, mtimesMs, ctimesMs, inodes, flags]
+  const memory = columns.map((column) => column.buffer as ArrayBuffer)
   report(port, { kind: 'walked', found, branches }, memory)
 }
 
@@ -60,6 +64,11 @@ function runPack(job: PackJob, port: MessagePort): void {
     report(port, { kind: 'part', number, bytes }, job.ring ? [] : [bytes.buffer as ArrayBuffer])
   })
   report(port, { kind: 'packed' })
+}
+
+function runDigest(job: DigestJob, port: MessagePort): void {
+  digestUnits(job, Number.POSITIVE_INFINITY)
+  report(port, { kind: 'digested' })
 }
 
 function report(port: MessagePort, message: Report, transfer: Transferable[] = []): void {

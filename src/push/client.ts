@@ -1,14 +1,15 @@
-import type { Context } from '../context/index.ts'
+import { type Context, tableOf } from '../context/index.ts'
 import { MypaasError } from '../errors.ts'
-import { formatBytes } from '../units.ts'
 import type { PushEmit } from './events.ts'
 import { follow } from './follow.ts'
 import { type Hashed, hashFiles } from './hash.ts'
-import { buildManifest, type Manifest, type PushLimits } from './manifest.ts'
+import { buildManifest, type Manifest } from './manifest.ts'
+import { lacksNothing } from './missing.ts'
 import { digestOf, isUnreachable, type Remote } from './remote.ts'
 import { RemoteError } from './remote-error.ts'
 import type { Answer } from './transport.ts'
 import { Link, upload } from './upload.ts'
+import { checkLimits, contextWarnings } from './warnings.ts'
 
 export type PushOptions = Readonly<{
   /** The context's absolute path. */
@@ -33,30 +34,34 @@ const patience = 120_000
 
 /**
  * Sends a context to a server, only what it lacks, and follows its deploy there.
+ * @param context of a directory
  * @throws {RemoteError} when the server refused, or the deploy failed there
  * @throws {MypaasError} `unreachable` when nothing was deployed; `aborted` when the deploy goes on there unseen
  */
 export async function push(remote: Remote, context: Context, options: PushOptions): Promise<Pushed> {
   const { emit, signal } = options
+  const table = tableOf(context)
   // First: nobody should wait for a server that is not there.
-  checkLimits(context, (await remote.challenge()).limits)
+  checkLimits(context, table, (await remote.greet()).limits)
   const begin = performance.now()
-  for (const warning of contextWarnings(context)) emit({ type: 'warning', ...warning })
-  const hashed = await hashFiles(options.root, context.entries, {
+  for (const warning of contextWarnings(context, table)) emit({ type: 'warning', ...warning })
+  const hashed = await hashFiles(options.root, table, {
     onProgress: (files, bytes) => emit({ type: 'hashing', files, bytes }),
     signal,
     cacheFolder: options.cacheFolder,
   })
-  const manifest = buildManifest(context, hashed.digestsOf)
+  const manifest = buildManifest(context.dockerfile, table, hashed.chunks)
   emit({
     type: 'hashed',
-    files: context.entries.length,
+    files: table.count,
     bytes: context.totalBytes,
     read: hashed.filesRead,
     ms: Math.round(performance.now() - begin),
   })
-  const { push, token } = await send(remote, manifest, hashed, context, options)
-  return commit(remote, { push, token }, options)
+  const sending = send(remote, manifest, hashed, { files: table.count, bytes: context.totalBytes }, options)
+  // While the statement is signed and checked there is time for it.
+  const [sent] = await Promise.all([sending, hashed.save()])
+  return commit(remote, sent, options)
 }
 
 /** Follows a deploy that is on, or shows how it ended: the one with that id, or the newest of those that the key may see. */
@@ -120,9 +125,9 @@ async function send(
   remote: Remote,
   manifest: Manifest,
   hashed: Hashed,
-  context: Context,
+  all: { files: number; bytes: number },
   options: PushOptions,
-): Promise<{ push: string; token: string }> {
+): Promise<Sent> {
   const link = new Link(remote.transport.address.kind === 'unix' || /^(localhost|127\.|\[::1)/.test(hostName(remote)))
   for (let tries = 0; ; tries += 1) {
     const begun = await remote.json(
@@ -136,13 +141,20 @@ async function send(
     const { push, token } = begun as { push: string; token: string }
     try {
       const common = { link, emit: options.emit, signal: options.signal, patienceMs: options.patienceMs ?? patience }
-      const side = (kind: 'segments' | 'blobs') => ({
-        send: async (body: AsyncIterable<Uint8Array>) =>
-          missingOf(await remote.json(await remote.ask('POST', `/v1/push/${push}/${kind}`, token, { body })), kind),
-        ask: async () => missingOf(await remote.json(await remote.ask('GET', `/v1/push/${push}/missing`, token)), kind),
-      })
       let missing = begun['blobs']
-      if (typeof missing !== 'string') {
+      let job: unknown
+      const read = (answer: Record<string, unknown>, kind: 'segments' | 'blobs'): string => {
+        // With the last segment the server knows which blobs it lacks, with the last blob the job of the deploy.
+        missing = answer['blobs']
+        job = answer['job']
+        return typeof job === 'string' ? '' : missingOf(answer, kind)
+      }
+      const side = (kind: 'segments' | 'blobs', path: string = kind) => ({
+        send: async (body: AsyncIterable<Uint8Array>) =>
+          read(await remote.json(await remote.ask('POST', `/v1/push/${push}/${path}`, token, { body })), kind),
+        ask: async () => read(await remote.json(await remote.ask('GET', `/v1/push/${push}/missing`, token)), kind),
+      })
+      if (missing === undefined) {
         const { segments, texts } = manifest
         await upload(side('segments'), {
           ...common,
@@ -151,20 +163,23 @@ async function send(
           missing: missingOf(begun, 'segments'),
           read: (segment) => texts[segment] as Buffer,
         })
-        missing = await side('blobs').ask()
       }
-      const { blobs, places } = manifest
-      options.emit({ type: 'sending', files: context.entries.length, bytes: context.totalBytes })
-      await upload(side('blobs'), {
-        ...common,
-        blobs,
-        missing: missing as string,
-        read: (blob) => {
-          const { entry, offset } = places[blob] as Manifest['places'][number]
-          return hashed.read(entry, offset)
-        },
-      })
-      return { push, token }
+      options.emit({ type: 'sending', ...all })
+      const lacking = missingOf({ blobs: missing }, 'blobs')
+      if (lacksNothing(lacking)) options.emit({ type: 'sent', bytes: 0, wireBytes: 0, ms: 0 })
+      else {
+        const { blobs, places } = manifest
+        await upload(side('blobs', 'blobs?commit'), {
+          ...common,
+          blobs,
+          missing: lacking,
+          read: (blob) => {
+            const { entry, offset } = places[blob] as Manifest['places'][number]
+            return hashed.read(entry, offset)
+          },
+        })
+      }
+      return { push, token, job }
     } catch (error) {
       const forgotten = error instanceof RemoteError && error.code === 'locked' && error.message === forgottenPush
       if (!forgotten || tries >= 3) throw error
@@ -172,18 +187,15 @@ async function send(
   }
 }
 
+/** A push whose files are all there; with the job, if its deploy has begun. */
+type Sent = Readonly<{ push: string; token: string; job: unknown }>
+
 /** What a server says of a push that it does not know: it was restarted, or the push lay idle for too long. */
 export const forgottenPush = 'The server does not know this push.'
 
-async function commit(
-  remote: Remote,
-  { push, token }: { push: string; token: string },
-  options: PushOptions,
-): Promise<Pushed> {
-  const begun = await remote.json(
-    await again(() => remote.ask('POST', `/v1/push/${push}/commit`, token, { body: '{}' })),
-  )
-  const job = String(begun['job'])
+async function commit(remote: Remote, { push, token, job: begun }: Sent, options: PushOptions): Promise<Pushed> {
+  const askForJob = (): Promise<Answer> => remote.ask('POST', `/v1/push/${push}/commit`, token, { body: '{}' })
+  const job = String(begun ?? (await remote.json(await again(askForJob)))['job'])
   options.emit({ type: 'job', service: options.service, job })
   if (options.detach) return { job, result: undefined }
   const lost = (): MypaasError =>
@@ -234,57 +246,4 @@ function missingOf(answer: Record<string, unknown>, kind: 'segments' | 'blobs'):
 
 function hostName({ transport: { address } }: Remote): string {
   return address.kind === 'http' ? address.host : ''
-}
-
-/** @throws {MypaasError} `context` when a context is larger than the server takes */
-function checkLimits(context: Context, limits: PushLimits): void {
-  if (context.entries.length <= limits.files && context.totalBytes <= limits.bytes) return
-  throw new MypaasError(
-    `The directory has ${context.entries.length} files with ${formatBytes(context.totalBytes)}; the server takes ${limits.files} with ${formatBytes(limits.bytes)}.`,
-    { code: 'context', hint: largest(context) },
-  )
-}
-
-const manyBytes = 500 * 1024 ** 2
-const manyFiles = 50_000
-
-function contextWarnings(context: Context): { message: string; hint?: string }[] {
-  const warnings: { message: string; hint?: string }[] = context.warnings.map((message) => ({ message }))
-  if (context.totalBytes > manyBytes || context.entries.length > manyFiles) {
-    warnings.push({
-      message: `The directory is large: ${context.entries.length} files with ${formatBytes(context.totalBytes)}.`,
-      hint: largest(context),
-    })
-  }
-  const twins = sameButForCase(context)
-  if (twins)
-    warnings.push({ message: `${twins[0]} and ${twins[1]} differ only in case: on some machines they are one file.` })
-  return warnings
-}
-
-/** Which directories are the large ones, to be listed in .dockerignore if they are not meant to go. */
-function largest(context: Context): string {
-  const sizes = new Map<string, { bytes: number; files: number }>()
-  for (const { path, size } of context.entries) {
-    const parts = path.split('/')
-    for (let depth = 1; depth < Math.min(parts.length, 3); depth += 1) {
-      const name = parts.slice(0, depth).join('/')
-      const found = sizes.get(name) ?? { bytes: 0, files: 0 }
-      sizes.set(name, { bytes: found.bytes + size, files: found.files + 1 })
-    }
-  }
-  const top = [...sizes].sort(([, a], [, b]) => b.bytes - a.bytes || b.files - a.files).slice(0, 3)
-  const list = top.map(([name, { bytes, files }]) => `${name}/ (${formatBytes(bytes)}, ${files} files)`).join(', ')
-  return list === '' ? '' : `The largest: ${list}. What the build does not need belongs in .dockerignore.`
-}
-
-function sameButForCase(context: Context): readonly [string, string] | undefined {
-  const seen = new Map<string, string>()
-  for (const { path } of context.entries) {
-    const folded = path.normalize('NFC').toLowerCase()
-    const other = seen.get(folded)
-    if (other !== undefined) return [other, path]
-    seen.set(folded, path)
-  }
-  return undefined
 }

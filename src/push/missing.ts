@@ -14,3 +14,7 @@ export function parseMissing(text: string, count: number): number[] {
   for (let index = 0; index < count; index++) if (((bits[index >> 3] ?? 0) >> (index & 7)) & 1) missing.push(index)
   return missing
 }
+
+export function lacksNothing(text: string): boolean {
+  return /^A*=*$/.test(text)
+}

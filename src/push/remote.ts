@@ -34,6 +34,7 @@ export class Remote {
   readonly transport: Transport
   readonly #options: RemoteOptions
   #keys: readonly UserKey[] | undefined
+  #greeting: { challenge: Promise<Challenge>; atMs: number } | undefined
 
   constructor(transport: Transport, options: RemoteOptions) {
     this.transport = transport
@@ -42,6 +43,17 @@ export class Remote {
 
   get name(): string {
     return formatAddress(this.transport.address)
+  }
+
+  /**
+   * Asks who the server is, ahead of what will be signed for it: the next statement needs no challenge of its own.
+   * @throws {MypaasError} as {@link challenge}
+   */
+  greet(): Promise<Challenge> {
+    if (this.#greeting) return this.#greeting.challenge
+    const challenge = this.challenge()
+    this.#greeting = { challenge, atMs: Date.now() }
+    return challenge
   }
 
   /** Asks who the server is, and for a nonce. @throws {MypaasError} `unreachable`; `unauthorised` when it is another server than last time */
@@ -83,7 +95,7 @@ export class Remote {
     let retries = options.retry ? 3 : 0
     for (let at = 0; at < keys.length; ) {
       const key = keys[at] as UserKey
-      const challenge = await this.challenge()
+      const challenge = await this.#unusedChallenge()
       const statement = formatStatement({
         ...fields,
         server: challenge.server,
@@ -180,6 +192,14 @@ export class Remote {
     })
   }
 
+  /** That of the greeting, once, as long as it is young by far. */
+  #unusedChallenge(): Promise<Challenge> {
+    const greeting = this.#greeting
+    this.#greeting = undefined
+    const isYoung = greeting !== undefined && Math.abs(Date.now() - greeting.atMs) < youngMs
+    return isYoung ? greeting.challenge : this.challenge()
+  }
+
   async #pin(server: string): Promise<void> {
     const { known } = this.#options
     const before = known.get(this.name)
@@ -216,6 +236,9 @@ export function isUnreachable(error: unknown): boolean {
 export function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
+
+/** Servers take challenges for five minutes. */
+const youngMs = 60_000
 
 const maxAnswerBytes = 16 * 1024 * 1024
 

@@ -93,7 +93,7 @@ async function* frames(
   for (const indexes of groupBlobs(missing, blobs)) {
     signal?.throwIfAborted()
     const parts = indexes.map((index) => read(index))
-    const data = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+    const data = joined(parts)
     const squeeze = link.isWorthSqueezing(data.length)
     const begin = performance.now()
     const frame = await encodeFrame({ indexes, data }, squeeze)
@@ -106,6 +106,18 @@ async function* frames(
     sent += data.length
     onSent(sent)
   }
+}
+
+/** In one piece: without a copy where they stand one after another in memory. */
+function joined(parts: readonly Buffer[]): Buffer {
+  const [first] = parts
+  if (!first) return Buffer.alloc(0)
+  let end = first.byteOffset
+  for (const part of parts) {
+    if (part.buffer !== first.buffer || part.byteOffset !== end) return Buffer.concat(parts)
+    end += part.length
+  }
+  return Buffer.from(first.buffer, first.byteOffset, end - first.byteOffset)
 }
 
 /**

@@ -81,15 +81,15 @@ export class Api {
       case 'GET push/:id/missing': {
         const push = this.#pushOf(request, id)
         await push.interrupt()
-        return sendJson(response, 200, push.missing())
+        return sendJson(response, 200, { ...push.missing(), ...(push.job === undefined ? {} : { job: push.job }) })
       }
       case 'POST push/:id/segments':
-        return this.#receive(request, response, id, 'segments')
+        return this.#receive(request, response, { id, kind: 'segments', commit: false, via })
       case 'POST push/:id/blobs':
-        return this.#receive(request, response, id, 'blobs')
+        return this.#receive(request, response, { id, kind: 'blobs', commit: query === 'commit', via })
       case 'POST push/:id/commit':
         await readBody(request, 1024)
-        return this.#commit(request, response, id, via)
+        return sendJson(response, 202, { job: await this.#jobOf(this.#pushOf(request, id), request, via) })
       case 'GET jobs/:id/events': {
         const after = /^after=(-1|\d{1,9})$/.exec(query)?.[1]
         const token = tokenOf(request)
@@ -123,8 +123,7 @@ export class Api {
   async #receive(
     request: IncomingMessage,
     response: ServerResponse,
-    id: string,
-    kind: 'segments' | 'blobs',
+    { id, kind, commit, via }: { id: string; kind: 'segments' | 'blobs'; commit: boolean; via: Via },
   ): Promise<void> {
     const push = this.#pushOf(request, id)
     const guard = new SlowGuard(request)
@@ -133,11 +132,14 @@ export class Api {
     } finally {
       guard.stop()
     }
-    sendJson(response, 200, push.missing())
+    const missing = push.missing()
+    // Who says so with the last files is spared a request.
+    const job = commit && push.isComplete ? { job: await this.#jobOf(push, request, via) } : {}
+    sendJson(response, 200, { ...missing, ...job })
   }
 
-  async #commit(request: IncomingMessage, response: ServerResponse, id: string, via: Via): Promise<void> {
-    const push = this.#pushOf(request, id)
+  /** Begins the deploy, once: from then on its job is named. */
+  async #jobOf(push: Push, request: IncomingMessage, via: Via): Promise<string> {
     if (push.job === undefined) {
       // Once more, for keys are taken away also while a push is on.
       const base64 = push.key.public.split(' ')[1] ?? ''
@@ -148,7 +150,7 @@ export class Api {
       const from = fromOf(request, via)
       push.job ??= this.#startDeploy(push, key, context, from)
     }
-    sendJson(response, 202, { job: push.job })
+    return push.job
   }
 
   #startDeploy(push: Push, key: AuthorizedKey, context: Awaited<ReturnType<Push['context']>>, from: string): string {
@@ -180,6 +182,7 @@ export class Api {
         await push
           .kept()
           .catch((trouble: unknown) => this.#options.log(`a push may be lost in a power cut: ${messageOf(trouble)}`))
+        const { namedBytes } = push
         push.end()
         await this.#write({
           key: key.fingerprint,
@@ -191,7 +194,7 @@ export class Api {
           job: info.job,
           ...(ok ? {} : { detail: messageOf(error) }),
         })
-        await pushes.collectGarbage([service])
+        await pushes.collectGarbage([service], namedBytes)
       }),
     )
     return info.job

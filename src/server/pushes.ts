@@ -107,8 +107,9 @@ export class Pushes {
   /**
    * Takes away what nothing needs: of a service what its last manifests do not name, if that is much; of services that
    * nobody pushed to for 90 days, everything.
+   * @param named so many bytes are known to be named: with few others beside them, nothing has to be looked at
    */
-  async collectGarbage(services?: readonly string[]): Promise<void> {
+  async collectGarbage(services?: readonly string[], named = 0): Promise<void> {
     this.forgetIdle()
     const all =
       services ??
@@ -126,9 +127,13 @@ export class Pushes {
         continue
       }
       const store = await this.store(service)
+      if (store.bytes <= 2 * named + slackBytes) continue
       const keep = new Set<string>()
       let bytes = 0
-      for (const text of await store.recent()) bytes += namesOf(text, store, keep, this.#quota.limits)
+      for (const text of await store.recent()) {
+        bytes += namesOf(text, store, keep, this.#quota.limits)
+        await setImmediate()
+      }
       if (store.bytes > 2 * bytes + slackBytes && !this.#isBusy(service)) await store.sweep(keep)
     }
   }
@@ -241,6 +246,16 @@ export class Push {
     return isOn ? 0 : performance.now() - this.#lastUsed
   }
 
+  /** Nothing is missing any more. */
+  get isComplete(): boolean {
+    return this.#reader?.blobs.every(({ digest }) => this.#store.has(digest)) ?? false
+  }
+
+  /** Bytes of what it names, each blob once. */
+  get namedBytes(): number {
+    return this.#reader?.blobs.reduce((sum, { size }) => sum + size, 0) ?? 0
+  }
+
   /** What is missing, as it goes over the wire; `blobs` only once the manifest is whole. */
   missing(): { segments: string; blobs?: string } {
     const { segments } = this.#index
@@ -314,7 +329,7 @@ export class Push {
   async context(): Promise<Context> {
     await this.interrupt()
     const reader = this.#reader
-    if (!reader?.blobs.every(({ digest }) => this.#store.has(digest))) {
+    if (!reader || !this.isComplete) {
       throw new MypaasError('Files are still missing.', { code: 'usage', hint: 'Push again.' })
     }
     this.#keeping ??= this.#keep()

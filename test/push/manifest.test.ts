@@ -12,6 +12,7 @@ import {
   ManifestReader,
   parseIndex,
 } from '../../src/push/manifest.ts'
+import { chunksOf, tableOfEntries } from '../support/table.ts'
 
 const sha = (text: string | Buffer): string => createHash('sha256').update(text).digest('hex')
 
@@ -20,10 +21,13 @@ function entry(path: string, more: Partial<ContextEntry> = {}): ContextEntry {
 }
 
 function manifestOf(entries: ContextEntry[], dockerfile = 'Dockerfile'): Manifest {
-  return buildManifest({ dockerfile, entries }, (at) => {
-    const { path, size } = entries[at] as ContextEntry
-    return Array.from({ length: Math.ceil(size / chunkSize) }, (_, chunk) => sha(`${path} ${chunk}`))
-  })
+  return buildManifest(
+    dockerfile,
+    tableOfEntries(entries),
+    chunksOf(entries, ({ path, size }) =>
+      Array.from({ length: Math.ceil(size / chunkSize) }, (_, chunk) => sha(`${path} ${chunk}`)),
+    ),
+  )
 }
 
 function read({ index, texts }: Pick<Manifest, 'index' | 'texts'>): ManifestReader {

@@ -13,23 +13,23 @@ import { sign } from '../../src/push/signature.ts'
 import { Nonces } from '../../src/server/nonces.ts'
 import { type Reply, serverId, type TestApi, testApi } from '../support/api.ts'
 import { fileKeyOf } from '../support/keys.ts'
+import { chunksOf, tableOfFiles } from '../support/table.ts'
 
 const dockerfile = Buffer.from('# mypaas.service = blog\nFROM scratch\n')
 const sha = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
 
 function manifestOf(files: Record<string, Buffer>): Manifest {
   const paths = Object.keys(files).sort()
+  const chunks = chunksOf(paths, (path) => {
+    const data = files[path] as Buffer
+    return Array.from({ length: Math.ceil(data.length / chunkSize) }, (_, chunk) =>
+      sha(data.subarray(chunk * chunkSize, (chunk + 1) * chunkSize)),
+    )
+  })
   return buildManifest(
-    {
-      dockerfile: 'Dockerfile',
-      entries: paths.map((path) => ({ path, type: 'file', mode: 0o644, mtimeMs: 0, size: files[path]?.length ?? 0 })),
-    },
-    (at) => {
-      const data = files[paths[at] as string] as Buffer
-      return Array.from({ length: Math.ceil(data.length / chunkSize) }, (_, chunk) =>
-        sha(data.subarray(chunk * chunkSize, (chunk + 1) * chunkSize)),
-      )
-    },
+    'Dockerfile',
+    tableOfFiles(paths.map((path) => ({ path, size: files[path]?.length ?? 0 }))),
+    chunks,
   )
 }
 
@@ -244,6 +244,36 @@ test('a key that is taken away while its push is on does not deploy', async (t) 
     await api.ask('POST', `/v1/push/${push}/commit`, '{}', auth),
     'key taken away during the push',
   )
+})
+
+test('the deploy begins with the last file, if the sender says so, and once', async (t) => {
+  const api = await testApi(t)
+  const { push, auth } = await begin(api)
+  await api.ask('POST', `/v1/push/${push}/segments`, await frameOf([0], small.texts[0] as Buffer), auth)
+  const early = await api.ask('POST', `/v1/push/${push}/blobs?commit`, '', auth)
+  assert.deepEqual(JSON.parse(early.text), { segments: 'AA==', blobs: 'AQ==' })
+  assert.equal(api.jobs.running, 0)
+  const { text } = await api.ask('POST', `/v1/push/${push}/blobs?commit`, await frameOf([0], dockerfile), auth)
+  const { job, ...missing } = JSON.parse(text) as { job: string }
+  assert.deepEqual(missing, { segments: 'AA==', blobs: 'AA==' })
+  // Whose line broke before the answer came finds it out, whichever way it asks.
+  const asked = await api.ask('GET', `/v1/push/${push}/missing`, undefined, auth)
+  assert.equal((JSON.parse(asked.text) as { job: string }).job, job)
+  const again = await api.ask('POST', `/v1/push/${push}/commit`, '{}', auth)
+  assert.deepEqual(JSON.parse(again.text), { job })
+})
+
+test('a key that is taken away before the last file comes does not deploy with it', async (t) => {
+  const api = await testApi(t)
+  const { push, auth } = await begin(api)
+  await api.ask('POST', `/v1/push/${push}/segments`, await frameOf([0], small.texts[0] as Buffer), auth)
+  await api.setKeys('# nobody')
+  await assertDenied(
+    api,
+    await api.ask('POST', `/v1/push/${push}/blobs?commit`, await frameOf([0], dockerfile), auth),
+    'key taken away during the push',
+  )
+  assert.equal(api.jobs.running, 0)
 })
 
 test('a pack that would become far more than it says costs no memory', async (t) => {

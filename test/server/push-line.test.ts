@@ -100,6 +100,42 @@ test('the build gets, byte for byte, the archive that the directory itself would
   assert.deepEqual(it.seen, [await tarDigest(root)])
 })
 
+test('a push asks no more of the server than it must: few requests, whatever the line takes for each', async (t) => {
+  const it = await bench(t)
+  await writeFile(join(it.root, 'a'), 'a')
+  const push = async (): Promise<string[]> => {
+    const remote = await remoteAt(t, it, it.api.socket)
+    const { ask } = remote.transport
+    const asked: string[] = []
+    const transport = {
+      ...remote.transport,
+      ask: (what: Parameters<typeof ask>[0]) => {
+        asked.push(`${what.method} ${what.path.replace(/push\/[^/]+/, 'push/ID').replace(/jobs\/[^/]+/, 'jobs/ID')}`)
+        return ask(what)
+      },
+    }
+    const known = await Remotes.open(join(it.api.home, 'client'))
+    await pushTo(new Remote(transport, { findKeys: () => findKeys({ keyFile: it.api.key }), known }), it.root)
+    return asked
+  }
+  const first = [
+    'POST /v1/challenge',
+    'POST /v1/push',
+    'POST /v1/push/ID/segments',
+    'POST /v1/push/ID/blobs?commit',
+    'GET /v1/jobs/ID/events?after=-1',
+  ]
+  assert.deepEqual(await push(), first)
+  assert.deepEqual(await push(), [
+    'POST /v1/challenge',
+    'POST /v1/push',
+    'POST /v1/push/ID/commit',
+    'GET /v1/jobs/ID/events?after=-1',
+  ])
+  await writeFile(join(it.root, 'a'), 'b')
+  assert.deepEqual(await push(), first)
+})
+
 test('cut at 20 random points of 200 MB, a push goes on: no blob that has arrived travels again', async (t) => {
   const it = await bench(t)
   const megabytes = Number(process.env['MYPAAS_TEST_MEGABYTES'] ?? 200)
