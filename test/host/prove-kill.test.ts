@@ -170,11 +170,11 @@ async function mended(w: World, kind: Kind, before: number, how: string): Promis
   }
 }
 
-/** Within 10 s, but for the time in which the machine's disk did nothing at all. */
+/** Within 10 s, but for the time in which the machine did nothing at all. */
 function assertQuick(begin: number, what: string): void {
   const ms = Math.round(performance.now() - begin)
   const stood = Math.round(standstill.since(begin))
-  assert.ok(ms - stood < 10_000, `${what} took ${ms} ms, ${stood} ms of which the disk stood still`)
+  assert.ok(ms - stood < 10_000, `${what} took ${ms} ms, ${stood} ms of which the machine stood still`)
 }
 
 /** `roll`: two replicas, start-first. `one`: a single writer, stop-first. */

@@ -3,18 +3,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** How long a machine's disk took for next to nothing, beside what a test measures. */
+/** How long a machine took for next to nothing, beside what a test measures. */
 export type Standstill = Readonly<{
-  /** Milliseconds since `begin` (of `performance.now()`) in which one small file could not be synced. */
+  /** Milliseconds since `begin` (of `performance.now()`) in which not even one small file could be synced. */
   since(begin: number): number
 }>
 
+const pauseMs = 200
 /** A file of one byte is synced in no time. Where that takes longer than this, the machine itself stood still. */
 const noticeMs = 1_000
 
 /**
- * A control for limits on time: on some virtual machines the disk does nothing for half a minute at times, and nothing
- * that keeps a journal can be quick then. Writes and syncs one byte, over and over, until the test ends.
+ * A control for limits on time: on some virtual machines disk or processors do nothing for half a minute at times, and
+ * nothing that keeps a journal can be quick then. Writes and syncs one byte, over and over, until the test ends.
  */
 export function watchStandstill(t: { after: (work: () => Promise<void>) => void }): Standstill {
   const file = join(tmpdir(), `mypaas-test-standstill-${process.pid}`)
@@ -23,12 +24,11 @@ export function watchStandstill(t: { after: (work: () => Promise<void>) => void 
   const stop = new AbortController()
   const watch = async (): Promise<void> => {
     while (!stop.signal.aborted) {
-      pending = performance.now()
       await syncOneByte(file)
+      await sleep(pauseMs, undefined, { ref: false })
       const now = performance.now()
       if (now - pending > noticeMs) stalls.push({ from: pending, to: now })
       pending = now
-      await sleep(200, undefined, { ref: false })
     }
     await rm(file, { force: true })
   }
