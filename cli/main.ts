@@ -13,7 +13,11 @@ const root: Group = {
   commands: {
     push: {
       about: 'Send a directory to a server, which builds it and deploys it as a service',
-      load: async () => (await import('./commands/push.ts')).push,
+      load: async () => {
+        const { prepareHelper } = await import('../src/context/index.ts')
+        prepareHelper()
+        return (await import('./commands/push.ts')).push
+      },
     },
     attach: {
       about: 'Follow a deploy that is on, or see how it ended',

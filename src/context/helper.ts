@@ -113,6 +113,12 @@ export class Helper implements AsyncDisposable {
   }
 }
 
+/** Starts a worker that will be asked for soon: it takes longer than reading a small directory. */
+export function prepareHelper(): void {
+  const worker = takeIdle() ?? startWorker()
+  if (worker) keepIdle(worker)
+}
+
 /** What is done at a stretch, without a turn of the event loop. */
 export const sliceMs = 8
 

@@ -1,5 +1,6 @@
 export { type Digested, digestFiles, fileChanged } from './digest.ts'
 export { type ContextEntry, type EntryTable, isIgnored, isNotAscii, pathOf, typeOf } from './entries.ts'
+export { prepareHelper } from './helper.ts'
 export { type IgnoreRules, parseIgnore } from './ignore.ts'
 export { type FileContents, packEntries } from './pack-entries.ts'
 export { type Context, type ReadContextOptions, readContext, type TarOptions, tableOf } from './read.ts'

@@ -9,7 +9,7 @@ import { digestOf, isUnreachable, type Remote } from './remote.ts'
 import { RemoteError } from './remote-error.ts'
 import type { Answer } from './transport.ts'
 import { Link, upload } from './upload.ts'
-import { checkLimits, contextWarnings } from './warnings.ts'
+import { checkLimits, contextWarnings, sameButForCase } from './warnings.ts'
 
 export type PushOptions = Readonly<{
   /** The context's absolute path. */
@@ -59,8 +59,14 @@ export async function push(remote: Remote, context: Context, options: PushOption
     ms: Math.round(performance.now() - begin),
   })
   const sending = send(remote, manifest, hashed, { files: table.count, bytes: context.totalBytes }, options)
-  // While the statement is signed and checked there is time for it.
-  const [sent] = await Promise.all([sending, hashed.save()])
+  // While the statement is signed and checked there is time for this.
+  const saving = hashed.save()
+  const twins = sameButForCase(table)
+  if (twins) {
+    const message = `${twins[0]} and ${twins[1]} differ only in case: on some machines they are one file.`
+    emit({ type: 'warning', message })
+  }
+  const [sent] = await Promise.all([sending, saving])
   return commit(remote, sent, options)
 }
 

@@ -35,6 +35,10 @@ export class HashCache {
     const rows = new Int32Array(table.count).fill(-1)
     const old = this.#columns
     if (!old) return rows
+    if (isEqual(old.text, table.text) && isEqual(old.ends, table.ends)) {
+      for (let index = 0; index < table.count; index++) if (isSame(table, index, old, index)) rows[index] = index
+      return rows
+    }
     let row = 0
     for (let index = 0; index < table.count && row < old.count; ) {
       const order = comparePaths(table, index, old, row)
@@ -45,11 +49,30 @@ export class HashCache {
     return rows
   }
 
-  /** Copies the digests of a row, in hex. @returns when they were made */
-  take(row: number, target: Buffer, at: number): number {
-    const { digests, starts, hashedAtMs } = this.#columns as Columns
-    digests.copy(target, at, 64 * (starts[row] as number), 64 * (starts[row + 1] as number))
-    return hashedAtMs[row] as number
+  /**
+   * Copies the digests of the rows to where the entries have theirs.
+   * @param hashedAtMs gets when they were made
+   */
+  take(rows: Int32Array, { digests, starts }: Chunks, hashedAtMs: Float64Array): void {
+    const old = this.#columns
+    if (!old) return
+    for (let from = 0; from < rows.length; ) {
+      const row = rows[from] as number
+      let end = from + 1
+      // Most stand one after another as they did: all of them are copied at once.
+      while (row >= 0 && end < rows.length && rows[end] === row + end - from) end++
+      if (row >= 0) {
+        const last = row + end - from
+        old.digests.copy(
+          digests,
+          64 * (starts[from] as number),
+          64 * (old.starts[row] as number),
+          64 * (old.starts[last] as number),
+        )
+        hashedAtMs.set(old.hashedAtMs.subarray(row, last), from)
+      }
+      from = end
+    }
   }
 
   /**
@@ -58,9 +81,7 @@ export class HashCache {
    */
   async save(table: EntryTable, { digests, starts }: Chunks, hashedAtMs: Float64Array): Promise<void> {
     const { sizes, mtimesMs, ctimesMs, inodes, ends, text } = table
-    const columns = [sizes, mtimesMs, ctimesMs, inodes, hashedAtMs, ends, starts, text, digests].map((column) =>
-      Buffer.from(column.buffer, column.byteOffset, column.byteLength),
-    )
+    const columns = [sizes, mtimesMs, ctimesMs, inodes, hashedAtMs, ends, starts, text, digests].map(bytesOf)
     const head = Buffer.alloc(headSize)
     head.write(magic, 0, 'latin1')
     head.writeUInt32LE(table.count, 8)
@@ -121,6 +142,14 @@ function load(file: string): Columns | undefined {
   const text = Buffer.from(buffer, at, bytes.readUInt32LE(12))
   at += text.length
   return { ...columns, text, digests: Buffer.from(buffer, at, byteOffset + bytes.length - at) }
+}
+
+function isEqual(one: Uint8Array | Uint32Array, other: Uint8Array | Uint32Array): boolean {
+  return bytesOf(one).equals(bytesOf(other))
+}
+
+function bytesOf({ buffer, byteOffset, byteLength }: Uint8Array | Uint32Array | Float64Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength)
 }
 
 /** In the order of their bytes. */

@@ -44,12 +44,10 @@ export async function hashFiles(root: string, table: EntryTable, options: HashOp
   const digests = Buffer.allocUnsafeSlow(digestLength * (starts[table.count] as number))
   const hashedAtMs = new Float64Array(table.count)
   const rows = cache?.match(table)
+  if (rows) cache?.take(rows, { digests, starts }, hashedAtMs)
   const unknown: number[] = []
   for (let index = 0; index < table.count; index++) {
-    if (starts[index] === starts[index + 1]) continue
-    const row = rows?.[index] ?? -1
-    if (row < 0) unknown.push(index)
-    else hashedAtMs[index] = cache?.take(row, digests, digestLength * (starts[index] as number)) ?? 0
+    if (starts[index] !== starts[index + 1] && (rows?.[index] ?? -1) < 0) unknown.push(index)
   }
   const files = Uint32Array.from(unknown)
   const digested = await digestFiles(root, table, files, {

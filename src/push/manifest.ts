@@ -205,9 +205,14 @@ class Lines {
     const first = starts[index] as number
     const end = starts[index + 1] as number
     if (first === end) this.#byte(0x2d)
+    const { text } = this
     for (let chunk = first; chunk < end; chunk++) {
       if (chunk > first) this.#byte(0x2c)
-      this.end += digests.copy(this.text, this.end, digestLength * chunk, digestLength * (chunk + 1))
+      const from = digestLength * chunk
+      const to = this.end
+      // For so few bytes this is faster than a copy by the runtime.
+      for (let at = 0; at < digestLength; at++) text[to + at] = digests[from + at] as number
+      this.end = to + digestLength
     }
   }
 

@@ -24,9 +24,6 @@ export function contextWarnings(context: Context, table: EntryTable): { message:
       hint: largest(table),
     })
   }
-  const twins = sameButForCase(table)
-  if (twins)
-    warnings.push({ message: `${twins[0]} and ${twins[1]} differ only in case: on some machines they are one file.` })
   return warnings
 }
 
@@ -47,8 +44,8 @@ function largest(table: EntryTable): string {
   return list === '' ? '' : `The largest: ${list}. What the build does not need belongs in .dockerignore.`
 }
 
-/** The first two paths that do. Only those whose sums are the same are looked at as text. */
-function sameButForCase(table: EntryTable): readonly [string, string] | undefined {
+/** The first two paths that differ only in case. Those whose sums are the same are looked at as text, no others. */
+export function sameButForCase(table: EntryTable): readonly [string, string] | undefined {
   const sums = new Uint32Array(table.count)
   const known = new Set<number>()
   const twice = new Set<number>()

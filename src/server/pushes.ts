@@ -275,16 +275,21 @@ export class Push {
     if (!blobs || this.job) throw new MypaasError('It is not time for these files.', { code: 'usage' })
     let isCut = false
     const work = (async () => {
+      let writing: Promise<unknown> = Promise.resolve()
       for await (const { indexes, data } of readFrames(body, blobs)) {
         if (isCut) return
         this.touch()
         this.#budget -= data.length
         if (this.#budget < 0) throw new MypaasError('More was sent than was announced.', { code: 'context' })
-        await this.#store.put(
+        // While one is written the next one comes in; no more than one.
+        await writing
+        writing = this.#store.put(
           indexes.map((index) => blobs[index] as { digest: string; size: number }),
           data,
         )
+        writing.catch(() => {})
       }
+      await writing
     })()
     const receiving = {
       done: work.catch(() => {}),

@@ -127,10 +127,13 @@ test('a file that was written to in the moment before it was hashed is hashed ag
     const hashedAtMs = Float64Array.from(files, (file) => file.hashedAtMs)
     await new HashCache('/x', cacheFolder).save(tableOfFiles(files), chunks, hashedAtMs)
     const next = new HashCache('/x', cacheFolder)
-    assert.deepEqual([...next.match(tableOfFiles(files))], [0, -1, -1, 3])
-    const taken = Buffer.alloc(64)
-    assert.equal(next.take(3, taken, 0), 1_002_500)
-    assert.equal(taken.toString(), '4'.repeat(64))
+    const rows = next.match(tableOfFiles(files))
+    assert.deepEqual([...rows], [0, -1, -1, 3])
+    const taken = { digests: Buffer.alloc(4 * 64, '-'), starts: chunks.starts }
+    const takenAtMs = new Float64Array(4)
+    next.take(rows, taken, takenAtMs)
+    assert.equal(taken.digests.toString(), [...'1--4'].map((digit) => digit.repeat(64)).join(''))
+    assert.deepEqual([...takenAtMs], [1_000_200, 0, 0, 1_002_500])
     for (const other of [{ size: 4 }, { mtimeMs: 1 }, { ctimeMs: 1 }, { inode: 6 }]) {
       assert.deepEqual([...next.match(tableOfFiles([{ path: 'a at rest', ...seen, ...other }]))], [-1])
     }

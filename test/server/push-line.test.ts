@@ -136,6 +136,22 @@ test('a push asks no more of the server than it must: few requests, whatever the
   assert.deepEqual(await push(), first)
 })
 
+test('names that differ only in case are told of, and pushed', async (t) => {
+  const it = await bench(t)
+  for (const name of ['a', 'Ä', 'READ.me', 'b', 'read.ME', 'ä']) await writeFile(join(it.root, name), name)
+  const events = await pushTo(await remoteAt(t, it, it.api.socket), it.root)
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'warning'),
+    [{ type: 'warning', message: 'READ.me and read.ME differ only in case: on some machines they are one file.' }],
+  )
+  await rm(join(it.root, 'b'))
+  await rm(join(it.root, 'read.ME'))
+  assert.deepEqual(
+    (await pushTo(await remoteAt(t, it, it.api.socket), it.root)).filter(({ type }) => type === 'warning'),
+    [{ type: 'warning', message: 'Ä and ä differ only in case: on some machines they are one file.' }],
+  )
+})
+
 test('cut at 20 random points of 200 MB, a push goes on: no blob that has arrived travels again', async (t) => {
   const it = await bench(t)
   const megabytes = Number(process.env['MYPAAS_TEST_MEGABYTES'] ?? 200)
