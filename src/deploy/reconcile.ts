@@ -7,7 +7,7 @@ import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
 import type { Host } from './host.ts'
-import { keptReleases, releaseImage, removeImage } from './image.ts'
+import { keptReleases, pruneReleases, releaseImage, removeImage } from './image.ts'
 import { type Journal, journalledServices, readJournal, serviceFolder, writeJournal } from './journal.ts'
 import { listReplicas, observe, type ReplicasByService } from './observe.ts'
 import { execution, forgetNext, journalOf, lockService, settlement, settlementOf } from './operate.ts'
@@ -168,19 +168,24 @@ async function settleDown(host: Host, service: string, options: ReconcileOptions
     })
   } catch (error) {
     if (options.signal?.aborted || !(error instanceof MypaasError)) throw error
-    const { current } = journal
-    throw new DeployError(`r${current?.release} of ${service}, its current release, does not run: ${error.message}`, {
-      code: 'degraded',
-      hint: error.hint ?? `Deploy ${service} again, or go back: mypaas server rollback ${service}`,
-      report: error instanceof DeployError ? error.report : undefined,
-      cause: error,
-    })
+    throw new DeployError(
+      `r${journal.current?.release} of ${service}, its current release, does not run: ${error.message}`,
+      {
+        code: 'degraded',
+        hint: error.hint ?? `Deploy ${service} again, or go back: mypaas server rollback ${service}`,
+        report: error instanceof DeployError ? error.report : undefined,
+        cause: error,
+      },
+    )
   }
   if (journal.next) {
     await removeImage(host, imageName(host.prefix, service, journal.next.release))
     await forgetNext(host, journal)
     mended.push(`forget r${journal.next.release}, which never came`)
   }
+  // Also what a deploy that was killed after its commit had no time for.
+  const { current } = journal
+  if (mended.length > 0 && current) await pruneReleases(host, service, [current.release])
   return { service, release: journal.stopped ? undefined : journal.current?.release, mended }
 }
 
