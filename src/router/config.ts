@@ -330,7 +330,7 @@ export function staticFile(settings: RouterSettings, authorities: RouterCertific
       // 0: an upload takes as long as it takes.
       respondingTimeouts: { readTimeout: '0s' },
       // While a router that stops waits for open requests, nobody new is served.
-      lifeCycle: { graceTimeOut: '3s' },
+      lifeCycle: { graceTimeOut: '1s' },
     },
     http: { aliasHeadersStrategy: 'delete', encodedCharacters: { allowEncodedNullCharacter: false } },
   })

@@ -37,8 +37,10 @@ export type RouterContainer = Readonly<{
 
 const startTimeoutMs = 20_000
 const stopTimeoutMs = 60_000
-/** A little longer than the router itself waits for open requests. */
-const stopGraceSeconds = 5
+/** Longer than the router itself waits for open requests. */
+const stopGraceSeconds = 4
+/** How long a new router may take on trial. */
+const trialTimeoutMs = 20_000
 
 /** What was, or would be, done to the router: `replaced` when its configuration changed. */
 export type RouterChange = 'created' | 'replaced' | 'started' | 'unchanged'
@@ -121,6 +123,7 @@ export async function removeRouter(
     await stop(docker, found.id)
     await docker.containers.remove(found.id, { force: true })
   }
+  await docker.containers.remove(trialName(wanted), { force: true }).catch(ifNotFound)
   for (const name of Object.values(wanted.networks)) {
     const network = await docker.networks.inspect(name).catch(ifNotFound)
     if (network?.Labels?.['mypaas.server'] === wanted.server) await docker.networks.remove(name)
@@ -278,13 +281,17 @@ async function find(
   return { id: found.Id, image: found.Image, running: found.State.Running === true, fingerprint }
 }
 
-/** The old one keeps its ports until the new one is made; nobody is served between its stop and the start of the new one. */
+/**
+ * The old one serves until one like the new one was seen to start and read its files. Nobody is served between its stop
+ * and the start of the new one: only one container can have the published ports.
+ */
 async function replace(
   docker: Docker,
   wanted: RouterContainer,
   config: ContainerConfig,
   old: FoundRouter,
 ): Promise<void> {
+  await tryOut(docker, wanted, config, old)
   const aside = `${wanted.name}-before`
   await docker.containers.remove(aside, { force: true }).catch(ifNotFound)
   await docker.containers.rename(old.id, aside)
@@ -297,6 +304,62 @@ async function replace(
     throw error
   }
   await docker.containers.remove(old.id, { force: true })
+}
+
+/** Starts one like the new one where nobody asks it: an image or a configuration that is no good interrupts nobody. */
+async function tryOut(
+  docker: Docker,
+  wanted: RouterContainer,
+  config: ContainerConfig,
+  old: FoundRouter,
+): Promise<void> {
+  const name = trialName(wanted)
+  await docker.containers.remove(name, { force: true }).catch(ifNotFound)
+  const { PortBindings: _, ...HostConfig } = config.HostConfig ?? {}
+  const trial: ContainerConfig = {
+    ...config,
+    Labels: { ...config.Labels, 'mypaas.role': 'router-trial' },
+    HostConfig: {
+      ...HostConfig,
+      // Without a way out, and with certificates that it can't change: nothing is asked of an authority twice.
+      NetworkMode: wanted.networks.gate,
+      Binds: HostConfig.Binds?.map((bind) => (bind.endsWith(':ro') ? bind : `${bind}:ro`)) ?? [],
+      RestartPolicy: { Name: 'no' },
+    },
+  }
+  const { Id } = await docker.containers.create(trial, { name })
+  try {
+    await docker.containers.start(Id)
+    await readsItsFiles(docker, Id, wanted, old)
+  } catch (error) {
+    throw asStartError(error, wanted)
+  } finally {
+    await docker.containers.remove(Id, { force: true })
+  }
+}
+
+function trialName({ name }: Pick<RouterContainer, 'name'>): string {
+  return `${name}-trial`
+}
+
+async function readsItsFiles(docker: Docker, id: string, wanted: RouterContainer, old: FoundRouter): Promise<void> {
+  const deadline = performance.now() + trialTimeoutMs
+  for (;;) {
+    const { State, NetworkSettings } = await docker.containers.inspect(id)
+    if (!State.Running) throw await exited(docker, id, State.ExitCode)
+    const address = NetworkSettings.Networks[wanted.networks.gate]?.IPAddress
+    if (address && (await statusOf(routerPorts.admin, address)) === 401) return
+    if (performance.now() > deadline) {
+      // Where containers have no addresses that this machine can reach, that it runs is all that can be known.
+      const before = (await docker.containers.inspect(old.id)).NetworkSettings.Networks[wanted.networks.gate]?.IPAddress
+      if (!before || (await statusOf(routerPorts.admin, before)) !== 401) return
+      throw new MypaasError(`The new router does not answer after ${trialTimeoutMs / 1000} s.`, {
+        code: 'failed',
+        hint: `What it says: ${await lastLines(docker, id)}`,
+      })
+    }
+    await sleep(50)
+  }
 }
 
 async function stop(docker: Docker, id: string): Promise<void> {
@@ -318,14 +381,7 @@ async function create(
   } catch (error) {
     await docker.containers.remove(Id, { force: true })
     const busy = /port is already allocated|address already in use/.exec(String(error))
-    if (!busy) {
-      if (error instanceof MypaasError && error.hint !== undefined) throw error
-      throw new MypaasError(`The router can't start: ${error instanceof Error ? error.message : String(error)}`, {
-        code: 'failed',
-        hint: `Is ${wanted.image} an image of Traefik? It is [router] image in config.toml.`,
-        cause: error,
-      })
-    }
+    if (!busy) throw asStartError(error, wanted)
     throw new MypaasError(
       `The router can't have its ports ${wanted.httpPort} and ${wanted.httpsPort}: something else listens there.`,
       {
@@ -337,16 +393,27 @@ async function create(
   }
 }
 
+function asStartError(error: unknown, wanted: RouterContainer): MypaasError {
+  if (error instanceof MypaasError && error.hint !== undefined) return error
+  return new MypaasError(`The router can't start: ${error instanceof Error ? error.message : String(error)}`, {
+    code: 'failed',
+    hint: `Is ${wanted.image} an image of Traefik? It is [router] image in config.toml.`,
+    cause: error,
+  })
+}
+
+async function exited(docker: Docker, container: string, code: number): Promise<MypaasError> {
+  return new MypaasError(`The router exited with code ${code}.`, {
+    code: 'failed',
+    hint: `What it says: ${await lastLines(docker, container)}`,
+  })
+}
+
 async function answers(docker: Docker, wanted: RouterContainer): Promise<void> {
   const deadline = performance.now() + startTimeoutMs
   for (;;) {
     const { State } = await docker.containers.inspect(wanted.name)
-    if (!State.Running || State.Restarting) {
-      throw new MypaasError(`The router exited with code ${State.ExitCode}.`, {
-        code: 'failed',
-        hint: `What it says: ${await lastLines(docker, wanted.name)}`,
-      })
-    }
+    if (!State.Running || State.Restarting) throw await exited(docker, wanted.name, State.ExitCode)
     // Without credentials the answer is 401: the entry point listens and the file provider has loaded the base file.
     const status = await statusOf(wanted.adminPort)
     if (status === 401) return
@@ -364,15 +431,12 @@ async function answers(docker: Docker, wanted: RouterContainer): Promise<void> {
 }
 
 /** The status that the admin entry point answers with; 0 when it does not. */
-function statusOf(port: number): Promise<number> {
+function statusOf(port: number, host = '127.0.0.1'): Promise<number> {
   return new Promise((resolve) => {
-    const request = http.get(
-      { host: '127.0.0.1', port, path: '/api/version', agent: false, timeout: 2_000 },
-      (response) => {
-        resolve(response.statusCode ?? 0)
-        response.destroy()
-      },
-    )
+    const request = http.get({ host, port, path: '/api/version', agent: false, timeout: 2_000 }, (response) => {
+      resolve(response.statusCode ?? 0)
+      response.destroy()
+    })
     request.on('timeout', () => request.destroy())
     request.on('close', () => resolve(0))
     request.on('error', () => resolve(0))

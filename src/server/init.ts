@@ -134,7 +134,7 @@ function routerLine(change: RouterChange, name: string): readonly string[] {
     case 'created':
       return [`router ${name}: made`]
     case 'replaced':
-      return [`router ${name}: replaced by one with the new configuration; nobody is served for about a second`]
+      return [`router ${name}: replaced by one with the new configuration; nobody is served for about half a second`]
     case 'started':
       return [`router ${name}: started`]
     case 'unchanged':

@@ -14,7 +14,7 @@ export type Upgraded = Readonly<{
   before: string
   now: string
   change: RouterChange
-  /** How long nobody was served, as seen by requests every 20 ms; 0 where nothing was replaced. */
+  /** How long nobody was served, as seen by requests every 20 ms. */
   interruptedMs: number
 }>
 
@@ -84,34 +84,50 @@ async function imageOf(docker: Docker, container: string): Promise<string> {
 }
 
 const askEveryMs = 20
+/** How long to ask on for the first good answer of a router that is said to be ready. */
+const patienceMs = 5_000
 
-/** Does something to the router and tells how long it did not answer meanwhile: from the first failed request to the next good one. */
+/**
+ * Does something to the router and tells how long nobody was served meanwhile: from the first request that failed to the
+ * next one that did not. Requests are sent every 20 ms, whatever became of those before: one that hangs hides nothing.
+ */
 async function interruption<T>(wanted: RouterContainer, act: () => Promise<T>): Promise<{ result: T; ms: number }> {
-  let over = false
-  let failedAt: number | undefined
-  let ms = 0
+  const asked: Promise<{ at: number; good: boolean }>[] = []
+  let goodAt = Number.NEGATIVE_INFINITY
+  let overAt = Number.POSITIVE_INFINITY
+  const ask = async (): Promise<{ at: number; good: boolean }> => {
+    const at = performance.now()
+    const good = await answers(wanted)
+    if (good) goodAt = Math.max(goodAt, at)
+    return { at, good }
+  }
   const watch = async (): Promise<void> => {
-    for (;;) {
-      const at = performance.now()
-      if (await answers(wanted)) {
-        if (failedAt !== undefined) ms += performance.now() - failedAt
-        failedAt = undefined
-        if (over) return
-      } else if (failedAt === undefined) failedAt = at
-      // A router that did not answer before either has nobody to interrupt.
-      if (over && failedAt !== undefined) return
+    while (goodAt < overAt && performance.now() < overAt + patienceMs) {
+      asked.push(ask())
       await sleep(askEveryMs)
     }
   }
-  const watching = watch()
+  // Of a router that did not answer before, nobody misses anything.
+  const watching = (await ask()).good ? watch() : Promise.resolve()
   try {
     const result = await act()
-    over = true
+    overAt = performance.now()
     await watching
-    return { result, ms: Math.round(ms) }
+    return { result, ms: Math.round(gaps(await Promise.all(asked))) }
   } finally {
-    over = true
+    overAt = Number.NEGATIVE_INFINITY
   }
+}
+
+/** The time from each first failed request to the next good one. */
+function gaps(asked: readonly { at: number; good: boolean }[]): number {
+  let sum = 0
+  let failedAt: number | undefined
+  for (const { at, good } of asked) {
+    if (good && failedAt !== undefined) sum += at - failedAt
+    failedAt = good ? undefined : (failedAt ?? at)
+  }
+  return sum
 }
 
 function answers(wanted: RouterContainer): Promise<boolean> {

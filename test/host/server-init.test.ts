@@ -38,7 +38,10 @@ test('a server from nothing, changed, broken and upgraded', async (t) => {
     const { code, stderr } = await w.cli(['server', 'init', '--email', 'ops@example.com'])
     assert.equal(code, 2)
     assert.match(stderr, /config\.toml: - email = ""\n +config\.toml: \+ email = "ops@example\.com"\n/)
-    assert.match(stderr, /router \S+: replaced by one with the new configuration; nobody is served for about a second/)
+    assert.match(
+      stderr,
+      /router \S+: replaced by one with the new configuration; nobody is served for about half a second/,
+    )
     assert.match(stderr, /add --yes/)
     assert.equal(await readFile(join(mypaas, 'config.toml'), 'utf8'), before)
   })
@@ -73,7 +76,13 @@ test('a server from nothing, changed, broken and upgraded', async (t) => {
     assert.equal((await w.request('http://web.test/')).status, 200)
   })
 
-  await t.test('a router that does not start leaves the one before in place', async () => {
+  await t.test('a router that does not start is found out before the one that serves is touched', async () => {
+    await using load = await startLoad({
+      url: 'http://web.test/',
+      port: w.ports.http,
+      clients: { fresh: 2 },
+      requestsPerSecond: 50,
+    })
     await w.docker.images.tag('mypaas-test/node', { repo: `${w.instance}-no-router`, tag: 'latest' })
     const before = await w.docker.containers.inspect(`${w.instance}-traefik`)
     await w.set('router', 'image', `"${w.instance}-no-router:latest"`)
@@ -81,8 +90,14 @@ test('a server from nothing, changed, broken and upgraded', async (t) => {
     assert.equal(code, 1)
     assert.match(stderr, /The router can't start: .*\n +Is \S+no-router:latest an image of Traefik\?/)
     assert.equal((await w.docker.containers.inspect(`${w.instance}-traefik`)).Id, before.Id)
-    assert.equal((await w.request('http://web.test/')).status, 200)
+    const { failed, requests } = await load.stop()
+    assert.deepEqual([failed, requests > 20], [0, true], `${failed} of ${requests}`)
     await w.set('router', 'image', '"traefik:v3.7.15"')
+    const names = (await w.docker.containers.list({ all: true })).flatMap(({ Names }) => Names)
+    assert.deepEqual(
+      names.filter((name) => name.startsWith(`/${w.instance}-traefik`)),
+      [`/${w.instance}-traefik`],
+    )
   })
 
   await t.test(
@@ -94,7 +109,9 @@ test('a server from nothing, changed, broken and upgraded', async (t) => {
         clients: { fresh: 4 },
         requestsPerSecond: 100,
       })
+      const open = w.request('http://web.test/slow?ms=700')
       const restarted = await w.ok(['server', 'restart', 'router'])
+      assert.equal((await open).status, 200)
       const [, ms = ''] = /^router: restarted; nobody was served for (\d+) ms$/m.exec(restarted.stdout) ?? []
       assert.ok(Number(ms) > 0 && Number(ms) < 10_000, restarted.output)
       await w.docker.images.tag('traefik:v3.7.15', { repo: `${w.instance}-traefik-image`, tag: 'v3' })
