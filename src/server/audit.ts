@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises'
+import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** One line of the audit log: who wanted what, from where, and what came of it. Never a secret's value. */
@@ -14,21 +14,34 @@ export type AuditEntry = Readonly<{
   job?: string
 }>
 
+export type AuditOptions = Readonly<{
+  /** Of lines that strangers cause; beyond it they are counted only. */
+  maxPerSecond?: number
+  /** A file that would become larger is put aside, as `audit.log.1`. */
+  maxBytes?: number
+  /** How many of those that were put aside are kept. */
+  kept?: number
+}>
+
 /**
- * `~/_mypaas/audit.log`: lines of JSON, only ever appended to. What strangers cause is counted beyond
- * {@link maxPerSecond} lines, so that they can't fill the disk.
+ * `~/_mypaas/audit.log`: lines of JSON, only ever appended to. When it is full it is put aside and a new one begun; the
+ * oldest goes. So strangers can't fill the disk, and their lines are counted only, beyond some a second.
  */
 export class Audit {
   readonly #file: string
   readonly #maxPerSecond: number
+  readonly #maxBytes: number
+  readonly #kept: number
   #second = 0
   #lines = 0
   #left = 0
   #chain: Promise<void> = Promise.resolve()
 
-  constructor(directory: string, maxPerSecond = 200) {
+  constructor(directory: string, options: AuditOptions = {}) {
     this.#file = join(directory, 'audit.log')
-    this.#maxPerSecond = maxPerSecond
+    this.#maxPerSecond = options.maxPerSecond ?? 20
+    this.#maxBytes = options.maxBytes ?? 16 * 1024 ** 2
+    this.#kept = options.kept ?? 8
   }
 
   /** Done when the line is written. A log that can't be written stops nothing, and is told on stderr by the daemon. */
@@ -47,13 +60,29 @@ export class Audit {
     const left = this.#left > 0 ? { notShown: this.#left } : {}
     this.#left = 0
     const line = `${JSON.stringify({ at: new Date(now).toISOString(), ...clean(entry), ...left })}\n`
-    this.#chain = this.#chain
-      .catch(() => {})
-      .then(async () => {
-        await using handle = await open(this.#file, 'a', 0o600)
-        await handle.write(line)
-      })
+    this.#chain = this.#chain.catch(() => {}).then(() => this.#append(line))
     return this.#chain
+  }
+
+  async #append(line: string): Promise<void> {
+    for (let isNew = false; ; isNew = true) {
+      await using handle = await open(this.#file, 'a', 0o600)
+      const { size } = await handle.stat()
+      if (isNew || size === 0 || size + Buffer.byteLength(line) <= this.#maxBytes) {
+        await handle.write(line)
+        return
+      }
+      await this.#putAside()
+    }
+  }
+
+  async #putAside(): Promise<void> {
+    for (let number = this.#kept; number >= 1; number -= 1) {
+      const from = number === 1 ? this.#file : `${this.#file}.${number - 1}`
+      await rename(from, `${this.#file}.${number}`).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error
+      })
+    }
   }
 }
 

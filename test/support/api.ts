@@ -75,7 +75,7 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
     nonces: await Nonces.open(join(directory, 'push'), now),
     pushes,
     jobs,
-    audit: new Audit(directory, 100_000),
+    audit: new Audit(directory, { maxPerSecond: 100_000 }),
     log: (line) => logged.push(line),
     now,
   })
