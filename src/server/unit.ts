@@ -29,9 +29,9 @@ export function unitName(instance: string): string {
 
 /**
  * The unit's text. It is Docker's to start containers, so the daemon itself needs little: files of its own and of
- * volumes, which it may give to the users of images. Not `ProtectHome`, for that is where everything lies, and not
- * `ProtectProc`, for the sockets of containers are read there. No dependency stops it with Docker: it is the one that
- * brings services in order when Docker comes back.
+ * volumes, which it may give to the users of images, and to end the commands of clients that left. Not `ProtectHome`, for
+ * that is where everything lies, and not `ProtectProc`, for the sockets of containers are read there. No dependency stops
+ * it with Docker: it is the one that brings services in order when Docker comes back.
  */
 export function unitText({ node, program, home, instance, volumeRoots }: DaemonUnit): string {
   const writable = [home, ...volumeRoots].map(quote).join(' ')
@@ -56,7 +56,7 @@ LimitCORE=0
 OOMScoreAdjust=-500
 TasksMax=512
 NoNewPrivileges=yes
-CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL
 ProtectSystem=strict
 ReadWritePaths=${writable}
 PrivateTmp=yes

@@ -34,7 +34,7 @@ test('the unit may write to the home and to the roots of volumes, and nowhere el
   assert.match(text, /^ProtectSystem=strict$/m)
   assert.match(text, /^ReadWritePaths=\/root \/srv$/m)
   assert.match(text, /^NoNewPrivileges=yes$/m)
-  assert.match(text, /^CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER$/m)
+  assert.match(text, /^CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL$/m)
   assert.doesNotMatch(text, /^(ProtectHome|ProtectProc|MemoryDenyWriteExecute)=/m)
 })
 
