@@ -1,12 +1,13 @@
 import { parseArgs } from 'node:util'
-import { type ArgsDef, type CommandDef, defineCommand } from 'citty'
+import { type ArgsDef, type CommandDef, defineCommand, parseArgs as parseNamed } from 'citty'
 import { MypaasError } from '../src/errors.ts'
 import { nearest } from '../src/nearest.ts'
 
 /**
  * A citty command that refuses what it does not know. citty itself takes `--dryrun` for a flag that nobody asked about
  * and runs for real.
- * @param def.rest Allows any words after the named arguments, for commands that hand them on.
+ * @param def.rest Allows any words after the named arguments, for commands that hand them on: `rawArgs` are these then,
+ *   without the `--` that may stand before them, and no flag is looked for among them.
  */
 export function command<const T extends ArgsDef>(def: CommandDef<T> & { rest?: boolean }): CommandDef {
   const { run, rest, ...others } = def
@@ -14,13 +15,17 @@ export function command<const T extends ArgsDef>(def: CommandDef<T> & { rest?: b
     ...others,
     async run(context) {
       const args = (typeof def.args === 'function' ? await def.args() : await def.args) ?? ({} as T)
-      refuseUnknown(args, context.rawArgs, rest === true)
-      return run?.(context)
+      const restAt = refuseUnknown(args, context.rawArgs, rest === true)
+      if (!rest) return run?.(context)
+      const named = parseNamed<T>(context.rawArgs.slice(0, restAt), args)
+      const words = context.rawArgs.slice(restAt)
+      return run?.({ ...context, args: named, rawArgs: words[0] === '--' ? words.slice(1) : words })
     },
   } as CommandDef<T>) as unknown as CommandDef
 }
 
-function refuseUnknown(args: ArgsDef, rawArgs: readonly string[], rest: boolean): void {
+/** @returns where the words begin that are none of the command's own */
+function refuseUnknown(args: ArgsDef, rawArgs: readonly string[], rest: boolean): number {
   const flags = Object.entries(args).filter(([, arg]) => arg.type !== 'positional')
   const positionals = Object.entries(args).filter(([, arg]) => arg.type === 'positional')
   const options: Record<string, { type: 'boolean' | 'string'; short?: string }> = {}
@@ -31,14 +36,18 @@ function refuseUnknown(args: ArgsDef, rawArgs: readonly string[], rest: boolean)
   }
   const { tokens } = parseArgs({ args: [...rawArgs], options, strict: false, allowPositionals: true, tokens: true })
   let words = 0
+  let end = rawArgs.length
   for (const token of tokens) {
-    if (token.kind === 'option-terminator') return
+    if (token.kind === 'option-terminator') {
+      end = token.index
+      break
+    }
     if (token.kind === 'positional') {
       words += 1
       if (words > positionals.length && !rest) {
         throw new MypaasError(`One argument too many: ${token.value}.`, { code: 'usage', hint: 'See --help.' })
       }
-      if (words > positionals.length) return
+      if (words > positionals.length) return token.index
       continue
     }
     const option = options[token.name]
@@ -62,6 +71,7 @@ function refuseUnknown(args: ArgsDef, rawArgs: readonly string[], rest: boolean)
       throw new MypaasError(`${name.toUpperCase()} is missing.`, { code: 'usage', hint: 'See --help.' })
     }
   }
+  return end
 }
 
 /** A flag's value as a whole number. @throws {MypaasError} `usage` */

@@ -59,6 +59,18 @@ const root: Group = {
       about: 'Remove a service from a server; its volumes stay unless asked for',
       load: async () => (await import('./commands/calls.ts')).rm,
     },
+    logs: {
+      about: 'Show what a service over there wrote, its releases and replicas merged by time',
+      load: async () => (await import('./commands/inside.ts')).logs,
+    },
+    exec: {
+      about: 'Run a command in a running replica over there: mypaas exec SERVER NAME -- CMD',
+      load: async () => (await import('./commands/inside.ts')).exec,
+    },
+    run: {
+      about: 'Run a command over there in a new container of the current release, removed after',
+      load: async () => (await import('./commands/inside.ts')).run,
+    },
     env: {
       about: 'The secrets of a server that services ask for by name',
       commands: {

@@ -1,4 +1,12 @@
-import type { RunningCommand } from '../src/deploy/command.ts'
+import type { Writable } from 'node:stream'
+
+/** A command that runs here or elsewhere. */
+export type Joined = AsyncIterable<{ stream: string; data: Uint8Array }> & {
+  readonly stdin: Writable
+  end: () => Promise<void>
+  resize: (size: { rows: number; columns: number }) => Promise<void>
+  exitCode: () => Promise<number>
+}
 
 /** Whether both ends are a terminal, so that the command gets one, too. */
 export function onTerminal(): boolean {
@@ -10,7 +18,7 @@ export function onTerminal(): boolean {
  * else bytes to the end of the input.
  * @returns the command's exit code
  */
-export async function joinTerminal({ stream }: RunningCommand, tty: boolean): Promise<number> {
+export async function joinTerminal(stream: Joined, tty: boolean): Promise<number> {
   const { stdin, stdout, stderr } = process
   const resize = (): void => {
     // A command that has ended has no terminal to resize any more.

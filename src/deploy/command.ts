@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type InteractiveStream, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { sampleEnvironment } from '../service/environment.ts'
@@ -9,7 +11,7 @@ import { observe } from './observe.ts'
 import { journalOf } from './operate.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
 
-/** A command that runs and can be talked to; disposing of it lets go of it (and removes the container that `run` made). */
+/** A command that runs and can be talked to; disposing of it ends it (and removes the container that `run` made). */
 export type RunningCommand = Readonly<{ stream: InteractiveStream }> & AsyncDisposable
 
 export type CommandOptions = Readonly<{ tty: boolean; signal?: AbortSignal | undefined }>
@@ -47,7 +49,40 @@ export async function execInService(
     Tty: options.tty,
   })
   const stream = await host.docker.exec.start(Id, { tty: options.tty, signal: options.signal })
-  return { stream, [Symbol.asyncDispose]: async () => stream.close() }
+  return {
+    stream,
+    async [Symbol.asyncDispose](): Promise<void> {
+      stream.close()
+      await endExec(host, Id, options.tty ? 'SIGHUP' : 'SIGTERM')
+    },
+  }
+}
+
+const endMs = 5_000
+
+/**
+ * Ends a command that nobody is at any more, and what it started. The engine has no call for that, so it is done where
+ * the engine's machine is this one and we may; elsewhere the command has only seen the end of its input.
+ */
+async function endExec(host: Host, id: string, signal: NodeJS.Signals): Promise<void> {
+  for (const [next, waitMs] of [[signal, endMs] as const, ['SIGKILL', 0] as const]) {
+    const found = await host.docker.exec.inspect(id).catch(() => undefined)
+    if (!found?.Running || !found.Pid) return
+    // A number means another process on another machine.
+    const cgroup = await readFile(`/proc/${found.Pid}/cgroup`, 'utf8').catch(() => '')
+    if (!cgroup.includes(found.ContainerID)) return
+    const fields = await readFile(`/proc/${found.Pid}/stat`, 'latin1').catch(() => '')
+    const group = Number(fields.slice(fields.lastIndexOf(')')).split(' ')[3])
+    try {
+      process.kill(group === found.Pid ? -group : found.Pid, next)
+    } catch {
+      return
+    }
+    for (const end = performance.now() + waitMs; performance.now() < end; await sleep(50)) {
+      const { Running } = await host.docker.exec.inspect(id).catch(() => ({ Running: false }))
+      if (!Running) return
+    }
+  }
 }
 
 /**

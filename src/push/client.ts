@@ -67,7 +67,7 @@ export async function push(remote: Remote, context: Context, options: PushOption
     emit({ type: 'warning', message })
   }
   const [sent] = await Promise.all([sending, saving])
-  return commit(remote, sent, options)
+  return followDeploy(remote, sent, options)
 }
 
 /** Follows a deploy that is on, or shows how it ended: the one with that id, or the newest of those that the key may see. */
@@ -126,7 +126,7 @@ export async function call(
   })
 }
 
-/** Sends what the server lacks; begins anew when it has forgotten the push (its daemon was restarted). */
+/** Sends what the server lacks, and has it begin the deploy; begins anew when it has forgotten the push (its daemon was restarted). */
 async function send(
   remote: Remote,
   manifest: Manifest,
@@ -185,23 +185,20 @@ async function send(
           },
         })
       }
-      return { push, token, job }
+      const askForJob = (): Promise<Answer> => remote.ask('POST', `/v1/push/${push}/commit`, token, { body: '{}' })
+      return { token, job: String(job ?? (await remote.json(await again(askForJob)))['job']) }
     } catch (error) {
-      const forgotten = error instanceof RemoteError && error.code === 'locked' && error.message === forgottenPush
+      // It knows neither the push nor its token: it was restarted, or the push lay idle for too long.
+      const forgotten = error instanceof RemoteError && error.code === 'unauthorised'
       if (!forgotten || tries >= 3) throw error
     }
   }
 }
 
-/** A push whose files are all there; with the job, if its deploy has begun. */
-type Sent = Readonly<{ push: string; token: string; job: unknown }>
+/** A push whose files are all there, and the job of its deploy, which has begun. */
+type Sent = Readonly<{ token: string; job: string }>
 
-/** What a server says of a push that it does not know: it was restarted, or the push lay idle for too long. */
-export const forgottenPush = 'The server does not know this push.'
-
-async function commit(remote: Remote, { push, token, job: begun }: Sent, options: PushOptions): Promise<Pushed> {
-  const askForJob = (): Promise<Answer> => remote.ask('POST', `/v1/push/${push}/commit`, token, { body: '{}' })
-  const job = String(begun ?? (await remote.json(await again(askForJob)))['job'])
+async function followDeploy(remote: Remote, { token, job }: Sent, options: PushOptions): Promise<Pushed> {
   options.emit({ type: 'job', service: options.service, job })
   if (options.detach) return { job, result: undefined }
   const lost = (): MypaasError =>

@@ -30,7 +30,7 @@ export async function follow(first: Answer, options: FollowOptions): Promise<unk
   for (let pause = 100; ; pause = Math.min(2 * pause, 5_000)) {
     try {
       answer ??= await options.again?.(seen)
-      for await (const line of lines(answer?.body as AsyncIterable<Buffer>)) {
+      for await (const line of jobLines(answer?.body as AsyncIterable<Buffer>)) {
         lastSign = performance.now()
         pause = 100
         if (line.end) {
@@ -55,7 +55,8 @@ export async function follow(first: Answer, options: FollowOptions): Promise<unk
 
 const maxLineBytes = 4 * 1024 * 1024
 
-async function* lines(body: AsyncIterable<Buffer>): AsyncGenerator<JobLine, void> {
+/** The lines of an answer as they come. @throws {MypaasError} `unreachable` when it breaks off in the middle */
+export async function* jobLines(body: AsyncIterable<Buffer>): AsyncGenerator<JobLine, void> {
   let rest: Buffer = Buffer.alloc(0)
   try {
     for await (const part of body) {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
 import type { UserKey } from './keys.ts'
@@ -155,6 +156,18 @@ export class Remote {
       signal: options.signal ?? this.#options.signal,
       ...(options.body === undefined ? {} : { body: options.body }),
       ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
+    })
+  }
+
+  /** Turns a connection into a stream of another protocol, under a token. @throws {RemoteError} when the server refuses */
+  async upgrade(path: string, token: string, protocol: string, signal: AbortSignal | undefined): Promise<Duplex> {
+    const headers = { authorization: `Bearer ${token}` }
+    const answer = await this.transport.ask({ method: 'GET', path, headers, upgrade: protocol, fresh: true, signal })
+    if (answer.stream) return answer.stream
+    await this.#read(answer)
+    throw new MypaasError(`Something between here and ${this.name} lets no ${protocol} through.`, {
+      code: 'unreachable',
+      hint: 'Go another way: user@host instead of the domain.',
     })
   }
 

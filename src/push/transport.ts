@@ -73,7 +73,12 @@ export function hostOf(address: Address): string {
   return address.kind === 'http' ? address.host.toLowerCase() : address.kind
 }
 
-export type Answer = Readonly<{ status: number; body: Readable }>
+export type Answer = Readonly<{
+  status: number
+  body: Readable
+  /** What an upgraded connection has become. */
+  stream?: Duplex
+}>
 
 export type Ask = Readonly<{
   method: 'GET' | 'POST'
@@ -85,6 +90,8 @@ export type Ask = Readonly<{
   idleMs?: number
   /** Not over a connection that was used before: it may be closing just now. */
   fresh?: boolean
+  /** The protocol that the connection is to be upgraded to. */
+  upgrade?: string
 }>
 
 /** A way to a server, whatever it goes over: HTTP/1.1 on a socket, on TLS, or on the pipes of ssh. */
@@ -140,6 +147,7 @@ export function openTransport(address: Address, options: TransportOptions = {}):
         headers: {
           ...(address.kind === 'http' ? {} : { host: 'mypaas' }),
           ...asked.headers,
+          ...(asked.upgrade === undefined ? {} : { connection: 'upgrade', upgrade: asked.upgrade }),
           ...(typeof asked.body === 'string' ? { 'content-length': String(Buffer.byteLength(asked.body)) } : {}),
         },
         ...(asked.signal ? { signal: asked.signal } : {}),
@@ -160,6 +168,12 @@ export function openTransport(address: Address, options: TransportOptions = {}):
       request.on('response', (response) => {
         clearTimeout(connecting)
         resolve({ status: response.statusCode ?? 0, body: response })
+      })
+      request.on('upgrade', (response, socket, head) => {
+        clearTimeout(connecting)
+        socket.setTimeout(0)
+        if (head.length > 0) socket.unshift(head)
+        resolve({ status: response.statusCode ?? 0, body: response, stream: socket })
       })
       request.on('error', (cause) => {
         clearTimeout(connecting)

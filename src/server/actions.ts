@@ -30,17 +30,19 @@ export type ActionCall = Readonly<{
 }>
 
 /**
- * Something that a client can ask for by name. What `run` returns goes back as JSON, after the events that it emitted.
- * The daemon checks the key first: one that may only read gets only what `reads`, and a limited one only services of its
- * own, where `service` says that the argument of that name is one; with `any` the action looks for itself.
+ * What the daemon checks before it does what a client asks for: a key that may only read gets only what `reads`, and a
+ * limited one only services of its own, where `service` says that the argument of that name is one; with `any` the action
+ * looks for itself.
  */
-export type Action = Readonly<{
+export type Terms = Readonly<{
   reads: boolean
   service: 'required' | 'any'
   /** The arguments that it takes, `service` not counted. */
   takes: readonly string[]
-  run: (call: ActionCall) => Promise<unknown>
 }>
+
+/** Something that a client can ask for by name. What `run` returns goes back as JSON, after the events that it emitted. */
+export type Action = Terms & Readonly<{ run: (call: ActionCall) => Promise<unknown> }>
 
 /** Every action that a client can ask for, by name. */
 export const actions: Readonly<Record<string, Action>> = {
@@ -151,15 +153,17 @@ export const actions: Readonly<Record<string, Action>> = {
   },
 }
 
-function hostFor({ host, config }: OpenServer, key: AuthorizedKey): OpenServer['host'] {
+/** A server as a key may see it. */
+export function hostFor({ host, config }: OpenServer, key: AuthorizedKey): OpenServer['host'] {
   return key.services === undefined ? host : restrictedHost(host, config)
 }
 
-function serviceOf(args: Readonly<Record<string, string>>): string {
+export function serviceOf(args: Readonly<Record<string, string>>): string {
   return args['service'] ?? ''
 }
 
-function numberOf(args: Readonly<Record<string, string>>, name: string): number | undefined {
+/** An argument that is a number. @throws {MypaasError} `usage` */
+export function numberOf(args: Readonly<Record<string, string>>, name: string): number | undefined {
   const text = args[name]
   if (text === undefined) return undefined
   if (/^\d{1,9}$/.test(text)) return Number(text)

@@ -1,13 +1,16 @@
 import { createHash } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { RunningCommand } from '../deploy/command.ts'
 import { deploy } from '../deploy/deploy.ts'
 import type { DeployEvent } from '../deploy/events.ts'
 import { refuseUnlessCurrent } from '../deploy/operate.ts'
 import { MypaasError } from '../errors.ts'
 import { type ErrorReport, reportError } from '../push/remote-error.ts'
+import { sessionProtocol } from '../push/session-frames.ts'
 import type { CallStatement, Statement } from '../push/statement.ts'
 import { parseSpec } from '../service/parse.ts'
-import { type ActionCall, actions, otherService } from './actions.ts'
+import { type ActionCall, actions, otherService, type Terms } from './actions.ts'
 import type { Audit, AuditEntry } from './audit.ts'
 import { type Authority, authorise, DeniedError } from './authorise.ts'
 import { readConfig } from './config.ts'
@@ -20,6 +23,8 @@ import { beatMs, drained, sendJson, statusOf } from './reply.ts'
 import { fromOf, pathOf, readBody, readFields, SlowGuard, tokenOf, type Via } from './request.ts'
 import { refuseForeign, restrictedHost } from './restrict.ts'
 import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
+import { relay, Sessions } from './sessions.ts'
+import { openCommand, Places, type Stream, sendLines, streams, wordsOf } from './streams.ts'
 
 export type ApiOptions = Readonly<{
   home: string
@@ -40,6 +45,8 @@ export class Api {
   readonly #options: ApiOptions
   readonly #now: () => number
   readonly #following = new Set<AbortController>()
+  readonly #sessions = new Sessions()
+  readonly #places = new Places()
   readonly #afterwards = new Set<Promise<unknown>>()
 
   constructor(options: ApiOptions) {
@@ -58,9 +65,10 @@ export class Api {
     }
   }
 
-  /** Ends those who follow, and waits for what is still to be written down. */
+  /** Ends those who follow and sessions, and waits for what is still to be written down. */
   async idle(): Promise<void> {
     for (const follower of this.#following) follower.abort()
+    this.#places.clear()
     await Promise.allSettled(this.#afterwards)
   }
 
@@ -141,10 +149,7 @@ export class Api {
   /** Begins the deploy, once: from then on its job is named. */
   async #jobOf(push: Push, request: IncomingMessage, via: Via): Promise<string> {
     if (push.job === undefined) {
-      // Once more, for keys are taken away also while a push is on.
-      const base64 = push.key.public.split(' ')[1] ?? ''
-      const key = await this.#options.keys.find(base64, this.#now())
-      if (!key) throw new DeniedError('key taken away during the push', push.key.fingerprint)
+      const key = await this.#keyNow(push.key)
       mayDeploy(key, push.service)
       const context = await push.context()
       const from = fromOf(request, via)
@@ -208,7 +213,11 @@ export class Api {
     const digest = body === undefined ? undefined : createHash('sha256').update(body).digest('hex')
     if (digest !== statement.body) throw new DeniedError('with another body', key.fingerprint)
     if (statement.action === 'attach') return this.#attach(request, response, key, statement)
-
+    const stream = Object.hasOwn(streams, statement.action) ? streams[statement.action] : undefined
+    if (stream) {
+      refuseUnlessMay(key, stream, statement)
+      return this.#stream(request, response, via, { stream, key, statement, body })
+    }
     const action = Object.hasOwn(actions, statement.action) ? actions[statement.action] : undefined
     if (!action) {
       throw new MypaasError(`This server knows no ${statement.action}.`, {
@@ -216,15 +225,9 @@ export class Api {
         hint: 'Is mypaas there of the same version?',
       })
     }
+    refuseUnlessMay(key, action, statement)
     const { service } = statement.args
-    const entry = { key, action: statement.action, ...(service === undefined ? {} : { service }) }
-    if (key.readOnly && !action.reads) throw notAllowed('The key may only read.')
-    if (action.service === 'required' && service === undefined)
-      throw new MypaasError('Which service?', { code: 'usage' })
-    if (service !== undefined) mayReach(key, service)
-    const strange = Object.keys(statement.args).find((name) => name !== 'service' && !action.takes.includes(name))
-    if (strange) throw new MypaasError(`${statement.action} takes no ${strange}.`, { code: 'usage' })
-
+    const entry = { action: statement.action, ...(service === undefined ? {} : { service }) }
     const from = fromOf(request, via)
     const who = nameOf(key)
     const run = async (emit: (event: unknown) => void, signal: AbortSignal): Promise<unknown> => {
@@ -259,6 +262,82 @@ export class Api {
       ),
     )
     await this.#follow(request, response, info.job, -1)
+  }
+
+  /** Sends lines, or grants a session. Nothing of either is kept. */
+  async #stream(
+    request: IncomingMessage,
+    response: ServerResponse,
+    via: Via,
+    asked: { stream: Stream; key: AuthorizedKey; statement: CallStatement; body: string | undefined },
+  ): Promise<void> {
+    const { stream, key, statement, body } = asked
+    const { action, args } = statement
+    const { service = '' } = args
+    const { home } = this.#options
+    const about = { key, who: nameOf(key), args, body }
+    if (stream.kind === 'session') {
+      wordsOf(body)
+      const open = (signal: AbortSignal): Promise<RunningCommand> => openCommand(home, stream.open, about, signal)
+      const granted = this.#sessions.offer({ key, action, service, open })
+      await this.#audit(request, via, { key, action, service, outcome: 'accepted' })
+      return sendJson(response, 201, granted)
+    }
+    using place = this.#places.take(key)
+    response.on('close', place.leave)
+    // Gone before anybody listened for that.
+    if (response.destroyed || request.socket.destroyed) place.leave()
+    await using server = await openServer(home)
+    await this.#audit(request, via, { key, action, service, outcome: 'accepted' })
+    await sendLines(response, stream.lines({ ...about, server, signal: place.signal }), place.signal)
+  }
+
+  /** Writes down what never became a request; a connection that only broke is none of that. */
+  malformed(code: string, socket: Socket, via: Via): void {
+    const detail = malformed.find(([known]) => code.startsWith(known))?.[1]
+    // What comes after the first error of a connection comes of it.
+    if (detail === undefined || broken.has(socket)) return
+    broken.add(socket)
+    const from = via === 'socket' ? 'socket' : (socket.remoteAddress ?? '?')
+    this.#after(this.#write({ from, action: 'request', outcome: 'denied', detail }))
+  }
+
+  /** Joins a client to the command that it was granted; never throws. */
+  async upgrade(request: IncomingMessage, socket: Socket, head: Buffer, via: Via): Promise<void> {
+    socket.on('error', () => {})
+    const work = this.#session(request, socket, head, via).catch((error: unknown) => {
+      const response = new ServerResponse(request)
+      response.shouldKeepAlive = false
+      response.assignSocket(socket)
+      response.on('finish', () => socket.end())
+      return this.#refuse(request, response, via, error)
+    })
+    this.#after(work)
+    await work.catch(() => {})
+  }
+
+  async #session(request: IncomingMessage, socket: Socket, head: Buffer, via: Via): Promise<void> {
+    const id = /^\/v1\/sessions\/([A-Za-z0-9_-]{12})$/.exec(request.url ?? '')?.[1]
+    if (request.method !== 'GET' || id === undefined || request.headers.upgrade !== sessionProtocol) {
+      throw new MypaasError('There is nothing here.', { code: 'usage' })
+    }
+    const offer = this.#sessions.take(id, tokenOf(request))
+    if (!offer) throw new DeniedError('no token of that session')
+    const { action, service } = offer
+    whoAsks.set(request, offer.key)
+    whatFor.set(request, { action, service })
+    const key = await this.#keyNow(offer.key)
+    mayDeploy(key, service)
+    using place = this.#places.take(key)
+    socket.once('close', place.leave)
+    await using running = await offer.open(place.signal)
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${sessionProtocol}\r\n\r\n`)
+    if (head.length > 0) socket.unshift(head)
+    const ended = await relay(socket, running, place.signal).then(
+      (code) => ({ outcome: 'done', detail: `exit code ${code}` }) as const,
+      (error: unknown) => ({ outcome: 'failed', detail: messageOf(error) }) as const,
+    )
+    await this.#audit(request, via, { key, action, service, ...ended })
   }
 
   async #attach(
@@ -333,8 +412,20 @@ export class Api {
     return found
   }
 
+  /** A key as it is now: it may have been taken away, or limited, since something was granted to it. */
+  async #keyNow(before: AuthorizedKey): Promise<AuthorizedKey> {
+    const key = await this.#options.keys.find(before.public.split(' ')[1] ?? '', this.#now())
+    if (!key) throw new DeniedError('key taken away meanwhile', before.fingerprint)
+    return key
+  }
+
+  /** Who has no token gets the answer of all who may not get in; an honest client whose push was forgotten begins anew. */
   #pushOf(request: IncomingMessage, id: string): Push {
-    return this.#options.pushes.get(id, tokenOf(request))
+    const push = this.#options.pushes.find(id, tokenOf(request))
+    if (!push) throw new DeniedError('no token of that push')
+    whoAsks.set(request, push.key)
+    whatFor.set(request, { action: pathOf(request), service: push.service })
+    return push
   }
 
   async #refuse(request: IncomingMessage, response: ServerResponse, via: Via, error: unknown): Promise<void> {
@@ -400,8 +491,27 @@ export class Api {
 const whoAsks = new WeakMap<IncomingMessage, AuthorizedKey>()
 const whatFor = new WeakMap<IncomingMessage, { action: string; service?: string }>()
 
+const broken = new WeakSet<Socket>()
+
+/** Codes of node:http, the special before the general. */
+const malformed = [
+  ['HPE_HEADER_OVERFLOW', 'too large a header'],
+  ['HPE_', 'no HTTP'],
+  ['ERR_HTTP_REQUEST_TIMEOUT', 'no request in time'],
+] as const
+
 /** Statement, signature, and an index or what comes with a call. */
 const maxSignedBytes = 1024 * 1024
+
+/** @throws {MypaasError} `unauthorised` or `usage` when the key may not ask for that, or not in that way */
+function refuseUnlessMay(key: AuthorizedKey, terms: Terms, { action, args }: CallStatement): void {
+  const { service } = args
+  if (key.readOnly && !terms.reads) throw notAllowed('The key may only read.')
+  if (terms.service === 'required' && service === undefined) throw new MypaasError('Which service?', { code: 'usage' })
+  if (service !== undefined) mayReach(key, service)
+  const strange = Object.keys(args).find((name) => name !== 'service' && !terms.takes.includes(name))
+  if (strange) throw new MypaasError(`${action} takes no ${strange}.`, { code: 'usage' })
+}
 
 function isRefusal(error: unknown): boolean {
   return error instanceof MypaasError && error.code !== 'locked'

@@ -143,7 +143,12 @@ export function httpServer(api: Api, via: 'socket' | 'router'): http.Server {
     oldest?.destroy()
   })
   server.on('request', (request) => silent.delete(request.socket))
-  server.on('clientError', (_error, socket) => {
+  server.on('upgrade', (request, socket, head) => {
+    silent.delete(request.socket)
+    void api.upgrade(request, socket as Socket, head, via)
+  })
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    api.malformed(error.code ?? '', socket as Socket, via)
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
     else socket.destroy()
   })

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import type { Context } from '../context/index.ts'
 import { MypaasError } from '../errors.ts'
-import { forgottenPush } from '../push/client.ts'
 import { type ManifestIndex, ManifestReader, type PushLimits, parseIndex } from '../push/manifest.ts'
 import { formatMissing } from '../push/missing.ts'
 import { readFrames } from '../push/packs.ts'
@@ -72,11 +71,11 @@ export class Pushes {
     return { push, token }
   }
 
-  /** @throws {MypaasError} `locked` when there is none with that id and token: it was forgotten */
-  get(id: string, token: string): Push {
+  /** The push of that id and token; `undefined` for none: it may have been forgotten. */
+  find(id: string, token: string): Push | undefined {
     this.forgetIdle()
     const push = this.#pushes.get(id)
-    if (!push?.hasToken(token)) throw new MypaasError(forgottenPush, { code: 'locked', hint: 'Push again.' })
+    if (!push?.hasToken(token)) return undefined
     push.touch()
     return push
   }

@@ -146,7 +146,19 @@ test('a key does only what its line says', async (t) => {
   }
   await api.setKeys(`read-only ${api.keyLine}`)
   await refused(await api.send(await api.statement()), 'The key may only read.')
-  for (const action of ['rollback', 'restart', 'scale', 'stop', 'start', 'rm', 'reconcile', 'env-set', 'env-rm']) {
+  for (const action of [
+    'rollback',
+    'restart',
+    'scale',
+    'stop',
+    'start',
+    'rm',
+    'reconcile',
+    'env-set',
+    'env-rm',
+    'exec',
+    'run',
+  ]) {
     await refused(
       await api.send(await api.statement({ purpose: 'call', action, args: { service: 'blog' } })),
       'The key may only read.',
@@ -226,10 +238,32 @@ test('only what was signed and announced is taken', async (t) => {
   const done = await blobs(await frameOf([0], dockerfile))
   assert.deepEqual(JSON.parse(done.text), { segments: 'AA==', blobs: 'AA==' })
 
-  const nobody = await api.ask('GET', `/v1/push/${push}/missing`, undefined, {
-    authorization: `Bearer ${'x'.repeat(43)}`,
-  })
-  assert.equal(nobody.status, 409)
+  assert.equal(api.jobs.running, 0)
+})
+
+test('without the token of a push nobody gets at it, and the audit log has it', async (t) => {
+  const api = await testApi(t)
+  const { push, auth } = await begin(api)
+  const wrong = { authorization: `Bearer ${'x'.repeat(43)}` }
+  for (const [method, path] of [
+    ['GET', `push/${push}/missing`],
+    ['POST', `push/${push}/segments`],
+    ['POST', `push/${push}/blobs`],
+    ['POST', `push/${push}/blobs?commit`],
+    ['POST', `push/${push}/commit`],
+  ] as const) {
+    const body = method === 'GET' ? undefined : '{}'
+    for (const headers of [wrong, {}, { authorization: 'Bearer short' }] as Record<string, string>[])
+      await assertDenied(api, await api.ask(method, `/v1/${path}`, body, headers), 'no token of that push')
+    const other = path.replace(push, 'A'.repeat(12))
+    await assertDenied(api, await api.ask(method, `/v1/${other}`, body, auth), 'no token of that push')
+  }
+  await assertDenied(
+    api,
+    await api.ask('GET', '/v1/jobs/20260101000000-01234567/events', undefined, wrong),
+    'no token of that job',
+  )
+  assert.equal((await api.ask('GET', `/v1/push/${push}/missing`, undefined, auth)).status, 200)
   assert.equal(api.jobs.running, 0)
 })
 
@@ -239,11 +273,7 @@ test('a key that is taken away while its push is on does not deploy', async (t) 
   await api.ask('POST', `/v1/push/${push}/segments`, await frameOf([0], small.texts[0] as Buffer), auth)
   await api.ask('POST', `/v1/push/${push}/blobs`, await frameOf([0], dockerfile), auth)
   await api.setKeys('# nobody')
-  await assertDenied(
-    api,
-    await api.ask('POST', `/v1/push/${push}/commit`, '{}', auth),
-    'key taken away during the push',
-  )
+  await assertDenied(api, await api.ask('POST', `/v1/push/${push}/commit`, '{}', auth), 'key taken away meanwhile')
 })
 
 test('the deploy begins with the last file, if the sender says so, and once', async (t) => {
@@ -271,7 +301,7 @@ test('a key that is taken away before the last file comes does not deploy with i
   await assertDenied(
     api,
     await api.ask('POST', `/v1/push/${push}/blobs?commit`, await frameOf([0], dockerfile), auth),
-    'key taken away during the push',
+    'key taken away meanwhile',
   )
   assert.equal(api.jobs.running, 0)
 })

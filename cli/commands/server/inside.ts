@@ -17,7 +17,7 @@ export const exec: CommandDef = command({
     inside(async (host, tty) => {
       const { execInService } = await import('../../../src/deploy/command.ts')
       const replica = args.replica === undefined ? undefined : wholeNumber('replica', args.replica)
-      return execInService(host, args.name, wordsAfter(rawArgs, args.name), { tty, replica })
+      return execInService(host, args.name, commandWords(rawArgs, `mypaas server exec ${args.name}`), { tty, replica })
     }),
 })
 
@@ -27,7 +27,7 @@ export const run: CommandDef = command({
   run: ({ args, rawArgs }) =>
     inside(async (host, tty) => {
       const { runInService } = await import('../../../src/deploy/command.ts')
-      return runInService(host, args.name, wordsAfter(rawArgs, args.name), { tty })
+      return runInService(host, args.name, commandWords(rawArgs, `mypaas server run ${args.name}`), { tty })
     }),
 })
 
@@ -37,18 +37,13 @@ async function inside(begin: (host: Host, tty: boolean) => Promise<RunningComman
   const tty = onTerminal()
   await using running = await begin(server.host, tty)
   // Awaited here: leaving the scope closes what it reads from.
-  return await joinTerminal(running, tty)
+  return await joinTerminal(running.stream, tty)
 }
 
-/** The command's own words: what stands after the service's name, and after `--` if that is there. */
-function wordsAfter(rawArgs: readonly string[], name: string): readonly string[] {
-  const words = rawArgs.slice(rawArgs.indexOf(name) + 1)
-  const cmd = words[0] === '--' ? words.slice(1) : words
-  if (cmd.length > 0) return cmd
-  throw new MypaasError('The command is missing.', {
-    code: 'usage',
-    hint: `For example: mypaas server exec ${name} -- sh`,
-  })
+/** @throws {MypaasError} `usage` when there are none */
+export function commandWords(words: readonly string[], call: string): readonly string[] {
+  if (words.length > 0) return words
+  throw new MypaasError('The command is missing.', { code: 'usage', hint: `For example: ${call} -- sh` })
 }
 
 export function wholeNumber(flag: string, text: string): number {

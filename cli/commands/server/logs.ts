@@ -1,24 +1,34 @@
-import type { CommandDef } from 'citty'
+import type { BooleanArgDef, CommandDef, StringArgDef } from 'citty'
+import type { LogLine } from '../../../src/deploy/kept-logs.ts'
 import { command } from '../../command.ts'
 import { operate, releaseNumber } from '../../operate.ts'
 import { printJson, printLogLine } from '../../render.ts'
 import { wholeNumber } from './inside.ts'
 
-export const logs: CommandDef = command({
-  args: {
-    name: { type: 'positional', required: true, description: 'The service' },
-    follow: { type: 'boolean', alias: 'f', description: 'Go on with what is written from now on' },
-    since: {
-      type: 'string',
-      valueHint: 'TIME',
-      description: 'From then on: 10m for ten minutes ago, or 2026-01-31T12:00:00Z',
-    },
-    tail: { type: 'string', alias: 'n', valueHint: 'N', description: 'Only the last N lines' },
-    replica: { type: 'string', valueHint: 'N', description: 'Of one replica only (all)' },
-    release: { type: 'string', valueHint: 'R', description: 'Of one release only (all that are kept)' },
-    timestamps: { type: 'boolean', alias: 't', description: 'Show when each line was written' },
-    json: { type: 'boolean', description: 'Print lines as JSON' },
+export const logsArgs: {
+  follow: BooleanArgDef
+  since: StringArgDef
+  tail: StringArgDef
+  replica: StringArgDef
+  release: StringArgDef
+  timestamps: BooleanArgDef
+  json: BooleanArgDef
+} = {
+  follow: { type: 'boolean', alias: 'f', description: 'Go on with what is written from now on' },
+  since: {
+    type: 'string',
+    valueHint: 'TIME',
+    description: 'From then on: 10m for ten minutes ago, or 2026-01-31T12:00:00Z',
   },
+  tail: { type: 'string', alias: 'n', valueHint: 'N', description: 'Only the last N lines' },
+  replica: { type: 'string', valueHint: 'N', description: 'Of one replica only (all)' },
+  release: { type: 'string', valueHint: 'R', description: 'Of one release only (all that are kept)' },
+  timestamps: { type: 'boolean', alias: 't', description: 'Show when each line was written' },
+  json: { type: 'boolean', description: 'Print lines as JSON' },
+}
+
+export const logs: CommandDef = command({
+  args: { name: { type: 'positional', required: true, description: 'The service' }, ...logsArgs },
   async run({ args }) {
     const { parseSince, serviceLogs } = await import('../../../src/deploy/logs.ts')
     await operate({ quiet: true }, async ({ server, signal }) => {
@@ -30,10 +40,29 @@ export const logs: CommandDef = command({
         release: releaseNumber(args.release),
         signal,
       })
-      for await (const line of lines) {
-        if (args.json) printJson(line)
-        else printLogLine(line, { timestamps: args.timestamps === true })
-      }
+      await showLines(lines, args)
     })
   },
 })
+
+/** Prints lines as they come, to their end or until nobody reads them any more. */
+export async function showLines(
+  lines: AsyncIterable<LogLine>,
+  options: { json?: boolean | undefined; timestamps?: boolean | undefined },
+): Promise<void> {
+  let isRead = true
+  const left = (): void => {
+    isRead = false
+  }
+  process.stdout.on('error', left)
+  try {
+    for await (const line of lines) {
+      if (!isRead) return
+      if (options.json) printJson(line)
+      else printLogLine(line, { timestamps: options.timestamps === true })
+    }
+  } finally {
+    // What was written last may still find nobody.
+    setImmediate(() => process.stdout.off('error', left))
+  }
+}
