@@ -1,10 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Host } from '../deploy/host.ts'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
-import { observe } from '../deploy/observe.ts'
-import { targetsOf } from '../deploy/plan.ts'
 import { reconcile, reconcileAll } from '../deploy/reconcile.ts'
 import type { EngineEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
@@ -38,13 +35,13 @@ export class Keeper {
   readonly #failures = new Map<string, number>()
   readonly #mending = new Map<string, Promise<void>>()
   readonly #said = new Map<string, string>()
-  readonly #unfinished: UnfinishedDeploys
+  readonly #journals: WrittenJournals
   #isSettled = false
   #readmitAt = 0
 
   constructor(options: KeeperOptions) {
     this.#options = options
-    this.#unfinished = new UnfinishedDeploys(serverDirectory(options.home))
+    this.#journals = new WrittenJournals(serverDirectory(options.home))
   }
 
   /** Every service once. One that fails keeps no other from being looked after, and is tried again by {@link keep}. */
@@ -119,7 +116,7 @@ export class Keeper {
   }
 
   async #look(): Promise<void> {
-    for (const service of await this.#unfinished.find()) if (!this.#due.has(service)) this.#lookAt(service, 0)
+    for (const service of await this.#journals.find()) if (!this.#due.has(service)) this.#lookAt(service, 0)
     const now = performance.now()
     for (const [service, at] of this.#due) {
       if (at > now || this.#mending.has(service) || this.#mending.size >= maxAtOnce) continue
@@ -138,9 +135,7 @@ export class Keeper {
     const { home, log, signal } = this.#options
     try {
       await using server = await openServer(home)
-      const { mended } = (await isAmiss(server.host, service))
-        ? await reconcile(server.host, service, { emit: () => {}, signal })
-        : { mended: [] }
+      const { mended } = await reconcile(server.host, service, { emit: () => {}, signal })
       this.#succeeded(service)
       for (const step of mended) log(`${service}: ${step}`)
     } catch (error) {
@@ -192,23 +187,15 @@ export class Keeper {
   }
 }
 
-/** Whether a release is on its way (its deploy may have died), or something of the current one is not there or does not run. */
-async function isAmiss(host: Host, service: string): Promise<boolean> {
-  const journal = await readJournal(host.directory, service)
-  if (!journal) return false
-  if (journal.next) return true
-  if (!journal.current || journal.stopped) return false
-  const { replicas } = await observe(host, service)
-  return targetsOf(journal.current.spec, journal.current.release, host.prefix).some(({ name }) => {
-    const state = replicas.find((replica) => replica.name === name)?.state
-    return state === undefined || state === 'exited' || state === 'created' || state === 'dead'
-  })
-}
-
-/** Services whose journals name a release to come. Looking costs next to nothing where no journal was written. */
-class UnfinishedDeploys {
+/**
+ * Services whose journals were written since the last look, or name a release to come: whoever wrote them is at it still,
+ * or died. Looking costs next to nothing where none was written.
+ */
+class WrittenJournals {
   readonly #directory: string
-  #found: readonly string[] = []
+  /** What each file was at the last look. */
+  #seen: ReadonlyMap<string, string> | undefined
+  #unfinished: readonly string[] = []
   #readAt = Number.NEGATIVE_INFINITY
 
   constructor(directory: string) {
@@ -220,16 +207,24 @@ class UnfinishedDeploys {
     // A journal is written by a rename, which changes the directory.
     const folder = await stat(join(this.#directory, 'services')).catch(() => undefined)
     if (!folder) return []
-    if (folder.mtimeMs > this.#readAt - 2_000 || folder.mtimeMs > now) {
-      const found: string[] = []
-      for (const service of await journalledServices(this.#directory)) {
-        const journal = await readJournal(this.#directory, service).catch(() => undefined)
-        if (journal?.next) found.push(service)
-      }
-      this.#found = found
-      this.#readAt = now
+    if (folder.mtimeMs <= this.#readAt - 2_000 && folder.mtimeMs <= now) return this.#unfinished
+    const before = this.#seen
+    const seen = new Map<string, string>()
+    const written: string[] = []
+    const unfinished: string[] = []
+    for (const service of await journalledServices(this.#directory)) {
+      const file = await stat(join(this.#directory, 'services', `${service}.json`)).catch(() => undefined)
+      if (!file) continue
+      seen.set(service, `${file.ino} ${file.mtimeMs}`)
+      // Before the first look all were looked after.
+      if (before && before.get(service) !== seen.get(service)) written.push(service)
+      const journal = await readJournal(this.#directory, service).catch(() => undefined)
+      if (journal?.next) unfinished.push(service)
     }
-    return this.#found
+    this.#seen = seen
+    this.#unfinished = unfinished
+    this.#readAt = now
+    return [...new Set([...written, ...unfinished])]
   }
 }
 

@@ -20,10 +20,11 @@ test('a daemon that runs brings services in order by itself, whoever left them o
   for (const [key, value] of Object.entries(quick)) await w.set('server', key, `"${value}"`)
   const app = { directives: ['url=http://one.test', 'volume=~/data:/data'], app: { VOLUME: '/data' } }
   const one = await w.service('one', app)
-  const pair = await w.service('pair', {
+  const pairFiles = {
     directives: ['url=http://pair.test', 'scale=2', 'healthcheck=/ready 1s 500ms'],
     files: { 'server.mjs': sometimesSick },
-  })
+  }
+  const pair = await w.service('pair', pairFiles)
   await w.deploy(one)
   await w.deploy(pair)
   const daemon = w.spawnCli(['server', 'daemon'], { timeoutMs: 600_000 })
@@ -91,6 +92,26 @@ test('a daemon that runs brings services in order by itself, whoever left them o
     await settles(w, 'pair', [1])
     await daemon.seen(/the engine is back/)
   })
+
+  await t.test(
+    'one whose deploy was killed just after its commit serves the new release, and the old one goes',
+    async () => {
+      for (const [service, files] of [
+        ['one', app],
+        ['pair', pairFiles],
+      ] as const) {
+        const deploying = w.spawnCli(['server', 'deploy', await w.service(service, files), '--json'])
+        await deploying.seen(/"step":"commit".*"state":"done"/)
+        deploying.kill('SIGKILL')
+        await deploying.result
+        const begin = performance.now()
+        await settles(w, service, [(await w.journal(service))?.current?.release ?? 0])
+        t.diagnostic(
+          `${service}, killed after its commit: whole again after ${Math.round(performance.now() - begin)} ms`,
+        )
+      }
+    },
+  )
 
   daemon.kill('SIGTERM')
   assert.equal((await daemon.result).code, 0, daemon.output)
