@@ -66,7 +66,7 @@ const noEmail = {
 }
 /** A machine that is short of disk or processor lets the router wait, too. */
 const confirmTimeoutMs = 20_000
-/** Nobody listens on its port: it is down, or restarting. */
+/** Nobody listens on its port for so long: it is down, unless the engine is bringing it back. */
 const refusedTimeoutMs = 5_000
 const confirmPollMs = 20
 const lockWaitMs = 30_000
@@ -403,17 +403,28 @@ export class TraefikRouter implements Router {
       }
       const now = performance.now()
       refusedSince = isRefusal(trouble) ? (refusedSince ?? now) : undefined
-      const isDown = refusedSince !== undefined && now > refusedSince + refusedTimeoutMs
-      if (isDown || now > begin + confirmTimeoutMs) throw await this.#notConfirmed(what, now - begin, trouble)
+      const isRefused = refusedSince !== undefined && now > refusedSince + refusedTimeoutMs
+      if (now > begin + confirmTimeoutMs || (isRefused && (await this.#isDown())))
+        throw await this.#notConfirmed(what, now - begin, trouble)
       await sleep(confirmPollMs, undefined, { signal })
     }
   }
 
+  async #isDown(): Promise<boolean> {
+    return !['running', 'restarting'].includes(await this.#state())
+  }
+
+  /** As the engine has it; `missing` also where that can't be asked. */
+  async #state(): Promise<string> {
+    try {
+      return (await this.#docker.containers.inspect(this.#options.container)).State.Status
+    } catch {
+      return 'missing'
+    }
+  }
+
   async #notConfirmed(what: string, ms: number, cause: unknown): Promise<MypaasError> {
-    const state = await this.#docker.containers.inspect(this.#options.container).then(
-      ({ State }) => State.Status,
-      () => 'missing',
-    )
+    const state = await this.#state()
     if (state !== 'running') {
       return new MypaasError(
         `The router (container ${this.#options.container}) is ${state}, so ${what} can't take effect.`,
