@@ -1,7 +1,5 @@
 import { X509Certificate } from 'node:crypto'
 import { readdir, readFile, rm } from 'node:fs/promises'
-import http from 'node:http'
-import https from 'node:https'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Docker } from '../docker/index.ts'
@@ -10,6 +8,7 @@ import { readIfThere, removeAbandoned, writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { containerName } from '../service/names.ts'
 import type { ServiceUrl } from '../service/spec.ts'
+import { AdminApi, ask } from './ask.ts'
 import { type CertifyOptions, certify, type NameReport, type NameStates, tlsOf } from './certificates.ts'
 import {
   type NameTls,
@@ -70,7 +69,6 @@ const confirmTimeoutMs = 20_000
 const refusedTimeoutMs = 5_000
 const confirmPollMs = 20
 const lockWaitMs = 30_000
-const requestTimeoutMs = 10_000
 
 /**
  * Traefik by its file provider. A change is one rename; it counts when Traefik's API shows the revision that the file
@@ -80,12 +78,13 @@ export class TraefikRouter implements Router {
   readonly gate: string
   readonly #docker: Docker
   readonly #options: TraefikOptions
-  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 4, timeout: 4_000 })
+  readonly #admin: AdminApi
 
   constructor(docker: Docker, options: TraefikOptions) {
     this.#docker = docker
     this.#options = options
     this.gate = options.gate
+    this.#admin = new AdminApi(options.address, options.adminPort, options.adminPassword)
   }
 
   async apply(routes: ServiceRoutes, options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
@@ -113,7 +112,7 @@ export class TraefikRouter implements Router {
     await rm(this.#file(service), { force: true })
     await rm(this.#stateFile(service), { force: true })
     await this.#until(options.signal, `the routes of ${service} to go`, async () => {
-      const { status } = await this.#api(`/api/http/middlewares/${encodeURIComponent(`${service}~retry`)}@file`)
+      const { status } = await this.#admin.get(`/api/http/middlewares/${encodeURIComponent(`${service}~retry`)}@file`)
       return status === 404
     })
   }
@@ -179,7 +178,7 @@ export class TraefikRouter implements Router {
   }
 
   problems(): Promise<readonly RouterProblem[]> {
-    return routerProblems(this.#options.directory, (path) => this.#api(path))
+    return routerProblems(this.#options.directory, (path) => this.#admin.get(path))
   }
 
   certificates(): Promise<NameStates> {
@@ -192,15 +191,15 @@ export class TraefikRouter implements Router {
     url: ServiceUrl,
     options: { signal?: AbortSignal | undefined } = {},
   ): Promise<Answer> {
-    const headers = { ...this.#authorization(), [probeHeader]: releaseName(service, release) }
+    const headers = { ...this.#admin.authorization, [probeHeader]: releaseName(service, release) }
     const { address, adminPort: port } = this.#options
-    return this.#get({ address, port, secure: false, url, headers, signal: options.signal })
+    return ask({ address, port, secure: false, url, headers, signal: options.signal })
   }
 
   async request(url: ServiceUrl, options: { signal?: AbortSignal | undefined } = {}): Promise<Answer> {
     const secure = url.scheme === 'https'
     const port = secure ? this.#options.httpsPort : this.#options.httpPort
-    return this.#get({ address: this.#options.address, port, secure, url, headers: {}, signal: options.signal })
+    return ask({ address: this.#options.address, port, secure, url, headers: {}, signal: options.signal })
   }
 
   async address(): Promise<string | undefined> {
@@ -241,7 +240,7 @@ export class TraefikRouter implements Router {
   /** The upstreams of a service that Traefik's own health checks found down. */
   async #down({ service, active }: ServiceRoutes): Promise<ReadonlySet<string>> {
     const name = encodeURIComponent(releaseName(service, active.release))
-    const { status, body } = await this.#api(`/api/http/services/${name}@file`)
+    const { status, body } = await this.#admin.get(`/api/http/services/${name}@file`)
     const found = status === 200 ? (JSON.parse(body) as { serverStatus?: Record<string, string> }) : undefined
     const isDown = (upstream: string): boolean => found?.serverStatus?.[`http://${upstream}:${active.port}`] === 'DOWN'
     return new Set(active.upstreams.filter(isDown))
@@ -257,7 +256,7 @@ export class TraefikRouter implements Router {
     if (!address || !healthcheck) return false
     const url = { scheme: 'http', host: urls[0]?.host ?? address, path: healthcheck.path } as const
     const { timeoutMs } = healthcheck
-    const answer = await this.#get({
+    const answer = await ask({
       address,
       port: active.port,
       secure: false,
@@ -372,13 +371,13 @@ export class TraefikRouter implements Router {
 
   async #confirm(service: string, revision: string, signal: AbortSignal | undefined): Promise<void> {
     const path = `/api/http/middlewares/${encodeURIComponent(revisionName(service, revision))}@file`
-    await this.#until(signal, `the new routes of ${service}`, async () => (await this.#api(path)).status === 200)
+    await this.#until(signal, `the new routes of ${service}`, async () => (await this.#admin.get(path)).status === 200)
   }
 
   async #refuseDisabledRouters(routes: ServiceRoutes): Promise<void> {
     for (const [index, url] of routes.urls.entries()) {
       const name = encodeURIComponent(`${routes.service}~${index}`)
-      const { status, body } = await this.#api(`/api/http/routers/${name}@file`)
+      const { status, body } = await this.#admin.get(`/api/http/routers/${name}@file`)
       const router = status === 200 ? (JSON.parse(body) as { status?: string; error?: string[] }) : undefined
       if (router?.status !== 'enabled') {
         throw new MypaasError(
@@ -444,70 +443,6 @@ export class TraefikRouter implements Router {
         cause,
       },
     )
-  }
-
-  #authorization(): { authorization: string } {
-    return { authorization: `Basic ${Buffer.from(`mypaas:${this.#options.adminPassword}`).toString('base64')}` }
-  }
-
-  #api(path: string): Promise<{ status: number; body: string }> {
-    return new Promise((resolve, reject) => {
-      const request = http.get(
-        {
-          host: this.#options.address,
-          port: this.#options.adminPort,
-          path,
-          agent: this.#agent,
-          timeout: 2_000,
-          headers: this.#authorization(),
-        },
-        (response) => {
-          let body = ''
-          response.setEncoding('utf8')
-          response.on('data', (text: string) => {
-            body += text
-            if (body.length > 4 * 1024 * 1024) request.destroy(new Error('the router API answers more than 4 MiB'))
-          })
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, body }))
-          response.on('error', reject)
-        },
-      )
-      request.on('timeout', () => request.destroy(new Error('the router API does not answer within 2 s')))
-      request.on('error', reject)
-    })
-  }
-
-  #get(call: {
-    address: string
-    port: number
-    secure: boolean
-    url: ServiceUrl
-    headers: Record<string, string>
-    signal: AbortSignal | undefined
-    timeoutMs?: number
-  }): Promise<Answer> {
-    const timeoutMs = call.timeoutMs ?? requestTimeoutMs
-    const host = call.url.host.replace(/^\*/, 'mypaas-probe')
-    const options: https.RequestOptions = {
-      host: call.address,
-      port: call.port,
-      path: call.url.path,
-      agent: false,
-      timeout: timeoutMs,
-      // Before the first certificate is there the router serves its own; what is asked here is whether it routes.
-      rejectUnauthorized: false,
-      headers: { host, 'user-agent': 'mypaas', connection: 'close', ...call.headers },
-      ...(call.secure && !/^[\d.]+$/.test(host) ? { servername: host } : {}),
-      ...(call.signal ? { signal: call.signal } : {}),
-    }
-    return new Promise((resolve) => {
-      const request = (call.secure ? https : http).get(options, (response) => {
-        resolve({ status: response.statusCode ?? 0 })
-        response.destroy()
-      })
-      request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
-      request.on('error', (error) => resolve({ error: error.message }))
-    })
   }
 }
 
