@@ -17,8 +17,10 @@ export async function writeDurably(
   await mkdir(scratch, { recursive: true, mode: 0o700 })
   const temporary = join(scratch, `.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`)
   try {
-    const handle = await open(temporary, 'wx', options.mode ?? 0o600)
+    const handle = await open(temporary, 'wx', 0o600)
     try {
+      // The mask of a process takes from what is asked for: the daemon's unit has one that leaves nothing to a group.
+      if (options.mode !== undefined) await handle.chmod(options.mode)
       await handle.writeFile(content)
       await handle.sync()
     } finally {

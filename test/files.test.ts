@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
@@ -13,6 +13,18 @@ test('a file is written whole, with its mode, and nothing else is left beside it
   assert.equal(await readFile(join(folder, 'a.json'), 'utf8'), 'two')
   assert.deepEqual(await readdir(folder), ['a.json'])
   assert.equal(await readIfThere(join(folder, 'b.json')), undefined)
+})
+
+test('a file has the mode that is asked for, whatever the mask of the process', async (t) => {
+  const folder = await directory(t)
+  const before = process.umask(0o077)
+  t.after(() => process.umask(before))
+  await writeDurably(join(folder, 'a.yml'), 'one', { mode: 0o640 })
+  await writeDurably(join(folder, 'b.json'), 'two')
+  const modes = await Promise.all(
+    ['a.yml', 'b.json'].map(async (name) => (await stat(join(folder, name))).mode & 0o777),
+  )
+  assert.deepEqual(modes, [0o640, 0o600])
 })
 
 test('a write that fails leaves what was there', async (t) => {

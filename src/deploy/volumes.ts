@@ -1,4 +1,4 @@
-import { chown, lstat, mkdir, realpath, rm } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, realpath, rm } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, sep } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { pipeline } from 'node:stream/promises'
@@ -34,10 +34,12 @@ export async function prepareMounts(host: Host, spec: ServiceSpec, container: st
     const path = mount.kind === 'home' ? join(host.home, mount.path) : mount.path
     const missing = await firstMissing(path)
     if (missing === undefined) continue
-    await mkdir(path, { recursive: true, mode: 0o755 })
+    await mkdir(path, { recursive: true })
     owner ??= await userOf(host, container, user)
-    if (process.getuid?.() !== 0) continue
-    for (let made = path; made.length >= missing.length; made = dirname(made)) await chown(made, owner.uid, owner.gid)
+    for (let made = path; made.length >= missing.length; made = dirname(made)) {
+      await chmod(made, 0o755) // whatever mask the process has
+      if (process.getuid?.() === 0) await chown(made, owner.uid, owner.gid)
+    }
   }
 }
 

@@ -4,13 +4,15 @@ import type { TestContext } from 'node:test'
 import { setKey } from '../../src/server/config-text.ts'
 import type { RunningCli, World } from './world.ts'
 
-/** Starts the world's daemon; it is ended after the test. Done when it takes pushes. */
+/** Starts the world's daemon, with the mask that its unit gives it; it is ended after the test. Done when it takes pushes. */
 export async function startDaemon(
   t: TestContext,
   world: World,
   options: { gateway?: boolean } = {},
 ): Promise<RunningCli> {
+  const mask = process.umask(0o077)
   const daemon = world.spawnCli(['server', 'daemon'], { timeoutMs: 600_000 })
+  process.umask(mask)
   t.after(async () => {
     daemon.kill('SIGTERM')
     await daemon.result
