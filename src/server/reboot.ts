@@ -39,7 +39,10 @@ async function shutdown(args: readonly string[]): Promise<string> {
       code === 'ENOENT' ? 'There is no program shutdown here.' : `shutdown failed: ${stderr?.trim() || 'no word why'}.`,
       {
         code: 'failed',
-        hint: code === 'ENOENT' ? 'Reboot the machine by the means of its host.' : 'Run this as root.',
+        hint:
+          code !== 'ENOENT' && process.getuid?.() !== 0
+            ? 'Run this as root.'
+            : 'Reboot the machine by the means of its host.',
         cause,
       },
     )
