@@ -3,7 +3,7 @@ import { homedir, hostname, tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
-import { fingerprint, lastLine, run, sign, sshKeygen } from './signature.ts'
+import { fingerprint, lastLine, otherFormat, run, sign, sshKeygen } from './signature.ts'
 
 /** A key that can sign: `TYPE BASE64`, and where it comes from in words. */
 export type UserKey = Readonly<{
@@ -120,7 +120,7 @@ async function publicHalf(file: string): Promise<string> {
   if (line) return line
   throw new MypaasError(`${file} is no private key that ssh-keygen reads: ${lastLine(stderr)}.`, {
     code: 'usage',
-    hint: 'OpenSSH keys of ed25519, ecdsa or rsa work; a PEM file of an ed25519 key does not: make one with mypaas key gen',
+    hint: otherFormat,
   })
 }
 
@@ -136,7 +136,7 @@ async function environmentKey(value: string): Promise<UserKey> {
     if (!(error instanceof MypaasError)) throw error
     throw new MypaasError('The value of MYPAAS_PRIVATE_KEY is no private key that ssh-keygen reads.', {
       code: 'unauthorised',
-      hint: 'It takes the text of a private key without passphrase, its newlines as they are, as \\n or as _, or its base64. Make one: mypaas key gen',
+      hint: 'It takes the text of a private key without passphrase, its newlines as they are, as \\n or as _, or its base64; a PEM file (PKCS8) of an ed25519 key only where OpenSSH is 9.6 or newer. Make one: mypaas key gen',
       cause: error,
     })
   })

@@ -22,17 +22,25 @@ export async function sign(text: string, keyFile: string): Promise<string> {
   if (code === 0 && stdout.startsWith('-----BEGIN SSH SIGNATURE-----')) return stdout
   throw new MypaasError(`The key ${keyFile} can't be used: ${lastLine(stderr) || `ssh-keygen ended with ${code}`}.`, {
     code: 'unauthorised',
-    hint: process.stdin.isTTY
-      ? 'Add it to the agent (ssh-add), or name another one with --key.'
-      : 'There is no terminal to ask for a passphrase on: add it to the agent (ssh-add), or set MYPAAS_PRIVATE_KEY.',
+    hint: /No private key found|invalid format|error in libcrypto/.test(stderr)
+      ? otherFormat
+      : process.stdin.isTTY
+        ? 'Add it to the agent (ssh-add), or name another one with --key.'
+        : 'There is no terminal to ask for a passphrase on: add it to the agent (ssh-add), or set MYPAAS_PRIVATE_KEY.',
   })
 }
 
+/** What to do with a file that ssh-keygen reads no key from. */
+export const otherFormat =
+  'Keys of ed25519, ecdsa or rsa as ssh-keygen makes them work; a PEM file (PKCS8) of an ed25519 key only where OpenSSH is 9.6 or newer. Make another key: ssh-keygen -t ed25519, or for a machine mypaas key gen'
+
 /**
- * Whether a signature is one of this key for this text and for our namespace: `ssh-keygen -Y verify`.
+ * Whether a signature is one of this key for this text and for our namespace: `ssh-keygen -Y verify`. One of a hardware
+ * key counts only if it was touched for it, which ssh-keygen leaves to whoever asks.
  * @param key `TYPE BASE64`, as it stands in authorized_keys
  */
 export async function verify(text: string, signature: string, key: string): Promise<boolean> {
+  if (key.startsWith('sk-') && !wasTouched(signature)) return false
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-verify-'))
   try {
     await writeFile(join(folder, 'signers'), `key namespaces="${namespace}" ${key}\n`, { mode: 0o600 })
@@ -59,20 +67,40 @@ export async function verify(text: string, signature: string, key: string): Prom
   }
 }
 
+/** Of a signature of a hardware key: behind what is signed with stand a byte of flags and a counter of four. */
+function wasTouched(signature: string): boolean {
+  const flags = fieldsOf(signature)?.at(4)?.at(-5) ?? 0
+  return (flags & 1) === 1
+}
+
 /**
  * The public key that a signature says it was made with, in base64: to look it up, it proves nothing. The key itself
- * stays closed: it is the first string behind the magic word and the version.
- * @see https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig
+ * stays closed.
  */
 export function keyOfSignature(signature: string): string | undefined {
+  return fieldsOf(signature)?.[0]?.toString('base64')
+}
+
+/**
+ * Key, namespace, reserved, hash and signature: the strings behind the magic word and the version.
+ * @see https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig
+ */
+function fieldsOf(signature: string): readonly Buffer[] | undefined {
   const match = /^-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]{100,16000})\n-----END SSH SIGNATURE-----\n?$/.exec(
     signature,
   )
   if (!match) return undefined
   const blob = Buffer.from((match[1] as string).replaceAll('\n', ''), 'base64')
-  if (blob.toString('latin1', 0, 6) !== 'SSHSIG' || blob.length < 14) return undefined
-  const length = blob.readUInt32BE(10)
-  return 14 + length <= blob.length ? blob.toString('base64', 14, 14 + length) : undefined
+  if (blob.toString('latin1', 0, 6) !== 'SSHSIG') return undefined
+  const fields: Buffer[] = []
+  for (let at = 10; at < blob.length; ) {
+    if (at + 4 > blob.length) return undefined
+    const end = at + 4 + blob.readUInt32BE(at)
+    if (end > blob.length) return undefined
+    fields.push(blob.subarray(at + 4, end))
+    at = end
+  }
+  return fields.length === 5 ? fields : undefined
 }
 
 /** `SHA256:…` as OpenSSH shows it. @param key the key's base64 */

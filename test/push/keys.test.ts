@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -11,6 +11,7 @@ import { MypaasError } from '../../src/errors.ts'
 import { asPem, findKeys, generateKey, initKey, type UserKey } from '../../src/push/keys.ts'
 import { fingerprint, keyOfSignature, sign, verify } from '../../src/push/signature.ts'
 import { fileKeyOf, userKeyOf } from '../support/keys.ts'
+import { securityKey } from '../support/security-key.ts'
 
 const exec = promisify(execFile)
 const text = 'mypaas statement 1\nwhatever\n'
@@ -192,8 +193,89 @@ test('a signature for another namespace is none of ours', async (t) => {
   assert.equal(await verify(text, own, key), true)
 })
 
+test('a hardware key signs when it is touched, and only then', async () => {
+  const key = securityKey()
+  const publicKey = key.line.split(' ').slice(0, 2).join(' ')
+  const good = key.sign(text, 'statement@mypaas')
+  assert.equal(keyOfSignature(good), publicKey.split(' ')[1])
+  assert.equal(await verify(text, good, publicKey), true)
+  assert.equal(await verify(text, key.sign(text, 'statement@mypaas', { flags: 5 }), publicKey), true)
+  for (const [what, signature] of [
+    ['not touched', key.sign(text, 'statement@mypaas', { flags: 0 })],
+    ['verified but not touched', key.sign(text, 'statement@mypaas', { flags: 4 })],
+    ['another text', key.sign(`${text} `, 'statement@mypaas')],
+    ['another namespace', key.sign(text, 'git')],
+    ['for a web site', key.sign(text, 'statement@mypaas', { application: 'https://example.com' })],
+    ['another key', securityKey().sign(text, 'statement@mypaas')],
+  ] as const)
+    assert.equal(await verify(text, signature, publicKey), false, what)
+})
+
+for (const [format, type] of [
+  ['RFC4716', 'ed25519'],
+  ['PKCS8', 'rsa'],
+] as const) {
+  test(`on a terminal ssh-keygen asks for the passphrase of a file (${type}, ${format})`, async (t) => {
+    const folder = await home(t)
+    const file = join(folder, 'key')
+    const line = await fileKeyOf(file, {
+      type,
+      format,
+      passphrase: 'secret words',
+      ...(type === 'rsa' ? { bits: 3072 } : {}),
+    })
+    const module = new URL('../../src/push/signature.ts', import.meta.url).href
+    const code = `const { sign } = await import(${JSON.stringify(module)}); console.log(await sign(${JSON.stringify(text)}, ${JSON.stringify(file)}))`
+    const command = [process.execPath, '--import', import.meta.resolve('tsx'), '--input-type=module', '-e', code]
+    const child = spawn(
+      'script',
+      ['-qefc', command.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' '), '/dev/null'],
+      {
+        stdio: ['pipe', 'pipe', 'ignore'],
+        timeout: 30_000,
+      },
+    )
+    let said = ''
+    child.stdout.setEncoding('utf8').on('data', (part: string) => {
+      if (!said.includes('passphrase') && (said + part).includes('passphrase')) child.stdin.write('secret words\n')
+      said += part
+    })
+    await once(child, 'close')
+    const signature = /-----BEGIN[\s\S]*-----END SSH SIGNATURE-----/.exec(said.replaceAll('\r', ''))?.[0]
+    assert.ok(signature, said)
+    assert.equal(await verify(text, `${signature}\n`, line.split(' ').slice(0, 2).join(' ')), true)
+  })
+}
+
+test('an ed25519 key in a PEM file works, or what to do is said: as a file, beside its public half, in the variable', async (t) => {
+  const folder = await home(t)
+  const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const file = join(folder, '.ssh', 'id_ed25519')
+  const other = await fileKeyOf(file)
+  await writeFile(file, pem, { mode: 0o600 })
+  const says = (error: unknown): boolean =>
+    error instanceof MypaasError && /OpenSSH (from )?9\.6|mypaas key gen/.test(error.hint ?? '')
+  // OpenSSH 9.6 reads it.
+  const isRead = (await exec('ssh-keygen', ['-y', '-f', file]).catch(() => undefined)) !== undefined
+  const [beside] = await findKeys({ home: folder })
+  assert.equal(beside?.public, other.split(' ').slice(0, 2).join(' '))
+  if (!isRead) await assert.rejects((beside as UserKey).sign(text), says)
+  await rm(`${file}.pub`)
+  const attempts = [
+    () => findKeys({ keyFile: file }),
+    () => {
+      process.env['MYPAAS_PRIVATE_KEY'] = pem
+      return findKeys({ home: folder })
+    },
+  ]
+  for (const attempt of attempts) {
+    if (isRead) assert.ok(await ((await attempt())[0] as UserKey).sign(text))
+    else await assert.rejects(attempt(), says)
+  }
+})
+
 async function signatureFile(t: TestContext, signature: string): Promise<number> {
-  const { open, writeFile } = await import('node:fs/promises')
+  const { open } = await import('node:fs/promises')
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-signature-'))
   await writeFile(join(folder, 's'), signature)
   const handle = await open(join(folder, 's'))
@@ -205,7 +287,6 @@ async function signatureFile(t: TestContext, signature: string): Promise<number>
 }
 
 async function askpass(folder: string, passphrase: string): Promise<string> {
-  const { writeFile } = await import('node:fs/promises')
   const file = join(folder, 'askpass')
   await writeFile(file, `#!/bin/sh\necho '${passphrase}'\n`, { mode: 0o700 })
   return file

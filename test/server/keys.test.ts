@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { MypaasError } from '../../src/errors.ts'
 import { AuthorizedKeys, addKey, coversService, parseDate, parseKeys, removeKey } from '../../src/server/keys.ts'
+import { type Reply, testApi } from '../support/api.ts'
 import { fileKeyOf } from '../support/keys.ts'
+import { securityKey } from '../support/security-key.ts'
 
 async function folder(t: TestContext): Promise<string> {
   const path = await mkdtemp(join(tmpdir(), 'mypaas-keys-'))
@@ -126,4 +128,22 @@ test('keys are added once and removed by fingerprint or comment; every other lin
   assert.equal((await removeKey(home, 'anna')).line, 2)
   await removeKey(home, fingerprint)
   assert.equal(await readFile(join(home, 'authorized_keys'), 'utf8'), '# mine\n')
+})
+
+test('a line of a hardware key is taken, and the server lets in who touched it, nobody else', async (t) => {
+  const api = await testApi(t)
+  const fido = securityKey()
+  const { keys, problems } = await parseKeys(`services="blog" ${fido.line}`)
+  assert.deepEqual([problems, keys[0]?.comment, keys[0]?.services], [[], 'fido', ['blog']])
+  assert.equal(await addKey(join(api.home, '_mypaas'), { line: fido.line }), keys[0]?.fingerprint)
+  const call = async (flags: number): Promise<Reply> => {
+    const statement = await api.statement({ purpose: 'call', action: 'no-such-action' })
+    const signature = fido.sign(statement, 'statement@mypaas', { flags })
+    return api.ask('POST', '/v1/call', JSON.stringify({ statement, signature }))
+  }
+  // Let in, and told that there is no such thing.
+  assert.match((await call(1)).text, /knows no no-such-action/)
+  assert.equal((await call(0)).status, 401)
+  const { outcome, detail, key } = (await api.audit()).at(-1) ?? {}
+  assert.deepEqual([outcome, detail, key], ['denied', 'wrong signature', keys[0]?.fingerprint])
 })
