@@ -116,6 +116,8 @@ export async function relay(socket: Duplex, { stream }: RunningCommand, signal: 
     socket.off('close', leave)
     socket.off('end', leave)
     socket.end()
+    // A client that does not close its side holds nothing open for long.
+    setTimeout(() => socket.destroy(), beatMs).unref()
   }
 }
 

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
 import http2 from 'node:http2'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import tls from 'node:tls'
+import { userKeyOf } from '../support/keys.ts'
 import { startLoad } from '../support/load.ts'
 import { handshake, secured } from '../support/secured.ts'
 import { until } from '../support/until.ts'
 import { freePort, type World } from '../support/world.ts'
+
+const names = new URL('../support/names.mjs', import.meta.url).href
 
 // Side by side: one of them waits for a renewal most of the time.
 describe('certificates by ACME', { concurrency: 2 }, () => {
@@ -127,6 +132,28 @@ describe('certificates by ACME', { concurrency: 2 }, () => {
       for (const name of ['site.test', 'paas.test'])
         await until(async () => (await handshake(w, name, root)).trusted, { what: name, timeoutMs: 40_000 })
       assert.equal((await w.request('https://paas.test/daemon/', { ca: root })).headers['x-mypaas-server'], undefined)
+
+      await t.test('and takes pushes by it, from clients that trust the authority', async () => {
+        await w.ok(['server', 'key', 'add', await userKeyOf(w.home)])
+        await daemon.seen(/listens on \S+ for the router/)
+        const file = join(w.home, 'root.pem')
+        await writeFile(file, root)
+        const server = `https://paas.test:${w.ports.https}`
+        const env = { NODE_OPTIONS: `--import=${names}`, NAMES: 'paas.test=127.0.0.1' }
+        const directory = await w.service('site', { directives: ['url=https://site.test'] })
+        const stranger = await w.cli(['push', server, directory], { env })
+        assert.equal(stranger.code, 1)
+        assert.match(stranger.stderr, /its certificate is not good/)
+        const pushed = await w.ok(['push', server, directory], { env: { ...env, NODE_EXTRA_CA_CERTS: file } })
+        assert.match(pushed.stdout, new RegExp(`https://site.test:${w.ports.https}/`))
+        assert.equal((await w.request('https://site.test/', { ca: root })).headers['x-release'], 'r2')
+        await w.ok(['remote', 'add', 'prod', server, '--ca', file])
+        const status = JSON.parse((await w.ok(['status', 'prod', '--json'], { env })).stdout) as { service: string }[]
+        assert.deepEqual(
+          status.map(({ service }) => service),
+          ['late', 'site'],
+        )
+      })
       daemon.kill('SIGTERM')
       assert.equal((await daemon.result).code, 0)
     })

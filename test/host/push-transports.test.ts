@@ -72,6 +72,24 @@ test('a push goes through the router by https, and by ssh; both end with the sam
     assert.match(stranger.stderr, /no key to sign with/)
   })
 
+  await t.test('logs and commands go both ways, too: input, output, errors and exit code', async (inner) => {
+    const { server, env: sshEnv } = await startSshd(inner, w, await freePort())
+    const script =
+      'process.stdin.on("data", (d) => process.stdout.write(d)).on("end", () => { console.error("wrong"); process.exit(7) })'
+    for (const [way, there, all] of [
+      ['https', https, env],
+      ['ssh', server, { ...sshEnv, HOME: laptop }],
+    ] as const) {
+      const ran = await w.cli(['exec', there, 'web', '--', 'node', '-e', script], { env: all, input: 'a\nb\n' })
+      assert.deepEqual([way, ran.code, ran.stdout, ran.stderr], [way, 7, 'a\nb\n', 'wrong\n'])
+      const following = w.spawnCli(['logs', there, 'web', '-f'], { env: all })
+      await following.seen(/r2-1 \| listening on/)
+      following.kill('SIGINT')
+      const { code, stderr } = await following.result
+      assert.deepEqual([way, code, stderr], [way, 0, ''])
+    }
+  })
+
   await t.test('what is signed for one way does not count for the other, and a stranger learns nothing', async () => {
     const nobody = await mkdtemp(join(tmpdir(), 'mypaas-nobody-'))
     t.after(() => rm(nobody, { recursive: true, force: true }))
