@@ -12,7 +12,7 @@ import { startSshd } from '../../test/support/sshd.ts'
 import { until } from '../../test/support/until.ts'
 import { freePort } from '../../test/support/world.ts'
 import { compare, median, type Row, row } from './row.ts'
-import { time } from './run.ts'
+import { commandLine, time } from './run.ts'
 
 /** Pushes to a daemon on a socket, until its build begins: what comes after is the engine's. */
 export const pushRows: Readonly<Record<string, () => Promise<Row[]>>> = {
@@ -38,7 +38,7 @@ async function pushes(place: Place): Promise<Row[]> {
   const rsyncFirst: number[] = []
   const sshd = await startSshd(
     place.scope as never,
-    { home: place.home, instance: 'bench' } as never,
+    { home: place.home, instance: 'bench', program: [place.program] } as never,
     await freePort(),
     { DOCKER_HOST: place.engine.host },
   )
@@ -160,7 +160,8 @@ async function untilBuild(
 ): Promise<number> {
   const begun = engine.next()
   const begin = performance.now()
-  const child = spawn(process.execPath, [program, 'push', `unix:${home}/_mypaas/daemon.sock`, tree], {
+  const [file, ...args] = commandLine(process.execPath, [program, 'push', `unix:${home}/_mypaas/daemon.sock`, tree])
+  const child = spawn(file, args, {
     env: { ...env, ...more },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
@@ -181,7 +182,8 @@ async function dockerOverSsh(
   sshd: { server: string; env: Record<string, string> },
 ): Promise<number> {
   const begin = performance.now()
-  const child = spawn('docker', ['-H', sshd.server, 'build', '-q', tree], {
+  const [file, ...args] = commandLine('docker', ['-H', sshd.server, 'build', '-q', tree])
+  const child = spawn(file, args, {
     env: { ...place.env, ...sshd.env, DOCKER_BUILDKIT: '0' },
     stdio: 'ignore',
   })
@@ -190,7 +192,8 @@ async function dockerOverSsh(
 }
 
 async function lineOf(command: string, args: readonly string[]): Promise<number> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [file, ...rest] = commandLine(command, args)
+  const child = spawn(file, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
   let text = ''
   child.stdout.on('data', (part) => {
     text += part
@@ -254,7 +257,8 @@ async function inPlace(measure: (place: Place) => Promise<Row[]>): Promise<Row[]
     const { SSH_AUTH_SOCK: _, ...inherited } = process.env
     const env = { ...inherited, HOME: home, DOCKER_HOST: engine.host }
     const program = await compiledProgram(scope)
-    const daemon = spawn(process.execPath, [program, 'server', 'daemon'], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+    const [file, ...args] = commandLine(process.execPath, [program, 'server', 'daemon'])
+    const daemon = spawn(file, args, { env, stdio: ['ignore', 'ignore', 'pipe'] })
     scope.after(() => daemon.kill('SIGKILL'))
     let said = ''
     daemon.stderr.on('data', (text) => {

@@ -8,12 +8,13 @@ import { openServer } from '../../src/server/host.ts'
 import { type AuthorizedKey, AuthorizedKeys } from '../../src/server/keys.ts'
 import { refuseForeign } from '../../src/server/restrict.ts'
 import { parseSpec } from '../../src/service/parse.ts'
+import { compiledProgram } from '../support/compiled.ts'
 import { auditLog, configure, quick, socketOf, startDaemon } from '../support/daemon.ts'
 import { userKeyOf } from '../support/keys.ts'
 import { world } from '../support/world.ts'
 
 test('a key that is limited to one service reaches nothing of another', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program: await compiledProgram(t) })
   await w.init()
   await configure(w, quick)
   const ci = await mkdtemp(join(tmpdir(), 'mypaas-ci-'))

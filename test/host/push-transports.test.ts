@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { certify } from '../support/certificates.ts'
+import { compiledProgram } from '../support/compiled.ts'
 import { auditLog, configure, quick, socketOf, startDaemon } from '../support/daemon.ts'
 import { userKeyOf } from '../support/keys.ts'
 import { startSshd } from '../support/sshd.ts'
@@ -12,7 +13,7 @@ import { until } from '../support/until.ts'
 import { freePort, world } from '../support/world.ts'
 
 test('a push goes through the router by https, and by ssh; both end with the same server, from any machine', async (t) => {
-  const w = await world(t)
+  const w = await world(t, { program: await compiledProgram(t) })
   await w.init()
   await configure(w, { ...quick, domain: 'localhost', daemon_port: await freePort() })
   const ca = await certify(w, 'localhost')

@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { fileKeyOf } from './keys.ts'
 import { until } from './until.ts'
 import type { World } from './world.ts'
@@ -31,8 +30,7 @@ export async function startSshd(
     await writeFile(join(file('bin'), name), `#!/bin/sh\n${text}\n`)
     await chmod(join(file('bin'), name), 0o755)
   }
-  const main = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.ts')
-  await script('mypaas', `exec ${process.execPath} --import ${import.meta.resolve('tsx')} ${main} "$@"`)
+  await script('mypaas', `exec ${process.execPath} ${world.program.join(' ')} "$@"`)
   await script('ssh', `exec /usr/bin/ssh -F ${file('ssh_config')} "$@"`)
   await writeFile(
     file('ssh_config'),

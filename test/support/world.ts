@@ -122,10 +122,14 @@ export class World {
     throw new Error(`mypaas ${args.join(' ')} ${end} after ${Math.round(result.ms)} ms:\n${result.output}`)
   }
 
+  /** What Node is started with to be `mypaas`. */
+  get program(): readonly string[] {
+    return this.#options.program === undefined ? ['--import', tsx, main] : [this.#options.program]
+  }
+
   /** As `cli`, for tests that read the output as it comes, or that send signals. */
   spawnCli(args: readonly string[], options: CliOptions = {}): RunningCli {
-    const program = this.#options.program === undefined ? ['--import', tsx, main] : [this.#options.program]
-    const child = spawn(process.execPath, [...program, ...args], {
+    const child = spawn(process.execPath, [...this.program, ...args], {
       cwd: options.cwd ?? this.home,
       env: this.environment(options.env),
       stdio: 'pipe',
