@@ -60,7 +60,8 @@ export async function encodeFrame({ indexes, data }: Frame, squeeze: boolean): P
 }
 
 /**
- * Reads frames from a body that comes from outside, one at a time; memory is that of one frame.
+ * Reads frames from a body that comes from outside, one at a time. Memory is that of two frames, used by turns: a frame's
+ * bytes are good until the one after the next is asked for.
  * @throws {MypaasError} `context` when a frame is none, too large, not what the list says, or cut off
  */
 export async function* readFrames(
@@ -68,7 +69,8 @@ export async function* readFrames(
   blobs: readonly Blob[],
 ): AsyncGenerator<Frame, void> {
   const input = new Input(body)
-  for (;;) {
+  const rooms: Buffer[] = []
+  for (let turn = 0; ; turn = 1 - turn) {
     const head = await input.take(headerSize)
     if (head === undefined) return
     const count = head.readUInt16BE(2)
@@ -91,8 +93,13 @@ export async function* readFrames(
       total += blob.size
     }
     if (total !== rawLength) throw wrong('the blobs of a frame have another size than the manifest says')
-    const bytes = await input.take(length)
-    if (bytes === undefined) throw wrong('a frame is cut off')
+    let room = rooms[turn]
+    if (room === undefined || room.length < length) {
+      room = Buffer.allocUnsafeSlow(Math.max(length, Math.min(2 * (room?.length ?? 0), maxRaw)))
+      rooms[turn] = room
+    }
+    const bytes = room.subarray(0, length)
+    await input.fill(bytes)
     yield { indexes, data: codec === 0 ? bytes : await expand(bytes, rawLength) }
   }
 }
@@ -140,6 +147,24 @@ class Input {
     this.#parts = all.length > length ? [all.subarray(length)] : []
     this.#length = all.length - length
     return all.subarray(0, length)
+  }
+
+  /** Takes as much as the target has room for. */
+  async fill(target: Buffer): Promise<void> {
+    for (let filled = 0; filled < target.length; ) {
+      let first = this.#parts.shift()
+      if (first === undefined) {
+        const { value, done } = await this.#iterator.next()
+        if (done) throw wrong('a frame is cut off')
+        first = value
+        this.#length += value.length
+      }
+      const piece = first.subarray(0, target.length - filled)
+      target.set(piece, filled)
+      filled += piece.length
+      this.#length -= piece.length
+      if (piece.length < first.length) this.#parts.unshift(first.subarray(piece.length))
+    }
   }
 }
 
