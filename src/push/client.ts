@@ -58,15 +58,18 @@ export async function push(remote: Remote, context: Context, options: PushOption
     read: hashed.filesRead,
     ms: Math.round(performance.now() - begin),
   })
-  const sending = send(remote, manifest, hashed, { files: table.count, bytes: context.totalBytes }, options)
-  // While the statement is signed and checked there is time for this.
-  const saving = hashed.save()
-  const twins = sameButForCase(table)
-  if (twins) {
+  let saving: Promise<void> | undefined
+  const meanwhile = (): void => {
+    if (saving) return
+    saving = hashed.save()
+    const twins = sameButForCase(table)
+    if (!twins) return
     const message = `${twins[0]} and ${twins[1]} differ only in case: on some machines they are one file.`
     emit({ type: 'warning', message })
   }
-  const [sent] = await Promise.all([sending, saving])
+  const all = { files: table.count, bytes: context.totalBytes }
+  const sent = await send(remote, manifest, hashed, { ...options, all, meanwhile })
+  await saving
   return followDeploy(remote, sent, options)
 }
 
@@ -131,8 +134,7 @@ async function send(
   remote: Remote,
   manifest: Manifest,
   hashed: Hashed,
-  all: { files: number; bytes: number },
-  options: PushOptions,
+  options: PushOptions & { all: { files: number; bytes: number }; meanwhile: () => void },
 ): Promise<Sent> {
   const link = new Link(remote.transport.address.kind === 'unix' || /^(localhost|127\.|\[::1)/.test(hostName(remote)))
   for (let tries = 0; ; tries += 1) {
@@ -141,7 +143,7 @@ async function send(
         '/v1/push',
         { purpose: 'push', service: options.service, manifest: manifest.digest, expect: options.expect },
         { index: manifest.index.toString('latin1') },
-        { retry: true },
+        { retry: true, meanwhile: options.meanwhile },
       ),
     )
     const { push, token } = begun as { push: string; token: string }
@@ -170,7 +172,7 @@ async function send(
           read: (segment) => texts[segment] as Buffer,
         })
       }
-      options.emit({ type: 'sending', ...all })
+      options.emit({ type: 'sending', ...options.all })
       const lacking = missingOf({ blobs: missing }, 'blobs')
       if (lacksNothing(lacking)) options.emit({ type: 'sent', bytes: 0, wireBytes: 0, ms: 0 })
       else {

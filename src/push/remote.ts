@@ -79,6 +79,7 @@ export class Remote {
 
   /**
    * Signs a statement and sends it, with one key after the other until the server takes one.
+   * @param options.meanwhile is called while another program signs, when there is nothing else to do here
    * @returns the answer, with a status below 300
    * @throws {RemoteError} what the server says against it
    * @throws {MypaasError} `unauthorised` when it takes none of the keys, naming them
@@ -89,7 +90,7 @@ export class Remote {
       | Pick<PushStatement, 'purpose' | 'service' | 'manifest' | 'expect'>
       | Pick<CallStatement, 'purpose' | 'action' | 'args' | 'body'>,
     extra: Readonly<Record<string, unknown>>,
-    options: { retry: boolean; idleMs?: number },
+    options: { retry: boolean; idleMs?: number; meanwhile?: () => void },
   ): Promise<Answer> {
     const address = this.name
     const keys = await this.#orderedKeys()
@@ -104,7 +105,9 @@ export class Remote {
         nonce: challenge.nonce,
         timeMs: challenge.timeMs,
       } as Statement)
-      const signature = await this.#sign(key, statement, at === keys.length - 1)
+      const signing = this.#sign(key, statement, at === keys.length - 1)
+      if (at === 0) options.meanwhile?.()
+      const signature = await signing
       if (signature === undefined) {
         at += 1
         continue

@@ -6,6 +6,7 @@ import { deploy } from '../deploy/deploy.ts'
 import type { DeployEvent } from '../deploy/events.ts'
 import { refuseUnlessCurrent } from '../deploy/operate.ts'
 import { MypaasError } from '../errors.ts'
+import { lacksNothing } from '../push/missing.ts'
 import { type ErrorReport, reportError } from '../push/remote-error.ts'
 import { sessionProtocol } from '../push/session-frames.ts'
 import type { CallStatement, Statement } from '../push/statement.ts'
@@ -142,7 +143,10 @@ export class Api {
     }
     const missing = push.missing()
     // Who says so with the last files is spared a request.
-    const job = commit && push.isComplete ? { job: await this.#jobOf(push, request, via) } : {}
+    const job =
+      commit && missing.blobs !== undefined && lacksNothing(missing.blobs)
+        ? { job: await this.#jobOf(push, request, via) }
+        : {}
     sendJson(response, 200, { ...missing, ...job })
   }
 

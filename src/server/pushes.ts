@@ -245,11 +245,6 @@ export class Push {
     return isOn ? 0 : performance.now() - this.#lastUsed
   }
 
-  /** Nothing is missing any more. */
-  get isComplete(): boolean {
-    return this.#reader?.blobs.every(({ digest }) => this.#store.has(digest)) ?? false
-  }
-
   /** Bytes of what it names, each blob once. */
   get namedBytes(): number {
     return this.#reader?.blobs.reduce((sum, { size }) => sum + size, 0) ?? 0
@@ -333,7 +328,7 @@ export class Push {
   async context(): Promise<Context> {
     await this.interrupt()
     const reader = this.#reader
-    if (!reader || !this.isComplete) {
+    if (!reader?.blobs.every(({ digest }) => this.#store.has(digest))) {
       throw new MypaasError('Files are still missing.', { code: 'usage', hint: 'Push again.' })
     }
     this.#keeping ??= this.#keep()
