@@ -22,7 +22,8 @@ export const logs: CommandDef = command({
       ...(release === undefined ? {} : { release: String(release) }),
     }
     await interruptible(
-      (signal) => withRemote(args, signal, (remote) => showLines(remoteLogs(remote, args.name, asked, signal), args)),
+      (signal) =>
+        withRemote(args, signal, (remote) => showLines(remoteLogs(remote, args.name, asked, signal), args, signal)),
       { quiet: true },
     )
   },

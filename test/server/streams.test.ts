@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { sign } from '../../src/push/signature.ts'
 import { serverId, type TestApi, testApi } from '../support/api.ts'
 import { until } from '../support/until.ts'
+
+const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
 
 type Chatter = { sentBytes: () => number; followers: () => number }
 
@@ -128,6 +132,25 @@ test('a reader that reads nothing holds up the log, and the server holds no more
   )
   assert.ok(seen.every(({ event }) => event.text === 'x'.repeat(200)))
   t.diagnostic(`${Math.round(stood / 1024)} KiB were taken from the engine for a reader that reads nothing`)
+})
+
+test('a client whose reader reads nothing holds no more than a little of a log either', async (t) => {
+  const engine = await chatter(t)
+  const api = await testApi(t)
+  await withService(api)
+  const words = ['logs', `unix:${api.socket}`, 'web', '-f', '--key', api.key]
+  const client = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...words], {
+    env: { ...process.env, HOME: api.home },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  t.after(() => client.kill('SIGKILL'))
+  await once(client.stdout, 'readable')
+  const stood = await atRest(engine.sentBytes)
+  const status = await readFile(`/proc/${client.pid}/status`, 'utf8')
+  const kib = Number(/^VmHWM:\s+(\d+) kB/m.exec(status)?.[1])
+  assert.ok(stood < 16 * 1024 ** 2, `${stood} bytes were taken from the engine`)
+  assert.ok(kib < 200 * 1024, `${kib} KiB`)
+  t.diagnostic(`the client had ${Math.round(kib / 1024)} MiB at most, tsx included`)
 })
 
 test('a reader that leaves frees all that was held for it, and nothing of a log is kept', async (t) => {

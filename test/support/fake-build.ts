@@ -29,6 +29,11 @@ export async function fakeBuilder(
     }
     if (path === '/_ping') return json('OK')
     if (path === '/version') return json({ Version: '20.10.24', ApiVersion: '1.41', MinAPIVersion: '1.12' })
+    if (path === '/events') {
+      // Nothing happens on it.
+      response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()
+      return
+    }
     if (path === '/info') return json({ NCPU: 2, MemTotal: 4e9 })
     if (path === '/build') {
       const hash = createHash('sha256')

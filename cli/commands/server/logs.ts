@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { BooleanArgDef, CommandDef, StringArgDef } from 'citty'
 import type { LogLine } from '../../../src/deploy/kept-logs.ts'
 import { command } from '../../command.ts'
@@ -40,29 +41,35 @@ export const logs: CommandDef = command({
         release: releaseNumber(args.release),
         signal,
       })
-      await showLines(lines, args)
+      await showLines(lines, args, signal)
     })
   },
 })
 
-/** Prints lines as they come, to their end or until nobody reads them any more. */
+/** Prints lines as they come, no faster than they are read; to their end, the signal's, or until nobody reads them. */
 export async function showLines(
   lines: AsyncIterable<LogLine>,
   options: { json?: boolean | undefined; timestamps?: boolean | undefined },
+  signal: AbortSignal,
 ): Promise<void> {
-  let isRead = true
-  const left = (): void => {
-    isRead = false
-  }
-  process.stdout.on('error', left)
+  const { stdout, stderr } = process
+  const left = new AbortController()
+  const leave = (): void => left.abort()
+  stdout.on('error', leave)
+  signal.addEventListener('abort', leave)
   try {
     for await (const line of lines) {
-      if (!isRead) return
       if (options.json) printJson(line)
       else printLogLine(line, { timestamps: options.timestamps === true })
+      for (const stream of [stdout, stderr])
+        if (stream.writableNeedDrain) await once(stream, 'drain', { signal: left.signal })
+      if (left.signal.aborted) return
     }
+  } catch (error) {
+    if (!left.signal.aborted) throw error
   } finally {
+    signal.removeEventListener('abort', leave)
     // What was written last may still find nobody.
-    setImmediate(() => process.stdout.off('error', left))
+    setImmediate(() => stdout.off('error', leave))
   }
 }
