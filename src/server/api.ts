@@ -7,7 +7,6 @@ import type { DeployEvent } from '../deploy/events.ts'
 import { refuseUnlessCurrent } from '../deploy/operate.ts'
 import { MypaasError } from '../errors.ts'
 import { lacksNothing } from '../push/missing.ts'
-import { type ErrorReport, reportError } from '../push/remote-error.ts'
 import { sessionProtocol } from '../push/session-frames.ts'
 import type { CallStatement, Statement } from '../push/statement.ts'
 import { parseSpec } from '../service/parse.ts'
@@ -20,7 +19,8 @@ import type { Jobs } from './jobs.ts'
 import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.ts'
 import type { Nonces } from './nonces.ts'
 import type { Push, Pushes } from './pushes.ts'
-import { beatMs, drained, sendJson, statusOf } from './reply.ts'
+import { Refusals } from './refusals.ts'
+import { beatMs, drained, sendJson } from './reply.ts'
 import { fromOf, pathOf, readBody, readFields, SlowGuard, tokenOf, type Via } from './request.ts'
 import { refuseForeign, restrictedHost } from './restrict.ts'
 import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
@@ -49,9 +49,11 @@ export class Api {
   readonly #sessions = new Sessions()
   readonly #places = new Places()
   readonly #afterwards = new Set<Promise<unknown>>()
+  readonly #refusals: Refusals
 
   constructor(options: ApiOptions) {
     this.#options = options
+    this.#refusals = new Refusals(options)
     this.#now = options.now ?? Date.now
   }
 
@@ -62,7 +64,7 @@ export class Api {
     try {
       await this.#route(request, response, via)
     } catch (error) {
-      await this.#refuse(request, response, via, error)
+      await this.#refusals.refuse(request, response, via, error)
     }
   }
 
@@ -296,14 +298,9 @@ export class Api {
     await sendLines(response, stream.lines({ ...about, server, signal: place.signal }), place.signal)
   }
 
-  /** Writes down what never became a request; a connection that only broke is none of that. */
+  /** Writes down what never became a request. */
   malformed(code: string, socket: Socket, via: Via): void {
-    const detail = malformed.find(([known]) => code.startsWith(known))?.[1]
-    // What comes after the first error of a connection comes of it.
-    if (detail === undefined || broken.has(socket)) return
-    broken.add(socket)
-    const from = via === 'socket' ? 'socket' : (socket.remoteAddress ?? '?')
-    this.#after(this.#write({ from, action: 'request', outcome: 'denied', detail }))
+    this.#after(this.#refusals.malformed(code, socket, via))
   }
 
   /** Joins a client to the command that it was granted; never throws. */
@@ -314,7 +311,7 @@ export class Api {
       response.shouldKeepAlive = false
       response.assignSocket(socket)
       response.on('finish', () => socket.end())
-      return this.#refuse(request, response, via, error)
+      return this.#refusals.refuse(request, response, via, error)
     })
     this.#after(work)
     await work.catch(() => {})
@@ -328,8 +325,7 @@ export class Api {
     const offer = this.#sessions.take(id, tokenOf(request))
     if (!offer) throw new DeniedError('no token of that session')
     const { action, service } = offer
-    whoAsks.set(request, offer.key)
-    whatFor.set(request, { action, service })
+    this.#refusals.note(request, offer.key, { action, service })
     const key = await this.#keyNow(offer.key)
     mayDeploy(key, service)
     using place = this.#places.take(key)
@@ -402,17 +398,10 @@ export class Api {
     const hosts = via === 'socket' ? ['ssh', 'unix'] : domain === '' ? [] : [domain]
     const authority: Authority = { keys, nonces, server, hosts, now: this.#now }
     const found = await authorise(authority, text, signature)
-    whoAsks.set(request, found.key)
-    const { statement } = found
-    whatFor.set(
-      request,
-      statement.purpose === 'push'
-        ? { action: 'push', service: statement.service }
-        : {
-            action: statement.action,
-            ...(statement.args['service'] === undefined ? {} : { service: statement.args['service'] }),
-          },
-    )
+    const { key, statement } = found
+    const { service } = statement.purpose === 'push' ? statement : statement.args
+    const action = statement.purpose === 'push' ? 'push' : statement.action
+    this.#refusals.note(request, key, { action, ...(service === undefined ? {} : { service }) })
     return found
   }
 
@@ -427,50 +416,8 @@ export class Api {
   #pushOf(request: IncomingMessage, id: string): Push {
     const push = this.#options.pushes.find(id, tokenOf(request))
     if (!push) throw new DeniedError('no token of that push')
-    whoAsks.set(request, push.key)
-    whatFor.set(request, { action: pathOf(request), service: push.service })
+    this.#refusals.note(request, push.key, { action: pathOf(request), service: push.service })
     return push
-  }
-
-  async #refuse(request: IncomingMessage, response: ServerResponse, via: Via, error: unknown): Promise<void> {
-    const key = whoAsks.get(request)
-    const about = whatFor.get(request) ?? { action: pathOf(request) }
-    try {
-      if (error instanceof DeniedError) {
-        await this.#write({
-          ...about,
-          ...(error.key === undefined ? {} : { key: error.key }),
-          from: fromOf(request, via),
-          outcome: 'denied',
-          detail: error.reason,
-        })
-      } else if (key || (request.method === 'POST' && isRefusal(error))) {
-        const outcome = error instanceof MypaasError && error.code === 'unauthorised' ? 'denied' : 'failed'
-        await this.#write({
-          ...about,
-          ...(key ? { key: key.fingerprint, who: nameOf(key) } : {}),
-          from: fromOf(request, via),
-          outcome,
-          detail: messageOf(error),
-        })
-      }
-      if (!(error instanceof MypaasError) && !(error instanceof DeniedError) && !isBrokenLine(error)) {
-        this.#options.log(`a bug: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
-      }
-    } catch (trouble) {
-      this.#options.log(`the audit log can't be written: ${messageOf(trouble)}`)
-    }
-    const report: ErrorReport =
-      error instanceof DeniedError ? { code: 'unauthorised', message: 'Access denied.' } : reportError(error)
-    if (response.headersSent || response.destroyed) {
-      response.destroy()
-      return
-    }
-    const status = error instanceof DeniedError ? 401 : error instanceof MypaasError ? statusOf(error.code) : 500
-    // What is still coming is not read: the connection ends with the answer.
-    if (!request.complete) response.setHeader('connection', 'close')
-    sendJson(response, status, { error: report })
-    if (!request.complete) response.on('finish', () => request.destroy())
   }
 
   #audit(
@@ -492,18 +439,6 @@ export class Api {
   }
 }
 
-const whoAsks = new WeakMap<IncomingMessage, AuthorizedKey>()
-const whatFor = new WeakMap<IncomingMessage, { action: string; service?: string }>()
-
-const broken = new WeakSet<Socket>()
-
-/** Codes of node:http, the special before the general. */
-const malformed = [
-  ['HPE_HEADER_OVERFLOW', 'too large a header'],
-  ['HPE_', 'no HTTP'],
-  ['ERR_HTTP_REQUEST_TIMEOUT', 'no request in time'],
-] as const
-
 /** Statement, signature, and an index or what comes with a call. */
 const maxSignedBytes = 1024 * 1024
 
@@ -515,15 +450,6 @@ function refuseUnlessMay(key: AuthorizedKey, terms: Terms, { action, args }: Cal
   if (service !== undefined) mayReach(key, service)
   const strange = Object.keys(args).find((name) => name !== 'service' && !terms.takes.includes(name))
   if (strange) throw new MypaasError(`${action} takes no ${strange}.`, { code: 'usage' })
-}
-
-function isRefusal(error: unknown): boolean {
-  return error instanceof MypaasError && error.code !== 'locked'
-}
-
-function isBrokenLine(error: unknown): boolean {
-  const { code, name } = error as NodeJS.ErrnoException
-  return code === 'ECONNRESET' || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'EPIPE' || name === 'AbortError'
 }
 
 function messageOf(error: unknown): string {
