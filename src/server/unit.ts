@@ -73,6 +73,9 @@ RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
 SystemCallArchitectures=native
+SystemCallFilter=@system-service
+# Refused, not killed: what a newer Node tries out it can do without.
+SystemCallErrorNumber=EPERM
 
 [Install]
 WantedBy=multi-user.target

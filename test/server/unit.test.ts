@@ -61,6 +61,18 @@ test('systemd itself finds nothing wrong with the unit', async (t) => {
   assert.doesNotMatch(found.stderr, /mypaas\.service/)
 })
 
+test('systemd counts the unit among those that are exposed little', async (t) => {
+  const folder = await temporary(t)
+  const file = join(folder, 'mypaas.service')
+  await writeFile(file, unitText(unit))
+  const judge = promisify(execFile)('systemd-analyze', ['security', '--offline=true', '--no-pager', file])
+  const { stdout } = await judge.catch((error: { code?: unknown; stderr?: string }) => ({ stdout: `${error.stderr}` }))
+  const [, level] = /Overall exposure level for mypaas\.service: (\d+\.\d)/.exec(stdout) ?? []
+  // Older ones can't judge a file.
+  if (level === undefined) return t.diagnostic(`there is no systemd-analyze here that can say: ${stdout}`)
+  assert.ok(Number(level) < 3, `${level}`)
+})
+
 test('the unit is written, enabled and started; a change restarts it; without one nothing but its start is asked', async (t) => {
   const { at, calls } = await fakeSystemd(t)
   assert.equal(await ensureUnit(unit, at), 'created')
