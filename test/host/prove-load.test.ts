@@ -10,6 +10,8 @@ import { openWebSocket } from '../support/websocket.ts'
 import { freePort, type ServiceFiles, type World, world } from '../support/world.ts'
 
 const deploys = long ? 25 : 3
+/** Requests before a deploy begins, and after it is done. */
+const beside = long ? 200 : 50
 const drainMs = 22_000
 const holdDrainMs = 5_000
 
@@ -99,10 +101,10 @@ test('no request fails because of a deploy', { concurrency: true }, async (t) =>
       const directory = await serviceOf(w, { ...subject, files })
       const before = `r${(await w.journal('single'))?.current?.release}`
       await using load = await loadOn(w, subject)
-      await load.more(50)
+      await load.more(beside)
       const { code, stderr } = await w.cli(['server', 'deploy', directory])
       assert.equal(code, 1, stderr)
-      await load.more(50)
+      await load.more(beside)
       const result = await load.stop()
       assertNoneFailed(result)
       assert.deepEqual(Object.keys(result.byRelease), [before])
@@ -118,9 +120,9 @@ test('no request fails because of a deploy', { concurrency: true }, async (t) =>
 
 async function deployUnderLoad(w: World, subject: Subject, directory: string): Promise<LoadResult[]> {
   await using load = await loadOn(w, subject)
-  await load.more(50)
+  await load.more(beside)
   await w.deploy(directory)
-  await load.more(50)
+  await load.more(beside)
   const result = await load.stop()
   assertNoneFailed(result)
   assert.equal(Object.keys(result.byRelease).length, 2, 'both releases answered')
@@ -139,7 +141,7 @@ async function deployUnderLastingLoad(w: World, subject: Subject, directory: str
     requestsPerSecond: 2,
     streamSeconds,
   })
-  await load.more(50)
+  await load.more(beside)
   const running = w.spawnCli(['server', 'deploy', directory, '--json'], { timeoutMs: 180_000 })
   await running.seen(/"step":"drain".*"state":"started"/, 90_000)
   const begin = performance.now()
@@ -152,7 +154,7 @@ async function deployUnderLastingLoad(w: World, subject: Subject, directory: str
   // Then it is told so, and not left hanging until somebody's keep-alive gives up.
   assert.ok(closedAfterMs <= subject.drainMs + 30_000, `the WebSocket was closed after ${Math.round(closedAfterMs)} ms`)
   assert.match(output, /"step":"drain".*"state":"done".*still open, cut after/)
-  await load.more(50)
+  await load.more(beside)
   const results = [await load.stop(), await streamed]
   for (const result of results) assertNoneFailed(result)
   assert.equal(results[0]?.releasesInOrder, true)
@@ -198,10 +200,10 @@ async function stopAndRun(w: World): Promise<LoadResult> {
     clients: { get: 2, post: 2, fresh: 1 },
     requestsPerSecond: 60,
   })
-  await load.more(50)
+  await load.more(beside)
   await w.docker.containers.stop(first)
   await run('control-2')
-  await load.more(50)
+  await load.more(beside)
   return await load.stop()
 }
 
