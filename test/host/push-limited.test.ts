@@ -9,14 +9,13 @@ import { type AuthorizedKey, AuthorizedKeys } from '../../src/server/keys.ts'
 import { refuseForeign } from '../../src/server/restrict.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 import { compiledProgram } from '../support/compiled.ts'
-import { auditLog, configure, quick, socketOf, startDaemon } from '../support/daemon.ts'
+import { auditLog, initWith, quick, socketOf, startDaemon } from '../support/daemon.ts'
 import { userKeyOf } from '../support/keys.ts'
 import { world } from '../support/world.ts'
 
 test('a key that is limited to one service reaches nothing of another', async (t) => {
   const w = await world(t, { program: await compiledProgram(t) })
-  await w.init()
-  await configure(w, quick)
+  await initWith(w, quick)
   const ci = await mkdtemp(join(tmpdir(), 'mypaas-ci-'))
   t.after(() => rm(ci, { recursive: true, force: true }))
   await w.ok(['server', 'key', 'add', '--services', 'blog', await userKeyOf(ci)])

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { certify } from '../support/certificates.ts'
 import { compiledProgram } from '../support/compiled.ts'
-import { auditLog, configure, quick, socketOf, startDaemon } from '../support/daemon.ts'
+import { auditLog, initWith, quick, socketOf, startDaemon } from '../support/daemon.ts'
 import { userKeyOf } from '../support/keys.ts'
 import { startSshd } from '../support/sshd.ts'
 import { until } from '../support/until.ts'
@@ -14,8 +14,7 @@ import { freePort, world } from '../support/world.ts'
 
 test('a push goes through the router by https, and by ssh; both end with the same server, from any machine', async (t) => {
   const w = await world(t, { program: await compiledProgram(t) })
-  await w.init()
-  await configure(w, { ...quick, domain: 'localhost', daemon_port: await freePort() })
+  await initWith(w, { ...quick, domain: 'localhost', daemon_port: await freePort() })
   const ca = await certify(w, 'localhost')
   // Another machine: another home, with a key of its own.
   const laptop = await mkdtemp(join(tmpdir(), 'mypaas-laptop-'))

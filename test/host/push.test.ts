@@ -3,14 +3,13 @@ import { chmod, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { compiledProgram } from '../support/compiled.ts'
-import { auditLog, configure, quick, socketOf, startDaemon } from '../support/daemon.ts'
+import { auditLog, initWith, quick, socketOf, startDaemon } from '../support/daemon.ts'
 import { userKeyOf } from '../support/keys.ts'
 import { world } from '../support/world.ts'
 
 test('a push deploys what server deploy would, the second one sends only what changed', async (t) => {
   const w = await world(t, { program: await compiledProgram(t) })
-  await w.init()
-  await configure(w, quick)
+  await initWith(w, quick)
   const line = await userKeyOf(w.home)
   await w.ok(['server', 'key', 'add', line])
   await startDaemon(t, w)

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setKey } from '../../src/server/config-text.ts'
@@ -35,12 +35,13 @@ export function socketOf(world: World): string {
   return `unix:${join(world.home, '_mypaas', 'daemon.sock')}`
 }
 
-/** Sets keys of the server's config, and brings the server up to it. */
-export async function configure(world: World, settings: Readonly<Record<string, string | number>>): Promise<void> {
-  const file = join(world.home, '_mypaas', 'config.toml')
-  let text = await readFile(file, 'utf8')
+/** Makes a server with these keys in its config. */
+export async function initWith(world: World, settings: Readonly<Record<string, string | number>>): Promise<void> {
+  const directory = join(world.home, '_mypaas')
+  await mkdir(directory, { mode: 0o700 })
+  let text = ''
   for (const [key, value] of Object.entries(settings)) text = setKey(text, 'server', key, JSON.stringify(value))
-  await writeFile(file, text)
+  await writeFile(join(directory, 'config.toml'), text, { mode: 0o600 })
   await world.init()
 }
 
