@@ -106,21 +106,16 @@ test('logs, exec and run of a service over there', async (t) => {
       input: 'a\nb\n',
     })
     assert.deepEqual({ code, stdout, stderr }, { code: 7, stdout: 'a\nb\n', stderr: 'wrong\n' })
-    const flags = await w.ok([
-      'exec',
-      server,
-      'web',
-      '--replica',
-      '2',
-      'node',
-      '-p',
-      'process.argv.slice(1).join()',
-      '--',
-      '--key',
-      'x',
-      '-f',
+    // Flags of the command are its own, with and without a word that says so.
+    const show = ['node', '-p', 'process.argv.slice(1).join()', '--', '--key', 'x', '-f']
+    for (const words of [
+      ['exec', server, 'web', '--replica', '2', ...show],
+      ['exec', '--replica', '2', server, 'web', '--', ...show],
+      ['server', 'exec', 'web', '--replica', '2', ...show],
+      ['server', 'exec', 'web', '--', ...show],
     ])
-    assert.equal(flags.stdout, '--key,x,-f\n')
+      assert.equal((await w.ok(words)).stdout, '--key,x,-f\n', words.join(' '))
+    assert.equal((await w.cli(['exec', server, '--', 'web', 'true'])).code, 2)
     const where = await w.ok(['exec', server, 'web', '--replica', '2', 'node', '-p', 'process.env.MYPAAS_CONTAINER'])
     assert.match(where.stdout, /-web-r2-2\n$/)
     const wrong = await w.cli(['exec', server, 'web', '--replica', '9', '--', 'true'])
@@ -175,6 +170,15 @@ test('logs, exec and run of a service over there', async (t) => {
       await until(async () => (await processes(w)) === 0, { what: `the end of what ${action} ran`, timeoutMs: 20_000 })
     }
     await nothingRuns(w)
+    // A terminal that is closed.
+    const line = cli(program, ['exec', server, 'web', '--', 'node', '-e', 'setInterval(() => {}, 1000)'])
+    const terminal = spawn('script', ['-qefc', line, '/dev/null'], {
+      env: w.environment(),
+      stdio: ['pipe', 'ignore', 'ignore'],
+    })
+    await until(async () => (await processes(w)) === 1, { what: 'the command on the terminal', timeoutMs: 20_000 })
+    terminal.kill('SIGKILL')
+    await until(async () => (await processes(w)) === 0, { what: 'the end of it', timeoutMs: 20_000 })
   })
 
   await t.test('on a terminal the command has one, of the same size', async () => {

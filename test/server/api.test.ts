@@ -9,6 +9,7 @@ import { brotliCompressSync, constants } from 'node:zlib'
 import fc from 'fast-check'
 import { buildManifest, chunkSize, type Manifest } from '../../src/push/manifest.ts'
 import { encodeFrame } from '../../src/push/packs.ts'
+import { frames } from '../../src/push/session-frames.ts'
 import { sign } from '../../src/push/signature.ts'
 import { Nonces } from '../../src/server/nonces.ts'
 import { type Reply, serverId, type TestApi, testApi } from '../support/api.ts'
@@ -377,8 +378,19 @@ test('no valid message, changed anywhere, crashes the daemon, makes it answer 50
   const head = Buffer.from(
     `POST /v1/push/${open.push}/segments HTTP/1.1\r\nHost: x\r\nAuthorization: ${open.auth['authorization']}\r\nConnection: close\r\nContent-Length: ${frame.length}\r\n\r\n`,
   )
+  const words = '["true"]'
+  const exec = { purpose: 'call', action: 'exec', args: { service: 'blog' }, body: sha(Buffer.from(words)) } as const
+  const granted = await api.send(await api.statement(exec), { body: words })
+  const { session, token } = JSON.parse(granted.text) as { session: string; token: string }
+  const join = Buffer.concat([
+    Buffer.from(
+      `GET /v1/sessions/${session} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nConnection: Upgrade\r\nUpgrade: mypaas-session\r\n\r\n`,
+    ),
+    ...frames('input', Buffer.from('x')),
+    ...frames('size', Buffer.from('{"rows":1,"columns":1}')),
+  ])
   const change = fc.record({
-    which: fc.constantFrom('push', 'call', 'frame', 'raw'),
+    which: fc.constantFrom('push', 'call', 'frame', 'raw', 'join'),
     at: fc.nat(),
     cut: fc.nat(16),
     bytes: fc.uint8Array({ maxLength: 16 }),
@@ -402,7 +414,7 @@ test('no valid message, changed anywhere, crashes the daemon, makes it answer 50
       } else if (which === 'frame') {
         status = (await api.ask('POST', `/v1/push/${open.push}/segments`, changed(frame), open.auth)).status
       } else {
-        const reply = await rawReply(api.socket, changed(Buffer.concat([head, frame])), true)
+        const reply = await rawReply(api.socket, changed(which === 'join' ? join : Buffer.concat([head, frame])), true)
         status = Number(/^HTTP\/1\.1 (\d{3})/.exec(reply)?.[1] ?? 0)
       }
       counts.set(status, (counts.get(status) ?? 0) + 1)
