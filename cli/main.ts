@@ -194,7 +194,7 @@ const root: Group = {
           load: async () => (await import('./commands/server/doctor.ts')).doctor,
         },
         upgrade: {
-          about: 'Bring the router to the version of the config, or to another; services run on',
+          about: 'Bring the router to the version of the config, the daemon to the installed mypaas; services run on',
           load: async () => (await import('./commands/server/upgrade.ts')).upgrade,
         },
         'schedule-reboot': {

@@ -13,6 +13,7 @@ import { Api } from './api.ts'
 import { Audit } from './audit.ts'
 import { keepCertificates } from './certificates.ts'
 import { readConfig, serverDirectory } from './config.ts'
+import { daemonLock } from './daemon-age.ts'
 import { daemonSocket } from './daemon-socket.ts'
 import { type OpenServer, openServer, routerContainer } from './host.ts'
 import { type JobInfo, Jobs } from './jobs.ts'
@@ -47,7 +48,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const identity = await identityOf(home)
   const folder = join(directory, 'push')
   await mkdir(folder, { recursive: true, mode: 0o700 })
-  await using _ = await takeLock(join(directory, 'daemon.lock'), { what: 'the daemon' })
+  await using _ = await takeLock(daemonLock(directory), { what: 'the daemon' })
 
   const keys = new AuthorizedKeys(directory)
   for (const problem of (await keys.read()).problems) log(`authorized_keys: ${problem}`)

@@ -7,7 +7,9 @@ import { reachHeader, reachPath } from '../router/config.ts'
 import { ensureRouter, type RouterChange, type RouterContainer, restartRouter } from '../router/container.ts'
 import { parseConfig } from './config.ts'
 import { setKey } from './config-text.ts'
+import { isDaemonOutdated } from './daemon-age.ts'
 import { type OpenServer, routerContainer } from './host.ts'
+import { restartUnit } from './unit.ts'
 
 export type Upgraded = Readonly<{
   /** The router's image before and now, with ids: a tag may have moved. */
@@ -16,11 +18,14 @@ export type Upgraded = Readonly<{
   change: RouterChange
   /** How long nobody was served, as seen by requests every 20 ms. */
   interruptedMs: number
+  /** The daemon, if mypaas was installed anew since its start: `outdated` where somebody else must restart it. */
+  daemon: 'restarted' | 'outdated' | 'unchanged'
 }>
 
 /**
- * Brings the router to the version that the config names, or to `image`, which the config names from then on. Services
- * run on untouched. One that does not start leaves the one before in place.
+ * Brings the router to the version that the config names, or to `image`, which the config names from then on, and the
+ * daemon to the mypaas that is installed. Services run on untouched. A router that does not start leaves the one before
+ * in place.
  * @throws {MypaasError} `failed` when the image can't be had, or the new router does not start
  */
 export async function upgradeRouter(
@@ -40,7 +45,19 @@ export async function upgradeRouter(
     ensureRouter(host.docker, wanted, { newestImage: true }),
   )
   if (image !== config.router.image) await writeDurably(file, changed)
-  return { before, now: await imageOf(host.docker, wanted.name), change, interruptedMs: ms }
+  const now = await imageOf(host.docker, wanted.name)
+  return { before, now, change, interruptedMs: ms, daemon: await renewDaemon(server) }
+}
+
+async function renewDaemon({ host, config }: OpenServer): Promise<Upgraded['daemon']> {
+  if (!(await isDaemonOutdated(host.directory))) return 'unchanged'
+  try {
+    await restartUnit(config.server.instance)
+    return 'restarted'
+  } catch (error) {
+    if (error instanceof MypaasError && error.code === 'usage') return 'outdated'
+    throw error
+  }
 }
 
 /** Restarts the router. @returns how long nobody was served, in milliseconds */

@@ -29,6 +29,7 @@ const router: RouterFacts = {
 const daemon: DaemonFacts = {
   domain: 'paas.example.com',
   runs: true,
+  outdated: false,
   address: '172.20.0.1:8083',
   listens: true,
   byRouter: 401,
@@ -145,6 +146,11 @@ const broken: Readonly<Record<string, readonly [readonly Finding[], RegExp, RegE
     judgeDaemon({ ...daemon, runs: false }),
     /^problem daemon: The daemon does not run/,
     /mypaas server daemon/,
+  ],
+  'a daemon from before an upgrade': [
+    judgeDaemon({ ...daemon, outdated: true }),
+    /^warning daemon: mypaas was installed anew since the daemon was started/,
+    /^mypaas server upgrade$/,
   ],
   'a firewall between router and daemon': [
     judgeDaemon({ ...daemon, byRouter: 504 }),

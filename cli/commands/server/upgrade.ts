@@ -14,7 +14,9 @@ export const upgrade: CommandDef = command({
       upgradeRouter(server, { image: args.image, onProgress: progress }),
     )
     if (args.json) return printJson(done)
-    if (done.change === 'unchanged') return print(`router: ${done.now}, as before`)
-    print(`router: ${done.change}, ${done.before} → ${done.now}; nobody was served for ${done.interruptedMs} ms`)
+    if (done.change === 'unchanged') print(`router: ${done.now}, as before`)
+    else print(`router: ${done.change}, ${done.before} → ${done.now}; nobody was served for ${done.interruptedMs} ms`)
+    if (done.daemon === 'restarted') print('daemon: restarted, with the mypaas that is installed now')
+    if (done.daemon === 'outdated') progress('! The daemon is still the old mypaas: end it and start it again.')
   },
 })

@@ -6,6 +6,8 @@ export type DaemonFacts = Readonly<{
   domain: string
   /** Answers on its socket. */
   runs: boolean
+  /** Was started before mypaas was installed last. */
+  outdated: boolean
   /** Answers on the address that the router uses, to this machine. */
   address: string | undefined
   listens: boolean
@@ -17,7 +19,7 @@ export type DaemonFacts = Readonly<{
 
 /** @param router Whether the router runs: without it nothing is to be told of the way through it. */
 export function judgeDaemon(facts: DaemonFacts, router: { served: boolean } = { served: true }): readonly Finding[] {
-  const { domain, runs, address, listens, byRouter, bridge } = facts
+  const { domain, runs, outdated } = facts
   if (!runs) {
     return [
       {
@@ -28,6 +30,21 @@ export function judgeDaemon(facts: DaemonFacts, router: { served: boolean } = { 
       },
     ]
   }
+  const old: readonly Finding[] = outdated
+    ? [
+        {
+          check: 'daemon',
+          level: 'warning',
+          message: 'mypaas was installed anew since the daemon was started: it is still the old one.',
+          mend: 'mypaas server upgrade',
+        },
+      ]
+    : []
+  return [...old, ...judgeWay(facts, router)]
+}
+
+function judgeWay(facts: DaemonFacts, router: { served: boolean }): readonly Finding[] {
+  const { domain, address, listens, byRouter, bridge } = facts
   if (domain === '' || address === undefined) return []
   if (!listens) {
     return [

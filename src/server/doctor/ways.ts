@@ -3,6 +3,7 @@ import https from 'node:https'
 import { NotFoundError } from '../../docker/index.ts'
 import { reachHeader, reachPath } from '../../router/config.ts'
 import { gatewayOf } from '../../router/container.ts'
+import { isDaemonOutdated } from '../daemon-age.ts'
 import { daemonSocket } from '../daemon-socket.ts'
 import { type OpenServer, routerContainer } from '../host.ts'
 import type { DaemonFacts } from './daemon.ts'
@@ -57,6 +58,7 @@ export async function daemonFacts({ host, config, identity }: OpenServer): Promi
   return {
     domain,
     runs: runs !== undefined,
+    outdated: await isDaemonOutdated(host.directory),
     address: gateway === undefined ? undefined : `${gateway}:${daemonPort}`,
     listens: direct !== undefined,
     byRouter: byRouter?.statusCode,
