@@ -11,7 +11,7 @@ import { changedLines, configTemplate, setKey } from './config-text.ts'
 import { refuseUnfitEngine } from './engine.ts'
 import { findIdentity, makeIdentity, routerContainer } from './host.ts'
 import { AuthorizedKeys, addKey, parseKeys } from './keys.ts'
-import { type DaemonUnit, ensureUnit, type UnitState, unitName, unitState } from './unit.ts'
+import { ensureUnit, type Program, type UnitState, unitName, unitOf, unitState } from './unit.ts'
 
 export type InitOptions = Readonly<{
   /** For a laptop: published on loopback only, on free ports where 80 and 443 are taken. */
@@ -26,7 +26,7 @@ export type InitOptions = Readonly<{
   /** A public key that may push, as a line of `authorized_keys`; one that is there already stays as it is. */
   key?: string
   /** How the command line is started, for the daemon's unit: Node and `main.js`. Without it no unit is made. */
-  program?: Readonly<{ node: string; main: string }>
+  program?: Program
   home?: string
   /** Told what is being done. */
   onProgress?: (message: string) => void
@@ -68,7 +68,7 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   const newKey = options.key === undefined ? undefined : await keyToAdd(directory, options.key)
   const identity = (await findIdentity(directory)) ?? (await makeIdentity(directory))
   const wanted = routerContainer(directory, config, identity)
-  const unit = unitOf(options, home, config)
+  const unit = options.program && unitOf(options.program, home, config.server)
   if (before !== undefined) {
     const changes = [
       ...changedLines(before, text).map((line) => `config.toml: ${line}`),
@@ -121,12 +121,6 @@ async function keyToAdd(directory: string, line: string): Promise<string | undef
   }
   const known = await new AuthorizedKeys(directory).read()
   return known.keys.some((other) => other.public === key.public) ? undefined : line.trim()
-}
-
-function unitOf(options: InitOptions, home: string, config: ServerConfig): DaemonUnit | undefined {
-  if (!options.program) return undefined
-  const { instance, volumeRoots } = config.server
-  return { node: options.program.node, program: options.program.main, home, instance, volumeRoots }
 }
 
 function routerLine(change: RouterChange, name: string): readonly string[] {

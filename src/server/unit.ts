@@ -17,6 +17,18 @@ export type DaemonUnit = Readonly<{
   volumeRoots: readonly string[]
 }>
 
+/** How the command line is started: Node and `main.js`, absolute paths. */
+export type Program = Readonly<{ node: string; main: string }>
+
+/** The unit of the daemon of one server. */
+export function unitOf(
+  { node, main }: Program,
+  home: string,
+  { instance, volumeRoots }: Readonly<{ instance: string; volumeRoots: readonly string[] }>,
+): DaemonUnit {
+  return { node, program: main, home, instance, volumeRoots }
+}
+
 /** Where systemd keeps units that a machine's administrator adds, and where it says that it runs. */
 export type Systemd = Readonly<{ units: string; running: string; systemctl: string }>
 

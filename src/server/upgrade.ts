@@ -9,7 +9,7 @@ import { parseConfig } from './config.ts'
 import { setKey } from './config-text.ts'
 import { isDaemonOutdated } from './daemon-age.ts'
 import { type OpenServer, routerContainer } from './host.ts'
-import { restartUnit } from './unit.ts'
+import { ensureUnit, type Program, restartUnit, unitOf, unitState } from './unit.ts'
 
 export type Upgraded = Readonly<{
   /** The router's image before and now, with ids: a tag may have moved. */
@@ -28,9 +28,14 @@ export type Upgraded = Readonly<{
  * in place.
  * @throws {MypaasError} `failed` when the image can't be had, or the new router does not start
  */
-export async function upgradeRouter(
+export async function upgradeServer(
   server: OpenServer,
-  options: { image?: string | undefined; onProgress?: (message: string) => void } = {},
+  options: {
+    image?: string | undefined
+    /** How the installed mypaas is started: a unit that is there is brought to it. */
+    program?: Program | undefined
+    onProgress?: (message: string) => void
+  } = {},
 ): Promise<Upgraded> {
   const { host, config, identity } = server
   const say = options.onProgress ?? (() => {})
@@ -46,10 +51,15 @@ export async function upgradeRouter(
   )
   if (image !== config.router.image) await writeDurably(file, changed)
   const now = await imageOf(host.docker, wanted.name)
-  return { before, now, change, interruptedMs: ms, daemon: await renewDaemon(server) }
+  return { before, now, change, interruptedMs: ms, daemon: await renewDaemon(server, options.program) }
 }
 
-async function renewDaemon({ host, config }: OpenServer): Promise<Upgraded['daemon']> {
+async function renewDaemon({ host, config }: OpenServer, program: Program | undefined): Promise<Upgraded['daemon']> {
+  const unit = program && unitOf(program, host.home, config.server)
+  if (unit && (await unitState(unit)) === 'changed') {
+    await ensureUnit(unit)
+    return 'restarted'
+  }
   if (!(await isDaemonOutdated(host.directory))) return 'unchanged'
   try {
     await restartUnit(config.server.instance)

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
 import type { CommandDef } from 'citty'
 import { MypaasError } from '../../../src/errors.ts'
 import type { Initialised } from '../../../src/server/init.ts'
 import { ask } from '../../ask.ts'
 import { command, portFlag } from '../../command.ts'
 import { confirm } from '../../confirm.ts'
+import { installedProgram } from '../../program.ts'
 import { print, printJson, progress } from '../../render.ts'
 
 const args = {
@@ -40,7 +40,8 @@ export const init: CommandDef = command({
     const domain = args.domain ?? asked.domain
     const email = args.email ?? asked.email
     const key = args.key === undefined ? asked.key : await keyLine(args.key)
-    const main = fileURLToPath(new URL('../../main.js', import.meta.url))
+    // A laptop's daemon is started by hand.
+    const program = args.local ? undefined : installedProgram()
     const done = await initServer({
       ...(args.local ? { local: true } : {}),
       ...(args.instance === undefined ? {} : { instance: args.instance }),
@@ -50,8 +51,7 @@ export const init: CommandDef = command({
       ...(email === undefined ? {} : { email }),
       ...(domain === undefined ? {} : { domain }),
       ...(key === undefined ? {} : { key }),
-      // A laptop's daemon is started by hand; sources that run by a loader are no program for systemd.
-      ...(args.local || !import.meta.url.endsWith('.js') ? {} : { program: { node: process.execPath, main } }),
+      ...(program === undefined ? {} : { program }),
       onProgress: progress,
       async confirm(changes) {
         for (const line of changes) progress(`  ${line}`)

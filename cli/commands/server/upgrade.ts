@@ -1,6 +1,7 @@
 import type { CommandDef } from 'citty'
 import { command } from '../../command.ts'
 import { operate } from '../../operate.ts'
+import { installedProgram } from '../../program.ts'
 import { print, printJson, progress } from '../../render.ts'
 
 export const upgrade: CommandDef = command({
@@ -9,9 +10,9 @@ export const upgrade: CommandDef = command({
     json: { type: 'boolean', description: 'Print the result as JSON' },
   },
   async run({ args }) {
-    const { upgradeRouter } = await import('../../../src/server/upgrade.ts')
+    const { upgradeServer } = await import('../../../src/server/upgrade.ts')
     const done = await operate({ quiet: true }, ({ server }) =>
-      upgradeRouter(server, { image: args.image, onProgress: progress }),
+      upgradeServer(server, { image: args.image, program: installedProgram(), onProgress: progress }),
     )
     if (args.json) return printJson(done)
     if (done.change === 'unchanged') print(`router: ${done.now}, as before`)
