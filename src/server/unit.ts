@@ -46,7 +46,8 @@ export function unitName(instance: string): string {
  * it with Docker: it is the one that brings services in order when Docker comes back.
  */
 export function unitText({ node, program, home, instance, volumeRoots }: DaemonUnit): string {
-  const writable = [home, ...volumeRoots].map(quote).join(' ')
+  // One that is not there yet must not keep the daemon from starting.
+  const writable = [home, ...volumeRoots.map((root) => `-${root}`)].map(quote).join(' ')
   return `[Unit]
 Description=mypaas${instance === '' ? '' : ` (${instance})`}: takes pushes, keeps services as they should be
 Documentation=https://www.npmjs.com/package/mypaas

@@ -32,7 +32,7 @@ test('the unit starts the daemon at boot and again whenever it ends, and never s
 test('the unit may write to the home and to the roots of volumes, and nowhere else; what it needs is not hidden from it', () => {
   const text = unitText(unit)
   assert.match(text, /^ProtectSystem=strict$/m)
-  assert.match(text, /^ReadWritePaths=\/root \/srv$/m)
+  assert.match(text, /^ReadWritePaths=\/root -\/srv$/m)
   assert.match(text, /^NoNewPrivileges=yes$/m)
   assert.match(text, /^CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL$/m)
   assert.doesNotMatch(text, /^(ProtectHome|ProtectProc|MemoryDenyWriteExecute)=/m)
