@@ -255,11 +255,20 @@ async function stay({ name, release }: Target, ms: number, run: Execution): Prom
   await awaitUptime(name, { docker: run.host.docker, spec, uptimeMs: ms })
 }
 
+/** The first process of a container that has just been started may not listen to signals yet: the kernel drops them. */
+const deafMs = 1_000
+
 async function stop({ name }: Target, run: Execution): Promise<void> {
   const { docker, graceMs, engineTimeoutMs } = run.host
   try {
+    const before = await docker.containers.inspect(name)
+    const startedAt = Date.parse(before.State.StartedAt)
+    const age = Math.max(0, Date.now() - startedAt)
+    if (before.State.Running && age < deafMs) await sleep(deafMs - age)
+    // The engine may be about to start one that never ran, for a deploy that was killed: it has nothing to finish.
+    const hasRun = before.State.Running || startedAt > 0
     await docker.containers.stop(name, {
-      graceSeconds: Math.ceil(graceMs / 1000),
+      graceSeconds: hasRun ? Math.ceil(graceMs / 1000) : 1,
       timeoutMs: graceMs + engineTimeoutMs,
     })
     const { State } = await docker.containers.inspect(name)

@@ -1,5 +1,5 @@
 import type { Context } from '../context/index.ts'
-import { type BuildEvent, type Docker, NotFoundError } from '../docker/index.ts'
+import { type BuildEvent, type Docker, type ImageSummary, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
@@ -112,9 +112,7 @@ export async function releaseSpec(host: Host, service: string, release: number):
 
 /** The releases of a service whose images are here, newest first. */
 export async function keptReleases(host: Host, service: string): Promise<readonly KeptRelease[]> {
-  const found = await host.docker.images.list({
-    filters: { label: [`${imageLabels.server}=${host.server}`, `${imageLabels.service}=${service}`] },
-  })
+  const found = await imagesOf(host, service)
   const releases: KeptRelease[] = []
   const begin = `${host.prefix}${service}:r`
   for (const { Id, RepoTags, Size, Created, Labels } of found) {
@@ -130,7 +128,10 @@ export async function keptReleases(host: Host, service: string): Promise<readonl
   return releases.sort((a, b) => b.release - a.release)
 }
 
-/** Removes the images of a service beyond the newest `keepReleases`; never one that a container uses, nor `inUse`. */
+/**
+ * Removes the images of a service beyond the newest `keepReleases`; never one that a container uses, nor `inUse`. Also
+ * those whose names are gone already: an engine that stops while it removes an image leaves it without.
+ */
 export async function pruneReleases(host: Host, service: string, inUse: readonly number[]): Promise<readonly string[]> {
   const releases = await keptReleases(host, service)
   const old = releases
@@ -140,7 +141,20 @@ export async function pruneReleases(host: Host, service: string, inUse: readonly
   for (const { image } of old) {
     if (await removeImage(host, image)) removed.push(image)
   }
+  const now = Date.now() / 1000
+  for (const { Id, RepoTags, Created } of await imagesOf(host, service)) {
+    const isNameless = (RepoTags ?? []).every((name) => name === '<none>:<none>')
+    // The latest may be a step of a build on ours that somebody is at.
+    if (isNameless && now - Created > namelessSeconds && (await removeImage(host, Id))) removed.push(Id)
+  }
   return removed
+}
+
+const namelessSeconds = 10
+
+function imagesOf(host: Host, service: string): Promise<readonly ImageSummary[]> {
+  const label = [`${imageLabels.server}=${host.server}`, `${imageLabels.service}=${service}`]
+  return host.docker.images.list({ filters: { label } })
 }
 
 /** Takes an image's name away, and with its last name the image. False when a container still uses it, or it is gone. */

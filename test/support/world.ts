@@ -339,7 +339,7 @@ async function removeFromEngine(docker: Docker, instance: string, id: string | u
   for (const volume of (await docker.volumes.list()).Volumes ?? [])
     if (ours(volume.Name, volume.Labels)) await attempt(docker.volumes.remove(volume.Name, { force: true }))
   for (const image of await docker.images.list()) {
-    const tags = image.RepoTags ?? []
+    const tags = (image.RepoTags ?? []).filter((tag) => tag !== '<none>:<none>')
     // By its id an image would go with all its tags, so one of another owner too.
     const names = ours('', image.Labels)
       ? tags.length > 0
