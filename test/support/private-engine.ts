@@ -25,11 +25,23 @@ export interface PrivateEngine {
   openNetworks(): Promise<void>
 }
 
-/** What a test registers with the result is undone last first, so that what needs another thing goes before that. */
+/**
+ * What a test registers with the result is undone last first, so that what needs another thing goes before that. One step
+ * that fails keeps no other from being undone.
+ */
 export function backwards(t: Pick<TestContext, 'after'>): Pick<TestContext, 'after'> {
   const undo: (() => unknown)[] = []
   t.after(async () => {
-    for (const step of undo.reverse()) await step()
+    const problems: unknown[] = []
+    for (const step of undo.reverse()) {
+      try {
+        await step()
+      } catch (error) {
+        problems.push(error)
+      }
+    }
+    if (problems.length === 1) throw problems[0]
+    if (problems.length > 1) throw new AggregateError(problems, `${problems.length} steps could not be undone`)
   })
   return { after: (step) => void undo.push(step as () => unknown) }
 }
