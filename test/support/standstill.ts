@@ -25,7 +25,7 @@ export function watchStandstill(t: { after: (work: () => Promise<void>) => void 
   const watch = async (): Promise<void> => {
     while (!stop.signal.aborted) {
       await syncOneByte(file)
-      await sleep(pauseMs, undefined, { ref: false })
+      await sleep(pauseMs, undefined, { ref: false, signal: stop.signal }).catch(() => {})
       const now = performance.now()
       if (now - pending > noticeMs) stalls.push({ from: pending, to: now })
       pending = now
