@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises'
 import { type Context, type ContextEntry, packEntries, type TarOptions } from '../context/index.ts'
 import { MypaasError } from '../errors.ts'
-import type { ManifestEntry, ManifestIndex, ManifestReader } from '../push/manifest.ts'
+import type { ManifestEntry, ManifestIndex, ManifestReader } from '../push/manifest-reader.ts'
 import type { BlobStore } from './blobs.ts'
 
 const maxDockerfileBytes = 1024 * 1024

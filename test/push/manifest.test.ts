@@ -4,14 +4,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { ContextEntry } from '../../src/context/index.ts'
 import { MypaasError } from '../../src/errors.ts'
-import {
-  buildManifest,
-  chunkSize,
-  defaultLimits,
-  type Manifest,
-  ManifestReader,
-  parseIndex,
-} from '../../src/push/manifest.ts'
+import { buildManifest, chunkSize, defaultLimits, type Manifest } from '../../src/push/manifest.ts'
+import { ManifestReader, parseIndex } from '../../src/push/manifest-reader.ts'
 import { dockerfile, forged, tricks } from '../support/forged.ts'
 import { chunksOf, tableOfEntries } from '../support/table.ts'
 
