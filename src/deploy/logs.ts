@@ -34,13 +34,18 @@ export async function* serviceLogs(host: Host, service: string, options: LogsOpt
   if (options.signal?.aborted) return
   /** When the last line of each replica was written. */
   const seen = new Map<string, string>()
+  const begun = new Date()
   const past = noting(pastLines(host, service, options), seen)
   try {
     yield* options.tail === undefined ? past : lastOf(past, options.tail)
   } catch (error) {
     if (!options.signal?.aborted) throw error
   }
-  if (options.follow && !options.signal?.aborted) yield* newLines(host, service, options, seen)
+  if (options.follow && !options.signal?.aborted) {
+    // Of a replica that wrote nothing of late, what is old stays unsaid, as for the others.
+    const from = options.since ?? (options.tail === undefined ? undefined : begun)
+    yield* newLines(host, service, { ...options, since: from }, seen)
+  }
 }
 
 /** `10m` for ten minutes ago, or a time as in RFC 3339. @throws {MypaasError} `usage` */
@@ -122,9 +127,10 @@ async function* newLines(
   const ended = new Set<string>()
   const follow = async (replica: Replica): Promise<void> => {
     const last = seen.get(key(replica)) ?? ''
-    const from = last === '' ? {} : { since: new Date(last) }
-    for await (const line of linesOf(host, replica, { follow: true, signal, ...from })) {
-      if (line.at <= last) continue
+    const since = last === '' ? options.since : new Date(last)
+    const from = since?.toISOString() ?? ''
+    for await (const line of linesOf(host, replica, { follow: true, signal, since })) {
+      if (line.at <= last || line.at < from) continue
       seen.set(key(line), line.at)
       await inbox.put(line)
     }

@@ -66,8 +66,14 @@ export async function reconcileAll(
     }
   }
   await Promise.all(Array.from({ length: 8 }, worker))
-  await host.router.readmit({ signal: options.signal })
-  await checkCertificates(host, { emit: options.emit, signal: options.signal, waitMs: options.certificateWaitMs ?? 0 })
+  // What is wrong with the router or an authority says nothing against the services.
+  const warn = (error: unknown): void => {
+    if (options.signal?.aborted) throw error
+    options.emit({ type: 'warning', message: error instanceof Error ? error.message : String(error) })
+  }
+  const { emit, signal, certificateWaitMs: waitMs = 0 } = options
+  await host.router.readmit({ signal }).catch(warn)
+  await checkCertificates(host, { emit, signal, waitMs }).catch(warn)
   return { reconciled: reconciled.sort((a, b) => (a.service < b.service ? -1 : 1)), failed }
 }
 

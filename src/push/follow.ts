@@ -64,7 +64,7 @@ export async function* jobLines(body: AsyncIterable<Buffer>): AsyncGenerator<Job
       for (let end = text.indexOf(10); end >= 0; end = text.indexOf(10)) {
         const line = text.toString('utf8', 0, end)
         text = text.subarray(end + 1)
-        if (line.trim() !== '') yield JSON.parse(line) as JobLine
+        yield line.trim() === '' ? {} : (JSON.parse(line) as JobLine)
       }
       if (text.length > maxLineBytes) throw new Error('a line is too long')
       rest = text

@@ -8,6 +8,7 @@ import { parseErrorReport, RemoteError } from './remote-error.ts'
 type Stamped = Readonly<{ at: string; release: number; replica: number }>
 
 const patienceMs = 120_000
+const overlapMs = 5_000
 
 /**
  * The lines of a service's log over there, as they come. With `follow` it goes on where the line broke, without loss or
@@ -27,7 +28,8 @@ export async function* remoteLogs<Line extends Stamped>(
   let lastSign = performance.now()
   for (let pause = 100; !signal.aborted; pause = Math.min(2 * pause, 5_000)) {
     const { tail: _, ...rest } = args
-    const again = newest === '' ? args : { ...rest, since: newest }
+    // Replicas have no order among each other: a line of one that was not seen yet may be a little older.
+    const again = newest === '' ? args : { ...rest, since: new Date(Date.parse(newest) - overlapMs).toISOString() }
     try {
       const answer = await remote.signed(
         '/v1/call',

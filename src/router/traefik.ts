@@ -128,18 +128,15 @@ export class TraefikRouter implements Router {
   }
 
   async readmit(options: { signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
-    if (!(await this.#keptServices()).some(({ active }) => active.out)) return []
+    const out = (await this.#keptServices()).flatMap((routes) =>
+      (routes.active.out ?? []).map((upstream) => ({ routes, upstream })),
+    )
+    // Asked without the lock: one that hangs keeps no deploy waiting.
+    const healthy = await Promise.all(out.map(({ routes, upstream }) => this.#isHealthy(routes, upstream)))
+    const up = new Set(out.filter((_, index) => healthy[index]).map(({ upstream }) => upstream))
+    if (up.size === 0) return []
     await using _ = await this.#lock('the replicas that are up again', options.signal)
-    const changed: string[] = []
-    for (const routes of await this.#keptServices()) {
-      const { out = [], ...active } = routes.active
-      const down: string[] = []
-      for (const upstream of out) if (!(await this.#isHealthy(routes, upstream))) down.push(upstream)
-      if (down.length === out.length) continue
-      await this.#write({ ...routes, active: down.length > 0 ? { ...active, out: down } : active })
-      changed.push(routes.service)
-    }
-    return changed
+    return await this.#sortOut(up)
   }
 
   async certify(options: Partial<CertifyOptions> = {}): Promise<readonly NameReport[]> {
@@ -237,6 +234,25 @@ export class TraefikRouter implements Router {
     return { own, others }
   }
 
+  /**
+   * Writes anew the routes of each service of which replicas are in the files and down, or out of them and `up`: the
+   * change makes Traefik take every server in its files for up.
+   * @returns the services that have replicas back
+   */
+  async #sortOut(up: ReadonlySet<string>): Promise<readonly string[]> {
+    const back: string[] = []
+    for (const routes of await this.#keptServices()) {
+      const { out: before = [], ...active } = routes.active
+      if (!active.healthcheck || active.upstreams.length < 2 || routes.holdMs !== undefined) continue
+      const down = await this.#down(routes)
+      const out = active.upstreams.filter((one) => down.has(one) || (before.includes(one) && !up.has(one)))
+      if (out.length === active.upstreams.length || out.join() === before.join()) continue
+      await this.#write({ ...routes, active: out.length > 0 ? { ...active, out } : active })
+      if (before.some((one) => !out.includes(one))) back.push(routes.service)
+    }
+    return back
+  }
+
   /** The upstreams of a service that Traefik's own health checks found down. */
   async #down({ service, active }: ServiceRoutes): Promise<ReadonlySet<string>> {
     const name = encodeURIComponent(releaseName(service, active.release))
@@ -310,6 +326,7 @@ export class TraefikRouter implements Router {
     const isSame = JSON.stringify(before) === JSON.stringify(after)
     if (isSame && ((await readIfThere(askFile)) ?? '{}') === asking(before)) return
     await using _ = await this.#lock('the certificates', signal)
+    await this.#sortOut(new Set())
     await this.#put(this.#namesFile(), JSON.stringify(after))
     await this.#put(askFile, asking(after))
     const written: Promise<void>[] = []

@@ -20,7 +20,7 @@ import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.t
 import type { Nonces } from './nonces.ts'
 import type { Push, Pushes } from './pushes.ts'
 import { Refusals } from './refusals.ts'
-import { beatMs, drained, sendJson } from './reply.ts'
+import { beatMs, destroySoon, drained, sendJson } from './reply.ts'
 import { fromOf, pathOf, readBody, readFields, SlowGuard, tokenOf, type Via } from './request.ts'
 import { refuseForeign, restrictedHost } from './restrict.ts'
 import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
@@ -310,7 +310,10 @@ export class Api {
       const response = new ServerResponse(request)
       response.shouldKeepAlive = false
       response.assignSocket(socket)
-      response.on('finish', () => socket.end())
+      response.on('finish', () => {
+        socket.end()
+        destroySoon(socket)
+      })
       return this.#refusals.refuse(request, response, via, error)
     })
     this.#after(work)
@@ -330,6 +333,8 @@ export class Api {
     mayDeploy(key, service)
     using place = this.#places.take(key)
     socket.once('close', place.leave)
+    // Gone before anybody listened for that.
+    if (socket.destroyed) place.leave()
     await using running = await offer.open(place.signal)
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${sessionProtocol}\r\n\r\n`)
     if (head.length > 0) socket.unshift(head)
@@ -428,8 +433,13 @@ export class Api {
     return this.#write({ ...entry, key: key.fingerprint, who: nameOf(key), from: fromOf(request, via) })
   }
 
-  #write(entry: AuditEntry): Promise<void> {
-    return this.#options.audit.write(entry)
+  /** A full disk keeps nobody from pushing or reading; the daemon's own log tells it. */
+  async #write(entry: AuditEntry): Promise<void> {
+    try {
+      await this.#options.audit.write(entry)
+    } catch (error) {
+      this.#options.log(`the audit log can't be written: ${messageOf(error)}`)
+    }
   }
 
   #after(work: Promise<unknown>): void {

@@ -53,7 +53,9 @@ export class Audit {
       this.#lines = 0
     }
     this.#lines += 1
-    if (entry.outcome === 'denied' && this.#lines > this.#maxPerSecond) {
+    // Whoever has no key can't fill the log either, by whatever is refused.
+    const isStranger = entry.outcome === 'denied' || (entry.outcome === 'failed' && entry.key === undefined)
+    if (isStranger && this.#lines > this.#maxPerSecond) {
       this.#left += 1
       return this.#chain
     }

@@ -21,6 +21,7 @@ import { Keeper } from './keeper.ts'
 import { AuthorizedKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 import { Pushes } from './pushes.ts'
+import { destroySoon } from './reply.ts'
 
 export type DaemonOptions = Readonly<{
   home?: string
@@ -151,12 +152,13 @@ export function httpServer(api: Api, via: 'socket' | 'router'): http.Server {
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     api.malformed(error.code ?? '', socket as Socket, via)
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
-    else socket.destroy()
+    destroySoon(socket as Socket)
   })
   return server
 }
 
 const maxSilent = 256
+const closeGraceMs = 10_000
 
 /** Listens on an address that may not be there yet, or change. */
 class GatewayListener {
@@ -209,7 +211,10 @@ class GatewayListener {
     if (!server) return
     const closed = close(server)
     server.closeIdleConnections()
+    // Who reads or sends for longer comes again, to where the daemon listens then.
+    const cut = setTimeout(() => server.closeAllConnections(), closeGraceMs)
     await closed
+    clearTimeout(cut)
   }
 }
 

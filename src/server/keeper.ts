@@ -18,6 +18,7 @@ export type KeeperOptions = Readonly<{
 
 const lookMs = 2_000
 const readmitMs = 5_000
+const settleAgainMs = 10_000
 /** A container that ended may be about to come back: `docker restart`, a restart policy, a deploy. */
 const comesBackMs = 3_000
 const longestPauseMs = 5 * 60_000
@@ -38,6 +39,7 @@ export class Keeper {
   readonly #journals: WrittenJournals
   #isSettled = false
   #readmitAt = 0
+  #settleAt = 0
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -118,6 +120,10 @@ export class Keeper {
   async #look(): Promise<void> {
     for (const service of await this.#journals.find()) if (!this.#due.has(service)) this.#lookAt(service, 0)
     const now = performance.now()
+    if (!this.#isSettled && now >= this.#settleAt) {
+      this.#settleAt = now + settleAgainMs
+      await this.settle()
+    }
     for (const [service, at] of this.#due) {
       if (at > now || this.#mending.has(service) || this.#mending.size >= maxAtOnce) continue
       // Whatever happens to it from here on makes it due again.
@@ -157,7 +163,8 @@ export class Keeper {
   }
 
   #lookAt(service: string, inMs: number): void {
-    this.#due.set(service, performance.now() + inMs)
+    const at = performance.now() + inMs
+    this.#due.set(service, Math.min(at, this.#due.get(service) ?? at))
   }
 
   #succeeded(service: string): void {

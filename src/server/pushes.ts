@@ -271,20 +271,25 @@ export class Push {
     let isCut = false
     const work = (async () => {
       let writing: Promise<unknown> = Promise.resolve()
-      for await (const { indexes, data } of readFrames(body, blobs)) {
-        if (isCut) return
-        this.touch()
-        this.#budget -= data.length
-        if (this.#budget < 0) throw new MypaasError('More was sent than was announced.', { code: 'context' })
-        // While one is written the next one comes in; no more than one.
+      try {
+        for await (const { indexes, data } of readFrames(body, blobs)) {
+          if (isCut) return
+          this.touch()
+          this.#budget -= data.length
+          if (this.#budget < 0) throw new MypaasError('More was sent than was announced.', { code: 'context' })
+          // While one is written the next one comes in; no more than one.
+          await writing
+          writing = this.#store.put(
+            indexes.map((index) => blobs[index] as { digest: string; size: number }),
+            data,
+          )
+          writing.catch(() => {})
+        }
         await writing
-        writing = this.#store.put(
-          indexes.map((index) => blobs[index] as { digest: string; size: number }),
-          data,
-        )
-        writing.catch(() => {})
+      } finally {
+        // What came whole is kept before anybody asks what is missing.
+        await writing.catch(() => {})
       }
-      await writing
     })()
     const receiving = {
       done: work.catch(() => {}),
