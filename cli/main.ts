@@ -229,7 +229,22 @@ const exitCodes: Readonly<Record<ErrorCode, number>> = {
   aborted: 130,
 }
 
+/** Commands that must not end in the middle because nobody listens. */
+const changing: ReadonlySet<string> = new Set([
+  ...['deploy', 'push', 'rollback', 'restart', 'scale', 'stop', 'start', 'rm', 'reconcile', 'env', 'key', 'remote'],
+  ...['init', 'upgrade', 'down', 'daemon', 'schedule-reboot', 'schedule_reboot', 'doctor', 'connect'],
+])
+
+for (const stream of [process.stdout, process.stderr]) stream.on('error', nobodyReads)
+
 process.exitCode = await main(process.argv.slice(2))
+
+/** Whoever reads what we say has had enough (`| head`). What changes something goes on to its end all the same. */
+function nobodyReads(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
+  const command = process.argv.slice(2).find((word) => word !== 'server')
+  if (!changing.has(command ?? '')) process.exit(0)
+}
 
 /** Runs the command that the words name. @returns the exit code */
 async function main(words: readonly string[]): Promise<number> {
@@ -266,9 +281,12 @@ function resolve(words: readonly string[]): { path: string[]; entry: Leaf | Grou
       const guess = nearest(word, Object.keys(entry.commands))
       throw new MypaasError(`There is no command ${['mypaas', ...path, word].join(' ')}.`, {
         code: 'usage',
-        hint: guess
-          ? `Did you mean ${['mypaas', ...path, guess].join(' ')}?`
-          : `See ${['mypaas', ...path, '--help'].join(' ')}`,
+        hint:
+          path.length === 0 && word === 'deploy'
+            ? 'On the server itself: mypaas server deploy DIR; from elsewhere: mypaas push SERVER DIR'
+            : guess
+              ? `Did you mean ${['mypaas', ...path, guess].join(' ')}?`
+              : `See ${['mypaas', ...path, '--help'].join(' ')}`,
       })
     }
     path.push(word)

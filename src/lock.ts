@@ -81,7 +81,7 @@ async function taken(handle: FileHandle, file: string): Promise<MypaasError> {
   const holder = await holderOf(handle)
   return new MypaasError(holder ? `Somebody else is at it: ${holder}.` : `Somebody else holds ${file}.`, {
     code: 'locked',
-    hint: 'Wait until that is done, or let this command wait: --wait',
+    hint: 'Wait until that is done, or let this command wait: --wait 1m',
   })
 }
 

@@ -358,8 +358,9 @@ function hintFor(message: string, apiVersion: string): string | undefined {
   if (/no active sessions/i.test(message)) {
     return 'RUN --mount=type=secret and type=ssh need a build session, which there is none of here. Give the value when the container runs, or build with docker buildx.'
   }
+  // What is left of a here-document looks like instructions that nobody knows, and so does what is misspelt.
   if (/unknown (?:instruction|flag)/i.test(message) && compareVersions(apiVersion, '1.42') < 0) {
-    return 'This engine knows the Dockerfile language of 2020: no here-documents (<<EOF), no RUN --network. Docker 23 and newer know them.'
+    return 'Is it spelt right? This engine knows the Dockerfile language of 2020: no here-documents (<<EOF), no RUN --network. Docker 23 and newer know them.'
   }
   return undefined
 }

@@ -227,7 +227,7 @@ async function followDeploy(remote: Remote, { token, job }: Sent, options: PushO
     })
     return { job, result }
   } catch (error) {
-    if (options.signal?.aborted || isUnreachable(error)) throw lost()
+    if (isUnreachable(error)) throw lost()
     throw error
   }
 }

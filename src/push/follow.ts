@@ -43,7 +43,10 @@ export async function follow(first: Answer, options: FollowOptions): Promise<unk
       }
       throw new MypaasError('the answer ended early', { code: 'unreachable' })
     } catch (error) {
-      if (options.signal?.aborted) throw error
+      if (options.signal?.aborted) {
+        const { hint } = options.lost()
+        throw new MypaasError('It goes on over there, with nobody here following it.', { code: 'aborted', hint })
+      }
       if (!isUnreachable(error)) throw error
       if (!options.again || performance.now() - lastSign > options.patienceMs) throw options.lost()
       if (answer) options.onLineBroke?.((error as Error).message)

@@ -86,7 +86,11 @@ export class Session implements AsyncIterable<{ stream: 'stdout' | 'stderr'; dat
             yield { stream: kind, data }
             this.#isRead = true
             this.#lastSign = performance.now()
-          } else if (kind === 'end') this.#end = JSON.parse(data.toString()) as End
+          } else if (kind === 'end') {
+            // Nothing comes after it; pipes of ssh would be held open for a while.
+            this.#end = JSON.parse(data.toString()) as End
+            return
+          }
         }
       }
     } catch (cause) {

@@ -31,6 +31,8 @@ export async function connectPipes(input: Readable, output: Writable, home: stri
     }
     socket.on('error', end)
     socket.on('close', end)
+    // The daemon has said its last; what is on its way still goes out.
+    socket.on('end', () => output.write('', end))
     output.on('error', end)
     input.pipe(socket)
     socket.pipe(output)

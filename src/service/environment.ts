@@ -23,6 +23,9 @@ export function sampleEnvironment(
   const lines = missing.map((key) => `  ${/^[A-Za-z0-9_-]+$/.test(key) ? key : `"${key}"`} = "…"`)
   throw new MypaasError(
     `The server has no value for ${missing.join(', ')}, which ${spec.service} wants (mypaas.env without a value).`,
-    { code: 'directives', hint: `Add to ${config} on the server:\n  [env]\n${lines.join('\n')}` },
+    {
+      code: 'directives',
+      hint: `Add to the section [env] of ${config} on the server:\n${lines.join('\n')}\nOr from elsewhere: mypaas env set SERVER ${missing[0]}`,
+    },
   )
 }

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
 import { compiledProgram } from '../support/compiled.ts'
 import { type Inventory, inventory } from '../support/inventory.ts'
+import { assertTidy } from '../support/settled.ts'
 import { until } from '../support/until.ts'
 import { type RunningCli, type ServiceFiles, type World, world } from '../support/world.ts'
 
+const run = promisify(execFile)
 const program = await compiledProgram({ after })
 
 const url = 'url=http://web.test'
@@ -121,6 +125,24 @@ test('of two deploys of one service at once the second is told who holds it, or 
   assert.match(results[1]?.output ?? '', /^web r3$/m)
   assert.deepEqual(await w.runningNames('web'), ['web-r3-1'])
   assert.equal((await w.request('http://web.test/')).json()['release'], 'r3')
+})
+
+test('a deploy whose output nobody reads any more goes on to its end', async (t) => {
+  const w = await serving(t)
+  const directory = await w.service('web', { directives: [url] })
+  const words = [process.execPath, program, 'server', 'deploy', directory]
+  await run('sh', ['-c', '"$@" 2>&1 | true', 'sh', ...words], { env: w.environment() })
+  await assertTidy(w, 'web', 2)
+  const { stdout } = await w.ok(['server', 'releases', 'web', '--json'])
+  assert.match(stdout, /"outcome": ?"live"/)
+  const { stderr } = await run(
+    'sh',
+    ['-c', '"$@" | true', 'sh', process.execPath, program, 'server', 'releases', 'web'],
+    {
+      env: w.environment(),
+    },
+  )
+  assert.equal(stderr, '')
 })
 
 async function serving(t: TestContext): Promise<World> {

@@ -27,7 +27,14 @@ test('all missing secrets are told at once, with the lines to add, and without a
       )
       assert.equal(
         error.hint,
-        'Add to ~/_mypaas/config.toml on the server:\n  [env]\n  A = "…"\n  "x.y" = "…"\n  constructor = "…"\n  __proto__ = "…"',
+        [
+          'Add to the section [env] of ~/_mypaas/config.toml on the server:',
+          '  A = "…"',
+          '  "x.y" = "…"',
+          '  constructor = "…"',
+          '  __proto__ = "…"',
+          'Or from elsewhere: mypaas env set SERVER A',
+        ].join('\n'),
       )
       return true
     },
@@ -38,6 +45,6 @@ test('the message names the config that is meant', () => {
   assert.throws(
     () => sampleEnvironment({ service: 'blog', env: [{ key: 'A' }] }, {}, { config: '/srv/home/_mypaas/config.toml' }),
     (error) =>
-      error instanceof MypaasError && error.hint?.startsWith('Add to /srv/home/_mypaas/config.toml on') === true,
+      error instanceof MypaasError && error.hint?.includes('[env] of /srv/home/_mypaas/config.toml on') === true,
   )
 })
