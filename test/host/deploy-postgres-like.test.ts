@@ -76,7 +76,7 @@ test('a database: a volume, a password from the config, a port of the server, no
     const { code, stderr } = await deploy({ ...files, dockerfile })
     assert.equal(code, 2, stderr)
     assert.match(stderr, /The server has no value for DB_USER/)
-    assert.match(stderr, /\[env\]\n {4}DB_USER = "…"/)
+    assert.match(stderr, /section \[env\] of .*:\n {4}DB_USER = "…"/)
     assert.deepEqual(await w.runningNames('db'), ['db-r2-1'])
   })
 
