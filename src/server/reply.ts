@@ -2,13 +2,13 @@ import type { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../errors.ts'
 
-/** A reader that hears nothing for longer than that may think the line broken. */
 /** A peer that never closes its half of a connection that was answered and ended holds it open for a moment only. */
 export function destroySoon(socket: Duplex): void {
   const timer = setTimeout(() => socket.destroy(), 5_000).unref()
   socket.once('close', () => clearTimeout(timer))
 }
 
+/** A reader that hears nothing for longer than that may think the line broken. */
 export const beatMs = 10_000
 
 export function sendJson(response: ServerResponse, status: number, value: unknown): void {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Audit, type AuditOptions } from '../../src/server/audit.ts'
 
-type Line = { detail: string; notShown?: number }
+type Line = { detail: string; notShown?: number; key?: string }
 
 async function auditIn(
   t: TestContext,
@@ -72,6 +72,22 @@ test('what strangers cause is counted beyond some lines a second; what was let i
       ['no 1', undefined],
       ['no 2', undefined],
       ['yes', 7],
+    ],
+  )
+})
+
+test('a request that fails counts as a stranger’s unless it came with a key', async (t) => {
+  const { audit, lines } = await auditIn(t, { maxPerSecond: 2 })
+  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
+  const failed = { ...entry('no statement'), outcome: 'failed' } as const
+  for (let number = 0; number < 5; number += 1) await audit.write(failed)
+  await audit.write({ ...failed, key: 'SHA256:known' })
+  assert.deepEqual(
+    (await lines('audit.log')).map(({ key, notShown }) => [key, notShown]),
+    [
+      [undefined, undefined],
+      [undefined, undefined],
+      ['SHA256:known', 3],
     ],
   )
 })
