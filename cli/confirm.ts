@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises'
 import { MypaasError } from '../src/errors.ts'
+import { visibleLine } from '../src/visible.ts'
 
 /** Asks on the terminal; only `y` or `yes` goes on. @throws {MypaasError} `usage` when nobody is there to ask, or says no */
 export async function confirm(question: string): Promise<void> {
@@ -11,7 +12,7 @@ export async function confirm(question: string): Promise<void> {
   }
   const reader = createInterface({ input: process.stdin, output: process.stderr })
   try {
-    const answer = await reader.question(`${question} [y/N] `)
+    const answer = await reader.question(`${visibleLine(question)} [y/N] `)
     if (/^y(es)?$/i.test(answer.trim())) return
   } finally {
     reader.close()

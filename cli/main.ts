@@ -2,6 +2,7 @@
 import { type CommandDef, renderUsage, runCommand } from 'citty'
 import { type ErrorCode, MypaasError } from '../src/errors.ts'
 import { nearest } from '../src/nearest.ts'
+import { print, printHelp } from './output.ts'
 import { renderError } from './render.ts'
 
 /** A command is imported when it is called: what it does not need is not loaded. */
@@ -256,7 +257,7 @@ async function main(words: readonly string[]): Promise<number> {
     const named = { ...found, meta: { name: ['mypaas', ...path].join(' '), description: entry.about } }
     const flags = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
     if (flags.includes('--help') || flags.includes('-h')) {
-      process.stdout.write(`${await renderUsage(named)}\n`)
+      printHelp(await renderUsage(named))
       return 0
     }
     const { result } = await runCommand(named, { rawArgs: [...rest] })
@@ -308,14 +309,13 @@ function help(path: readonly string[], group: Group, rest: readonly string[]): n
   }
   list(path, group.commands)
   const width = Math.max(...lines.map(([name]) => name.length))
-  process.stdout.write(
+  print(
     [
       group.about,
       '',
       `Usage: ${['mypaas', ...path].join(' ')} COMMAND [--help]`,
       '',
       ...lines.map(([name, about]) => `  ${name.padEnd(width)}  ${about}`),
-      '',
     ].join('\n'),
   )
   return 0

@@ -1,9 +1,27 @@
-import { colors } from 'consola/utils'
 import type { DeployEvent } from '../src/deploy/events.ts'
 import type { LogLine } from '../src/deploy/kept-logs.ts'
 import { describe, type Plan } from '../src/deploy/plan.ts'
 import type { BuildEvent } from '../src/docker/index.ts'
 import { MypaasError } from '../src/errors.ts'
+import { visibleLine } from '../src/visible.ts'
+import {
+  bold,
+  clearMovingLine,
+  dim,
+  green,
+  print,
+  printJson,
+  printRaw,
+  progress,
+  red,
+  Styled,
+  styled,
+  type Text,
+  writeMovingLine,
+  yellow,
+} from './output.ts'
+
+export { print, printJson, progress }
 
 /** Shows deploy events as they come. */
 export type Renderer = { event: (event: DeployEvent) => void; end: () => void }
@@ -17,36 +35,22 @@ export function renderer(options: { json: boolean; verbose: boolean; server?: st
   return process.stderr.isTTY ? terminal(options) : plain(options)
 }
 
-/** A line of progress, for commands that have no events. */
-export function progress(message: string): void {
-  process.stderr.write(`${message}\n`)
-}
-
-/** A line of data. */
-export function print(line: string): void {
-  process.stdout.write(`${line}\n`)
-}
-
-export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value)}\n`)
-}
-
 /** What happened, what is known about it, what serves now, what to do next. A stack only for what is a bug. */
 export function renderError(error: unknown): void {
   if (!(error instanceof MypaasError)) {
-    process.stderr.write(`${red('This is a bug in mypaas, please report it:')}\n`)
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
+    progress(red('This is a bug in mypaas, please report it:'))
+    progress(error instanceof Error ? (error.stack ?? error.message) : String(error))
     return
   }
-  process.stderr.write(`${red('✗')} ${error.message}\n`)
+  progress(styled`${red('✗')} ${error.message}`)
   const known = error as MypaasError & { report?: { lastLines: readonly string[]; container: string }; now?: string }
   const lines = known.report?.lastLines ?? []
-  if (lines.length > 0) {
-    process.stderr.write(`${dim(`  the end of the log of ${known.report?.container}:`)}\n`)
-    for (const line of lines) process.stderr.write(`${dim('  │')} ${line}\n`)
+  if (known.report && lines.length > 0) {
+    progress(dim(`  the end of the log of ${known.report.container}:`))
+    for (const line of lines) progress(styled`${dim('  │')} ${Styled.output(line)}`)
   }
-  if (known.now) process.stderr.write(`  ${known.now}\n`)
-  if (error.hint) for (const line of error.hint.split('\n')) process.stderr.write(`  ${line}\n`)
+  if (known.now) progress(`  ${known.now}`)
+  if (error.hint) for (const line of error.hint.split('\n')) progress(`  ${line}`)
 }
 
 /** A plan in lines: order and what it costs, then each step. */
@@ -69,10 +73,7 @@ function planSummary(plan: Plan): string {
 function plain({ verbose, server }: { verbose: boolean; server?: string }): Renderer {
   const built = new Set<string>()
   const rollback = server === undefined ? 'mypaas server rollback' : `mypaas rollback ${server}`
-  const line = (text: string): void => {
-    process.stderr.write(`${text}\n`)
-  }
-  return { event: (event) => show(event, { line, begin: () => {}, verbose, built, rollback }), end: () => {} }
+  return { event: (event) => show(event, { line: progress, begin: () => {}, verbose, built, rollback }), end: () => {} }
 }
 
 /** The same on a terminal, with what is being done at the moment in the last line. */
@@ -85,7 +86,7 @@ function terminal({ verbose, server }: { verbose: boolean; server?: string }): R
 
 /** Lines of progress, and on a terminal a last one that moves. */
 export type StatusLine = {
-  line: (text: string) => void
+  line: (text: Text) => void
   begin: (text: string) => void
   end: () => void
   /** Whether there is one that moves. */
@@ -96,25 +97,26 @@ export function statusLine(): StatusLine {
   const moves = process.stderr.isTTY === true
   let busy = false
   const end = (): void => {
-    if (busy) process.stderr.write('\r\u001b[2K')
+    if (busy) clearMovingLine()
     busy = false
   }
-  const line = (text: string): void => {
+  const line = (text: Text): void => {
     end()
-    process.stderr.write(`${text}\n`)
+    progress(text)
   }
   const begin = (text: string): void => {
     if (!moves) return
     end()
     const width = (process.stderr.columns ?? 80) - 1
-    process.stderr.write(dim(text.length > width ? `${text.slice(0, width - 1)}…` : text))
+    const shown = visibleLine(text)
+    writeMovingLine(dim(shown.length > width ? `${shown.slice(0, width - 1)}…` : shown))
     busy = true
   }
   return { line, begin, end, moves }
 }
 
 type Output = {
-  line: (text: string) => void
+  line: (text: Text) => void
   begin: (text: string) => void
   verbose: boolean
   /** Build steps that have had their line: the builder reports some as done first and as cached then. */
@@ -132,29 +134,32 @@ function show(event: DeployEvent, out: Output): void {
       showBuild(event.event, out)
       break
     case 'planned':
-      out.line(`  ${dim('plan')}   ${planSummary(event.plan)}`)
+      out.line(styled`  ${dim('plan')}   ${planSummary(event.plan)}`)
       if (out.verbose) for (const text of planLines(event.plan).slice(1)) out.line(dim(`       ${text}`))
       break
     case 'step':
       if (event.state === 'started') out.begin(`  …      ${event.title}`)
-      else if (event.state === 'failed') out.line(`  ${red('✗')}      ${event.title} ${dim(seconds(event.ms))}`)
+      else if (event.state === 'failed') out.line(styled`  ${red('✗')}      ${event.title} ${dim(seconds(event.ms))}`)
       else
         out.line(
-          `  ${green('✓')}      ${event.title} ${dim(seconds(event.ms) + ('detail' in event ? `, ${event.detail}` : ''))}`,
+          styled`  ${green('✓')}      ${event.title} ${dim(seconds(event.ms) + ('detail' in event ? `, ${event.detail}` : ''))}`,
         )
       break
     case 'taking-back':
-      out.line(`${event.service} r${event.release} is taken back`)
+      out.line(styled`${event.service} r${event.release} is taken back`)
       break
     case 'certificate':
       if (event.state === 'asked') out.begin(`  …      certificate for ${event.name}`)
-      else out.line(`  ${green('✓')}      certificate for ${event.name} of ${event.issuer} ${dim(seconds(event.ms))}`)
+      else
+        out.line(
+          styled`  ${green('✓')}      certificate for ${event.name} of ${event.issuer} ${dim(seconds(event.ms))}`,
+        )
       break
     case 'warning':
-      out.line(`  ${yellow('!')}      ${event.message}${event.hint ? ` ${event.hint}` : ''}`)
+      out.line(styled`  ${yellow('!')}      ${event.message}${event.hint ? ` ${event.hint}` : ''}`)
       break
     case 'live':
-      out.line(`${green('live')} after ${seconds(event.ms)}${event.urls.length > 0 ? ':' : ''}`)
+      out.line(styled`${green('live')} after ${seconds(event.ms)}${event.urls.length > 0 ? ':' : ''}`)
       for (const url of event.urls) print(url)
       break
     case 'done':
@@ -174,8 +179,8 @@ function showBuild(event: BuildEvent, out: Output): void {
       break
     case 'log': {
       const lines = event.text.trimEnd().split('\n')
-      if (out.verbose) for (const text of lines) out.line(dim(`         ${text}`))
-      else out.begin(`  build  ${lines.at(-1)?.split('\r').at(-1) ?? ''}`)
+      if (out.verbose) for (const text of lines) out.line(dim(styled`         ${Styled.output(lastState(text))}`))
+      else out.begin(`  build  ${Styled.output(lastState(lines.at(-1) ?? ''))}`)
       break
     }
     case 'progress':
@@ -184,7 +189,7 @@ function showBuild(event: BuildEvent, out: Output): void {
       )
       break
     case 'warning':
-      out.line(`  ${yellow('!')}      ${event.text}`)
+      out.line(styled`  ${yellow('!')}      ${event.text}`)
       break
     case 'image':
       break
@@ -208,24 +213,28 @@ function showBuildStep({ id, name, status }: Extract<BuildEvent, { type: 'step' 
   }
   if (out.built.has(id)) return
   out.built.add(id)
-  if (status === 'failed') out.line(`  ${dim('build')}  ${red('✗')} ${name}`)
-  else out.line(`  ${dim('build')}  ${name}${status === 'cached' ? dim(' cached') : ''}`)
+  if (status === 'failed') out.line(styled`  ${dim('build')}  ${red('✗')} ${name}`)
+  else out.line(styled`  ${dim('build')}  ${name}${status === 'cached' ? dim(' cached') : ''}`)
+}
+
+/** What a progress bar had come to: what it overwrote on its way is of no use any more. */
+function lastState(line: string): string {
+  return line.replace(/\r+$/, '').split('\r').at(-1) as string
 }
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`
 }
 
-const { bold, dim, green, red, yellow } = colors
-
 /** What a service wrote: its stdout to ours, its stderr to ours; which replica says it in front. */
 export function printLogLine(line: LogLine, options: { timestamps: boolean }): void {
-  const out = line.stream === 'stderr' ? process.stderr : process.stdout
-  out.write(`${dim(`r${line.release}-${line.replica} |`)} ${options.timestamps ? `${line.at} ` : ''}${line.text}\n`)
+  const prefix = styled`${dim(`r${line.release}-${line.replica} |`)} ${options.timestamps ? `${line.at} ` : ''}`
+  printRaw(line.stream, prefix, line.text)
 }
 
 /** Rows as lines, columns aligned. */
-export function table(rows: readonly (readonly string[])[]): string[] {
+export function table(cells: readonly (readonly string[])[]): string[] {
+  const rows = cells.map((row) => row.map(visibleLine))
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   return rows.map((row) =>
     row

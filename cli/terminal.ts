@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import { byteWriter } from './output.ts'
 
 /** A command that runs here or elsewhere. */
 export type Joined = AsyncIterable<{ stream: string; data: Uint8Array }> & {
@@ -19,7 +20,8 @@ export function onTerminal(): boolean {
  * @returns the command's exit code
  */
 export async function joinTerminal(stream: Joined, tty: boolean): Promise<number> {
-  const { stdin, stdout, stderr } = process
+  const { stdin, stdout } = process
+  const out = { stdout: byteWriter('stdout', { tty }), stderr: byteWriter('stderr', { tty }) }
   const resize = (): void => {
     // A command that has ended has no terminal to resize any more.
     stream.resize({ rows: stdout.rows, columns: stdout.columns }).catch(() => {})
@@ -41,12 +43,14 @@ export async function joinTerminal(stream: Joined, tty: boolean): Promise<number
   stdin.on('data', forward)
   stdin.on('end', end)
   try {
-    for await (const { stream: to, data } of stream) {
-      const out = to === 'stderr' ? stderr : stdout
-      if (!out.write(data)) await new Promise((resolve) => out.once('drain', resolve))
+    for await (const { stream: name, data } of stream) {
+      const to = out[name === 'stderr' ? 'stderr' : 'stdout']
+      if (!to.write(data)) await new Promise((resolve) => to.stream.once('drain', resolve))
     }
     return await stream.exitCode()
   } finally {
+    out.stdout.end()
+    out.stderr.end()
     stdin.off('data', forward)
     stdin.off('end', end)
     stdin.pause()

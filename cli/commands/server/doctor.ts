@@ -1,7 +1,6 @@
 import type { CommandDef } from 'citty'
-import { colors } from 'consola/utils'
 import { command } from '../../command.ts'
-import { print, printJson } from '../../render.ts'
+import { green, print, printJson, red, styled, yellow } from '../../output.ts'
 
 export const doctor: CommandDef = command({
   args: {
@@ -13,12 +12,12 @@ export const doctor: CommandDef = command({
     const { findings, fixed } = await examine({ fix: args.fix === true })
     if (args.json) printJson({ findings, fixed })
     else {
-      for (const line of fixed) print(`${colors.green('mended')}  ${line}`)
+      for (const line of fixed) print(styled`${green('mended')}  ${line}`)
       for (const { check, level, message, mend } of findings) {
-        print(`${level === 'problem' ? colors.red('✗') : colors.yellow('!')} ${check}: ${message}`)
+        print(styled`${level === 'problem' ? red('✗') : yellow('!')} ${check}: ${message}`)
         print(`  ${mend}`)
       }
-      if (findings.length === 0) print(`${colors.green('✓')} Nothing is wrong.`)
+      if (findings.length === 0) print(styled`${green('✓')} Nothing is wrong.`)
       else if (!args.fix && findings.some(({ fix }) => fix)) print('What is safe to mend: mypaas server doctor --fix')
     }
     if (findings.some(({ level }) => level === 'problem')) return 6

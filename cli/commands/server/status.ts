@@ -4,6 +4,7 @@ import type { ServiceStatus } from '../../../src/server/status.ts'
 import { formatBytes } from '../../../src/units.ts'
 import { command } from '../../command.ts'
 import { operate } from '../../operate.ts'
+import { clearScreen } from '../../output.ts'
 import { print, printJson, table } from '../../render.ts'
 
 const args = {
@@ -20,7 +21,7 @@ export const status: CommandDef = command({
     await operate({ quiet: true }, async ({ server: { host }, signal }) => {
       do {
         const services = await serverStatus(host, { usage: true })
-        if (args.watch && process.stdout.isTTY && !args.json) print('\u001b[2J\u001b[H')
+        if (args.watch && process.stdout.isTTY && !args.json) clearScreen()
         showStatus(services, { json: args.json === true, deploy: 'mypaas server deploy DIR' })
         if (args.watch) await sleep(watchEveryMs, undefined, { signal }).catch(() => {})
       } while (args.watch && !signal.aborted)
