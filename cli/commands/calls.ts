@@ -82,13 +82,14 @@ export const plan: CommandDef = command({
     ...readArgs,
   },
   async run({ args }) {
-    const [{ openContext }, { parseSpec }, { showPreview }] = await Promise.all([
+    const [{ openContext }, { parseSpec }, { anyHome }, { showPreview }] = await Promise.all([
       import('../context.ts'),
       import('../../src/service/parse.ts'),
+      import('../../src/service/home.ts'),
       import('./server/deploy.ts'),
     ])
     const { dockerfileText } = await openContext(args.dir, new AbortController().signal)
-    const { service } = parseSpec(dockerfileText)
+    const { service } = parseSpec(dockerfileText, { home: anyHome })
     showPreview(await ask<Preview>(args, 'plan', { service }, dockerfileText), { json: args.json === true })
   },
 })

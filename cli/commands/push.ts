@@ -5,6 +5,7 @@ import type { DeployEvent } from '../../src/deploy/events.ts'
 import { MypaasError } from '../../src/errors.ts'
 import { push as pushContext } from '../../src/push/client.ts'
 import { cacheFolder } from '../../src/push/hash-cache.ts'
+import { anyHome } from '../../src/service/home.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 import { command } from '../command.ts'
 import { openContext } from '../context.ts'
@@ -40,7 +41,7 @@ export const push: CommandDef = command({
             // Asked meanwhile: a server may be far away, and a directory large. What is wrong here is told first.
             remote.greet().catch(() => {})
             const context = await openContext(args.dir, signal)
-            const { service } = parseSpec(context.dockerfileText, { file: context.dockerfile })
+            const { service } = parseSpec(context.dockerfileText, { file: context.dockerfile, home: anyHome })
             const isFile = await stat(args.dir).then((found) => found.isFile())
             return pushContext(remote, context, {
               root: resolve(isFile ? dirname(args.dir) : args.dir),

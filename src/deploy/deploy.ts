@@ -20,7 +20,7 @@ export async function deploy(
   context: Context,
   options: ReleaseOptions & { from?: string },
 ): Promise<Released> {
-  const spec = parseSpec(context.dockerfileText)
+  const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: host.homeRules })
   // What can't be deployed is told before anything is waited for or touched; under the lock it is looked at again.
   sampleEnvironment(spec, host.secrets(spec.service))
   await checkMounts(host, spec)

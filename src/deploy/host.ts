@@ -1,5 +1,6 @@
 import type { AuthConfig, Docker } from '../docker/index.ts'
 import type { Router } from '../router/router.ts'
+import type { HomeRules } from '../service/home.ts'
 import type { Hardening } from './container.ts'
 
 /** The server that services are deployed to, as a deploy sees it. `src/server` makes it from the config. */
@@ -8,8 +9,10 @@ export type Host = Readonly<{
   server: string
   /** `~/_mypaas`. */
   directory: string
-  /** Where `~/x` of a volume lies. */
+  /** Where `~/x` of a volume lies, links followed. */
   home: string
+  /** What may be mounted of it. */
+  homeRules: HomeRules
   /** What names of containers and images begin with: empty, or `INSTANCE-`. */
   prefix: string
   /** The network on which services find each other. */
@@ -17,6 +20,10 @@ export type Host = Readonly<{
   docker: Docker
   router: Router
   volumeRoots: readonly string[]
+  /** Containers of others, by name, whose mounts are no danger to those of services. */
+  trustedContainers: readonly string[]
+  /** The volumes that a service may mount although mypaas did not make them for it. */
+  foreignVolumes: (service: string) => readonly string[]
   startTimeoutMs: number
   drainMs: number
   holdDrainMs: number

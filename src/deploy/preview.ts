@@ -31,7 +31,7 @@ export type Preview = Readonly<{
  * @throws the same errors as the deploy for what can be known before: directives, secrets, mounts, clashes
  */
 export async function previewDeploy(host: Host, dockerfile: string): Promise<Preview> {
-  const spec = parseSpec(dockerfile)
+  const spec = parseSpec(dockerfile, { home: host.homeRules })
   sampleEnvironment(spec, host.secrets(spec.service))
   await checkMounts(host, spec)
   await refuseClashes(host.directory, spec)

@@ -65,7 +65,7 @@ export const actions: Readonly<Record<string, Action>> = {
     takes: [],
     async run({ server, key, args, body, signal }) {
       const dockerfile = body ?? ''
-      const spec = parseSpec(dockerfile)
+      const spec = parseSpec(dockerfile, { home: server.host.homeRules })
       if (spec.service !== serviceOf(args)) throw otherService(spec.service, serviceOf(args))
       if (key.services === undefined) return previewDeploy(server.host, dockerfile)
       await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal })

@@ -169,11 +169,11 @@ export class Api {
     const { service, statement } = push
     const who = nameOf(key)
     const { info, done } = jobs.start({ what: 'push', service, who }, async (emit, signal) => {
-      const spec = parseSpec(context.dockerfileText, { file: context.dockerfile })
-      if (spec.service !== service) throw otherService(spec.service, service)
-      await refuseUnlessCurrent(directory, statement.service, statement.expect)
       await using server = await openServer(home)
       let { host } = server
+      const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: host.homeRules })
+      if (spec.service !== service) throw otherService(spec.service, service)
+      await refuseUnlessCurrent(directory, statement.service, statement.expect)
       if (key.services !== undefined) {
         await refuseForeign(host, server.config, key, { spec, dockerfile: context.dockerfileText, signal })
         host = restrictedHost(host, server.config)

@@ -42,6 +42,8 @@ export function configTemplate(values: {
 instance = ${JSON.stringify(values.instance)}
 # Directories outside the home below which a service may mount host paths, for example ["/srv"].
 volume_roots = []
+# Places in the home that may be mounted although a name in them begins with a dot, for example ["~/.config/app"].
+home_paths = []
 # Releases whose images are kept, the current one included.
 keep_releases = 5
 # How long a new release may take to get ready.

@@ -4,6 +4,8 @@ import { isAbsolute, join, normalize } from 'node:path'
 import { type Hardening, usualCapabilities } from '../deploy/container.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
+import { isHomePath } from '../service/home.ts'
+import { isVolumeName } from '../service/volume.ts'
 import { type Section, SettingsReader } from './toml.ts'
 
 /** `~/_mypaas/config.toml`, parsed: what a person sets on a server. Every key has a default. */
@@ -13,6 +15,10 @@ export type ServerConfig = Readonly<{
     instance: string
     /** Directories outside the home below which services may mount host paths. */
     volumeRoots: readonly string[]
+    /** Places in the home that services may mount although their names begin with a dot, or with `bin`: `.config/app`. */
+    homePaths: readonly string[]
+    /** Containers of others whose mounts are no danger to those of services: they are trusted like the machine. */
+    trustedContainers: readonly string[]
     /** Releases whose images are kept, the current one included. Default 5. */
     keepReleases: number
     /** How long a new release may take to get ready. Default 60 s. */
@@ -50,7 +56,12 @@ export type ServerConfig = Readonly<{
 }>
 
 /** A section `[services.NAME]`. */
-export type ServiceConfig = Readonly<{ env: Readonly<Record<string, string>>; hardening: Partial<Hardening> }>
+export type ServiceConfig = Readonly<{
+  env: Readonly<Record<string, string>>
+  /** Volumes that mypaas did not make for the service and that it may mount. */
+  volumes: readonly string[]
+  hardening: Partial<Hardening>
+}>
 
 /** The section `[router]`. */
 export type RouterConfig = Readonly<{
@@ -149,6 +160,10 @@ function serverSection(server: Section): ServerConfig['server'] {
   return {
     instance: server.text('instance', '', /^([a-z0-9][a-z0-9-]{0,19})?$/, 'up to 20 of a-z, 0-9 and -'),
     volumeRoots: server.list('volume_roots', isCleanDirectory, 'no clean absolute path', '["/srv"]'),
+    homePaths: server
+      .list('home_paths', isHomePath, 'no place below the home that can be mounted', '["~/.config/app"]')
+      .map((path) => path.slice('~/'.length)),
+    trustedContainers: server.list('trusted_containers', isContainerName, 'no name of a container', '["portainer"]'),
     keepReleases: server.whole('keep_releases', 5, 1, 1000),
     startTimeoutMs: server.duration('start_timeout', 60_000),
     drainMs: server.duration('drain', 300_000),
@@ -218,7 +233,11 @@ function servicesSection(services: Section): ServerConfig['services'] {
   const found: Record<string, ServiceConfig> = {}
   for (const name of services.keys()) {
     const service = services.section(name)
-    found[name] = { env: service.section('env').variables(), hardening: hardening(service) }
+    found[name] = {
+      env: service.section('env').variables(),
+      volumes: service.list('volumes', isVolumeName, 'no name of a volume', '["shared-data"]'),
+      hardening: hardening(service),
+    }
   }
   return found
 }
@@ -245,6 +264,10 @@ function isCapability(text: string): boolean {
 
 function isCleanDirectory(path: string): boolean {
   return isAbsolute(path) && normalize(path) === path && path !== '/'
+}
+
+function isContainerName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]+$/.test(text)
 }
 
 function isServerAddress(text: string): boolean {

@@ -1,4 +1,5 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { realpath } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Host } from '../deploy/host.ts'
@@ -33,10 +34,12 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
   const { server, router } = config
   const docker = new Docker({ timeoutMs: server.engineTimeoutMs })
   const wanted = routerContainer(directory, config, identity)
+  const realHome = await realpath(home)
   const host: Host = {
     server: identity.id,
     directory,
-    home,
+    home: realHome,
+    homeRules: { homes: [...new Set([home, realHome])], allowed: server.homePaths },
     prefix: prefixOf(config),
     network: wanted.networks.services,
     docker,
@@ -63,6 +66,8 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
       groupId: process.getuid?.() === 0 ? Number(wanted.user.split(':')[1]) : -1,
     }),
     volumeRoots: server.volumeRoots,
+    trustedContainers: server.trustedContainers,
+    foreignVolumes: (service) => config.services[service]?.volumes ?? [],
     startTimeoutMs: server.startTimeoutMs,
     drainMs: server.drainMs,
     holdDrainMs: server.holdDrainMs,

@@ -1,5 +1,6 @@
 import { MypaasError } from '../errors.ts'
 import { type Directive, noText } from './directives.ts'
+import { anyHome } from './home.ts'
 import { directivesFromSpec, specFromDirectives } from './parse.ts'
 import { quote } from './problems.ts'
 import type { ServiceSpec } from './spec.ts'
@@ -31,7 +32,7 @@ export function specFromLabels(labels: Readonly<Record<string, string>>): Servic
   if (stored.version !== version) throw unreadable(`it has version ${quote(String(stored.version))}, not ${version}`)
   const strange = stored.directives.find(({ value }) => noText.test(value))
   if (strange) throw unreadable(`the value of ${quote(strange.key)} has characters in it that are no text`)
-  const { spec, problems } = specFromDirectives({ directives: stored.directives, unread: new Set() })
+  const { spec, problems } = specFromDirectives({ directives: stored.directives, unread: new Set() }, anyHome)
   const [problem] = problems
   if (problem) throw unreadable(problem.message)
   return spec

@@ -1,5 +1,6 @@
 import { formatDuration } from '../units.ts'
 import { type Directive, type DirectiveReading, readDirectives, reporter } from './directives.ts'
+import { type HomeRules, usualHome } from './home.ts'
 import { directiveKeys, nearestKey } from './keys.ts'
 import { parseServiceName } from './names.ts'
 import { DirectiveError, type Problem, type Report } from './problems.ts'
@@ -12,18 +13,25 @@ import { formatVolume, parseVolume } from './volume.ts'
 /**
  * The settings of a service, from the text of its Dockerfile.
  * @param options.file What error messages call the file; `Dockerfile` unless given.
+ * @param options.home What the server says of its home; nothing more than others unless given.
  * @throws {DirectiveError} with every problem of the file
  */
-export function parseSpec(dockerfile: string, options: { file?: string } = {}): ServiceSpec {
+export function parseSpec(
+  dockerfile: string,
+  options: { file?: string | undefined; home?: HomeRules | undefined } = {},
+): ServiceSpec {
   const reading = readDirectives(dockerfile)
-  const { spec, problems } = specFromDirectives(reading)
+  const { spec, problems } = specFromDirectives(reading, options.home)
   const all = [...reading.problems, ...problems]
   if (spec === undefined || all.length > 0) throw new DirectiveError(all, options)
   return spec
 }
 
 /** A spec, if it has a name, and everything that is wrong with the directives' keys and values. */
-export function specFromDirectives({ directives, unread }: Pick<DirectiveReading, 'directives' | 'unread'>): Readonly<{
+export function specFromDirectives(
+  { directives, unread }: Pick<DirectiveReading, 'directives' | 'unread'>,
+  home: HomeRules = usualHome,
+): Readonly<{
   spec: ServiceSpec | undefined
   problems: readonly Problem[]
 }> {
@@ -58,7 +66,11 @@ export function specFromDirectives({ directives, unread }: Pick<DirectiveReading
 
   const service = one('service', parseServiceName)
   const urls = many('url', parseUrl, formatUrl)
-  const volumes = many('volume', parseVolume, ({ target }) => target)
+  const volumes = many(
+    'volume',
+    (text, report) => parseVolume(text, report, home),
+    ({ target }) => target,
+  )
   const env = many('env', parseEnv, ({ key }) => key)
   const port = one('port', parsePort)
   const scale = one('scale', parseScale)

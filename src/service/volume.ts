@@ -1,3 +1,4 @@
+import { type HomeRules, homeProblem, pathInHome, usualHome } from './home.ts'
 import { quote, type Report, unseen } from './problems.ts'
 import type { Mount } from './spec.ts'
 
@@ -5,7 +6,7 @@ import type { Mount } from './spec.ts'
  * `~/data/pg:/var/lib/postgresql/data`, `pg-data:/data:ro`, `/srv/media:/media` → what is mounted where. All paths come
  * out clean: no `.`, no `..`, no empty part, no slash at the end.
  */
-export function parseVolume(text: string, report: Report): Mount | undefined {
+export function parseVolume(text: string, report: Report, home: HomeRules = usualHome): Mount | undefined {
   if (/[ \t]#/.test(text)) {
     report(`${quote(text)} has a # in it`, 'Write nothing behind the volume, not even a comment')
     return undefined
@@ -23,7 +24,7 @@ export function parseVolume(text: string, report: Report): Mount | undefined {
     report(`${quote(text)} has more than SOURCE:TARGET:ro`, 'A path with a colon in it can not be mounted')
     return undefined
   }
-  const from = parseSource(source, report)
+  const from = parseSource(source, report, home)
   const to = parseTarget(target, report)
   const readOnly = options === undefined ? false : parseOptions(options, report)
   if (from === undefined || to === undefined || readOnly === undefined) return undefined
@@ -36,29 +37,27 @@ export function formatVolume(mount: Mount): string {
   return `${source}:${mount.target}${mount.readOnly ? ':ro' : ''}`
 }
 
+/** What Docker takes for the name of a volume. */
+export function isVolumeName(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{1,254}$/.test(text)
+}
+
 type Source = { kind: 'home' | 'host'; path: string } | { kind: 'named'; name: string }
 
-function parseSource(source: string, report: Report): Source | undefined {
-  if (source === '~' || source === '~/') {
-    report(
-      'the home directory as a whole is not mounted: it has keys and secrets in it',
-      'Give a directory below it: ~/data',
-    )
-    return undefined
-  }
+function parseSource(source: string, report: Report, home: HomeRules): Source | undefined {
+  if (source === '~' || source === '~/') return refuseHome(report)
   if (source.startsWith('~/')) {
-    const path = cleanPath(source.slice(1), report, source)?.slice(1)
-    const [first = ''] = path?.split('/') ?? []
-    const why = privateInHome.get(first)
-    if (why) report(`~/${first} is not mounted: ${why}`, 'Give another directory below the home: ~/data')
-    return path === undefined || why ? undefined : { kind: 'home', path }
+    return inHome(cleanPath(source.slice(1), report, source)?.slice(1), report, home)
   }
   if (source.startsWith('/')) {
     const path = cleanPath(source, report)
     if (path === '/') report('the root of the file system is not mounted', 'Give a directory below the home: ~/data')
+    const below = path === undefined ? undefined : pathInHome(path, home)
+    if (below === '') return refuseHome(report)
+    if (below !== undefined) return inHome(below, report, home)
     return path === undefined || path === '/' ? undefined : { kind: 'host', path }
   }
-  if (/^[A-Za-z0-9][A-Za-z0-9_.-]{1,254}$/.test(source)) return { kind: 'named', name: source }
+  if (isVolumeName(source)) return { kind: 'named', name: source }
 
   const rest = /^(?:\$HOME|\$\{HOME\}|~[^/]*|\.+)?\/+(.+)$/s.exec(source)?.[1] ?? source
   const isName = /^[A-Za-z0-9]$/.test(source)
@@ -68,6 +67,21 @@ function parseSource(source: string, report: Report): Source | undefined {
       : `${quote(source)} is neither a path that begins with ~/ or / nor the name of a volume`,
     isPlainPath(rest) ? `For a directory below the server's home: ~/${rest}` : 'For example: ~/data or shop-data',
   )
+  return undefined
+}
+
+function refuseHome(report: Report): undefined {
+  report(
+    'the home directory as a whole is not mounted: it has keys and secrets in it',
+    'Give a directory below it: ~/data',
+  )
+}
+
+function inHome(path: string | undefined, report: Report, home: HomeRules): Source | undefined {
+  if (path === undefined) return undefined
+  const problem = homeProblem(path, home)
+  if (problem === undefined) return { kind: 'home', path }
+  report(problem.message, problem.hint)
   return undefined
 }
 
@@ -117,18 +131,6 @@ function cleanPath(path: string, report: Report, shown: string = path): string |
 function isPlainPath(text: string): boolean {
   return /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*\/?$/.test(text)
 }
-
-/** What a service could use to become the server's user: their keys, and what their shell and tools run. */
-const privateInHome: ReadonlyMap<string, string> = new Map([
-  ['.ssh', "the server's SSH keys are there"],
-  ['_mypaas', 'the secrets and keys of mypaas are there'],
-  ...['.docker', '.gnupg', '.config', '.local', '.netrc', '.npmrc', '.aws', '.kube'].map(
-    (name) => [name, "credentials and programs of the server's user are there"] as const,
-  ),
-  ...['.profile', '.bashrc', '.bash_profile', '.bash_login', '.bash_logout', '.zshrc', '.zshenv', '.zprofile'].map(
-    (name) => [name, "the server's user runs it at each login"] as const,
-  ),
-])
 
 const refusedOptions: ReadonlyMap<string, string> = new Map([
   ...['z', 'Z'].map((name) => [name, 'mypaas changes no SELinux labels on the server'] as const),

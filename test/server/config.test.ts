@@ -10,6 +10,8 @@ test('an empty config has every default', () => {
   assert.deepEqual(server, {
     instance: '',
     volumeRoots: [],
+    homePaths: [],
+    trustedContainers: [],
     keepReleases: 5,
     startTimeoutMs: 60_000,
     drainMs: 300_000,
@@ -47,6 +49,21 @@ test('an empty config has every default', () => {
     certificates: [],
   })
   assert.deepEqual(env, {})
+})
+
+test('what a service may mount beside what is always allowed is said by name', () => {
+  const config = parseConfig(
+    '[server]\nhome_paths = ["~/.config/app"]\ntrusted_containers = ["portainer"]\n[services.blog]\nvolumes = ["shared-data"]\n',
+  )
+  assert.deepEqual(config.server.homePaths, ['.config/app'])
+  assert.deepEqual(config.server.trustedContainers, ['portainer'])
+  assert.deepEqual(config.services['blog']?.volumes, ['shared-data'])
+  for (const text of [
+    '[server]\nhome_paths = ["~/.ssh"]',
+    '[server]\nhome_paths = ["/etc"]',
+    '[services.a]\nvolumes = ["a/b"]',
+  ])
+    assert.throws(() => parseConfig(text), MypaasError, text)
 })
 
 test('a service sees the secrets of all and its own, its own first', () => {

@@ -46,10 +46,10 @@ test('every name and ending that the page calls impossible is refused', () => {
     )
 })
 
-test('every directory that the page calls private is refused', () => {
-  const [, sentence = ''] = /Not mounted are (.*?) and the files/.exec(page) ?? []
-  const paths = [...sentence.matchAll(/`(~[^`]+)`/g)].map(([, path]) => path)
-  assert.ok(paths.length >= 10)
+test('every place of the home that the page calls private is refused, and no other', () => {
+  const [, sentence = ''] = /Not mounted are (.*?)\. /.exec(page) ?? []
+  const paths = [...sentence.matchAll(/`(~\/[^`]+)`/g)].map(([, path]) => path)
+  assert.ok(paths.length >= 4, sentence)
   for (const path of paths) {
     assert.throws(() => parseSpec(`# mypaas.service=x\n# mypaas.volume=${path}:/x`), /is not mounted/, path)
   }

@@ -70,7 +70,7 @@ function assertMount(mount: Mount): void {
   assert.match(mount.target, clean)
   if (mount.kind === 'named') assert.match(mount.name, /^[A-Za-z0-9][\w.-]+$/)
   else assert.match(mount.kind === 'home' ? `/${mount.path}` : mount.path, clean)
-  if (mount.kind === 'home') assert.doesNotMatch(mount.path, /^(?:\.ssh|_mypaas|\.docker|\.config|\.bashrc)(?:\/|$)/)
+  if (mount.kind === 'home') assert.doesNotMatch(mount.path, /(?:^|\/)\.|^(?:_mypaas|bin)(?:\/|$)/i)
 }
 
 function assertPort({ hostIp, hostPort, hostPortEnd, containerPort, protocol }: PublishedPort): void {
