@@ -28,7 +28,7 @@ export const gen: CommandDef = command({
     name: { type: 'positional', required: false, description: 'What the key is called in logs (ci)' },
   },
   async run({ args }) {
-    const made = await generateKey(args.name ?? 'ci')
+    const made = generateKey(args.name ?? 'ci')
     progress('On the server (limit it to what it needs):')
     progress(`  mypaas server key add --services NAME '${made.public}'`)
     progress('The private half, shown only now. Put it into the secret variable MYPAAS_PRIVATE_KEY:')

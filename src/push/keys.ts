@@ -1,9 +1,13 @@
-import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, lstat, mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { homedir, hostname, tmpdir, userInfo } from 'node:os'
 import { dirname, join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
+import { generatePrivateKey, parsePrivateKey } from '../ssh/private-key.ts'
+import { makeSignature } from '../ssh/sshsig.ts'
+import { MalformedError } from '../ssh/wire.ts'
 import { fingerprint, lastLine, otherFormat, run, sign, sshKeygen } from './signature.ts'
+import { namespace } from './statement.ts'
 
 /** A key that can sign: `TYPE BASE64`, and where it comes from in words. */
 export type UserKey = Readonly<{
@@ -24,8 +28,9 @@ export async function findKeys(options: { keyFile?: string | undefined; home?: s
   const home = options.home ?? homedir()
   const given = process.env['MYPAAS_PRIVATE_KEY']
   delete process.env['MYPAAS_PRIVATE_KEY']
+  await removeLeftovers()
   if (options.keyFile !== undefined) return [await fileKey(options.keyFile)]
-  if (given !== undefined && given.trim() !== '') return [await environmentKey(given)]
+  if (given !== undefined && given.trim() !== '') return [environmentKey(given)]
   const keys = await agentKeys()
   for (const file of keyFiles(home)) {
     const key = await fileKey(file).catch(() => undefined)
@@ -60,14 +65,10 @@ export async function initKey(home: string = homedir()): Promise<{ key: UserKey;
   return { key: await fileKey(file), made: true }
 }
 
-/** A new key for a machine: the private half in one line for `MYPAAS_PRIVATE_KEY`, and the public line. */
-export async function generateKey(comment: string): Promise<{ private: string; public: string }> {
-  return inPrivateFolder(async (folder) => {
-    await generate(join(folder, 'key'), comment)
-    const text = await readFile(join(folder, 'key'), 'utf8')
-    const line = (await readFile(join(folder, 'key.pub'), 'utf8')).trim()
-    return { private: Buffer.from(text).toString('base64'), public: line }
-  })
+/** A new key for a machine: the private half in one line for `MYPAAS_PRIVATE_KEY`, and the public line. No file has it. */
+export function generateKey(comment: string): { private: string; public: string } {
+  const made = generatePrivateKey(comment)
+  return { private: Buffer.from(made.text).toString('base64'), public: `${made.public} ${comment}` }
 }
 
 async function generate(file: string, comment: string): Promise<void> {
@@ -129,23 +130,19 @@ function publicLine(text: string | undefined): string | undefined {
   return match ? `${match[1]} ${match[2]}` : undefined
 }
 
-/** A key in a variable is in a file only as long as ssh-keygen reads it. */
-async function environmentKey(value: string): Promise<UserKey> {
-  const pem = asPem(value)
-  const half = await withFile(pem, publicHalf).catch((error: unknown) => {
-    if (!(error instanceof MypaasError)) throw error
-    throw new MypaasError('The value of MYPAAS_PRIVATE_KEY is no private key that ssh-keygen reads.', {
+/** A key in a variable stays in the memory of this process: no file ever holds it, and no other program reads it. */
+function environmentKey(value: string): UserKey {
+  try {
+    const key = parsePrivateKey(asPem(value))
+    return userKey(key.public, 'MYPAAS_PRIVATE_KEY', async (text) => makeSignature(text, namespace, key.blob, key.sign))
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error
+    throw new MypaasError(`The value of MYPAAS_PRIVATE_KEY can't be used as a private key: ${error.message}.`, {
       code: 'unauthorised',
-      hint: 'It takes the text of a private key without passphrase, its newlines as they are, as \\n or as _, or its base64; a PEM file (PKCS8) of an ed25519 key only where OpenSSH is 9.6 or newer. Make one: mypaas key gen',
+      hint: 'It takes the text of a private key (ed25519, ecdsa, rsa; OpenSSH or PEM) without passphrase, its newlines as they are, as \\n or as _, or its base64. Make one: mypaas key gen',
       cause: error,
     })
-  })
-  return userKey(half, 'MYPAAS_PRIVATE_KEY', (text) =>
-    withFile(pem, async (file) => {
-      await writeFile(`${file}.pub`, `${half}\n`, { mode: 0o600 })
-      return sign(text, file)
-    }),
-  )
+  }
 }
 
 /** The text of a key file, whichever way it was squeezed into one variable. */
@@ -162,13 +159,6 @@ export function asPem(value: string): string {
   return `-----BEGIN ${match[1]}-----\n${body}\n-----END ${match[1]}-----\n`
 }
 
-function withFile<T>(content: string, use: (file: string) => Promise<T>): Promise<T> {
-  return inPrivateFolder(async (folder) => {
-    await writeFile(join(folder, 'key'), content, { mode: 0o600 })
-    return use(join(folder, 'key'))
-  })
-}
-
 async function inPrivateFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), 'mypaas-key-')).catch(() =>
     mkdtemp(join(tmpdir(), 'mypaas-key-')),
@@ -178,6 +168,19 @@ async function inPrivateFolder<T>(use: (folder: string) => Promise<T>): Promise<
     return await use(folder)
   } finally {
     await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Versions before wrote the key of the variable into a folder for as long as ssh-keygen read it; who was killed left it. */
+async function removeLeftovers(): Promise<void> {
+  const old = Date.now() - 3_600_000
+  for (const parent of new Set([process.env['XDG_RUNTIME_DIR'] ?? tmpdir(), tmpdir()])) {
+    for (const name of await readdir(parent).catch(() => [])) {
+      if (!name.startsWith('mypaas-key-')) continue
+      const found = await lstat(join(parent, name)).catch(() => undefined)
+      if (!found?.isDirectory() || found.uid !== process.getuid?.() || found.mtimeMs > old) continue
+      await rm(join(parent, name), { recursive: true, force: true }).catch(() => {})
+    }
   }
 }
 

@@ -1,9 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
+import { verifySignature } from '../ssh/sshsig.ts'
 import { namespace } from './statement.ts'
 
 /**
@@ -35,72 +33,12 @@ export const otherFormat =
   'Keys of ed25519, ecdsa or rsa as ssh-keygen makes them work; a PEM file (PKCS8) of an ed25519 key only where OpenSSH is 9.6 or newer. Make another key: ssh-keygen -t ed25519, or for a machine mypaas key gen'
 
 /**
- * Whether a signature is one of this key for this text and for our namespace: `ssh-keygen -Y verify`. One of a hardware
- * key counts only if it was touched for it, which ssh-keygen leaves to whoever asks.
+ * Whether a signature is one of this key for this text and for our namespace: as `ssh-keygen -Y verify`, in this process.
+ * One of a hardware key counts only if it was touched for it.
  * @param key `TYPE BASE64`, as it stands in authorized_keys
  */
-export async function verify(text: string, signature: string, key: string): Promise<boolean> {
-  if (key.startsWith('sk-') && !wasTouched(signature)) return false
-  const folder = await mkdtemp(join(tmpdir(), 'mypaas-verify-'))
-  try {
-    await writeFile(join(folder, 'signers'), `key namespaces="${namespace}" ${key}\n`, { mode: 0o600 })
-    await writeFile(join(folder, 'signature'), signature, { mode: 0o600 })
-    const { code } = await sshKeygen(
-      [
-        '-Y',
-        'verify',
-        '-q',
-        '-f',
-        join(folder, 'signers'),
-        '-I',
-        'key',
-        '-n',
-        namespace,
-        '-s',
-        join(folder, 'signature'),
-      ],
-      { input: text, mayAsk: false, timeoutMs: 10_000 },
-    )
-    return code === 0
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
-
-/** Of a signature of a hardware key: behind what is signed with stand a byte of flags and a counter of four. */
-function wasTouched(signature: string): boolean {
-  const flags = fieldsOf(signature)?.at(4)?.at(-5) ?? 0
-  return (flags & 1) === 1
-}
-
-/**
- * The public key that a signature says it was made with, in base64: to look it up, it proves nothing. The key itself
- * stays closed.
- */
-export function keyOfSignature(signature: string): string | undefined {
-  return fieldsOf(signature)?.[0]?.toString('base64')
-}
-
-/**
- * Key, namespace, reserved, hash and signature: the strings behind the magic word and the version.
- * @see https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.sshsig
- */
-function fieldsOf(signature: string): readonly Buffer[] | undefined {
-  const match = /^-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]{100,16000})\n-----END SSH SIGNATURE-----\n?$/.exec(
-    signature,
-  )
-  if (!match) return undefined
-  const blob = Buffer.from((match[1] as string).replaceAll('\n', ''), 'base64')
-  if (blob.toString('latin1', 0, 6) !== 'SSHSIG') return undefined
-  const fields: Buffer[] = []
-  for (let at = 10; at < blob.length; ) {
-    if (at + 4 > blob.length) return undefined
-    const end = at + 4 + blob.readUInt32BE(at)
-    if (end > blob.length) return undefined
-    fields.push(blob.subarray(at + 4, end))
-    at = end
-  }
-  return fields.length === 5 ? fields : undefined
+export function verify(text: string, signature: string, key: string): boolean {
+  return verifySignature(text, signature, key, namespace)
 }
 
 /** `SHA256:…` as OpenSSH shows it. @param key the key's base64 */

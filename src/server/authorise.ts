@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { MypaasError } from '../errors.ts'
-import { keyOfSignature, verify } from '../push/signature.ts'
+import { verify } from '../push/signature.ts'
 import { parseStatement, type Statement } from '../push/statement.ts'
+import { keyOfSignature } from '../ssh/sshsig.ts'
 import type { AuthorizedKey, AuthorizedKeys } from './keys.ts'
 import { type Nonces, nonceLifeMs } from './nonces.ts'
 
@@ -30,7 +30,7 @@ export type Authority = Readonly<{
 /**
  * Who signed a statement, if it is for this server, made for a challenge of its own, lately, and not used before.
  * @throws {DeniedError} otherwise
- * @throws {MypaasError} `usage` when it is no statement, `locked` when too many are being checked
+ * @throws {MypaasError} `usage` when it is no statement
  */
 export async function authorise(
   authority: Authority,
@@ -49,29 +49,8 @@ export async function authorise(
   if (!authority.hosts.includes(statement.host)) throw new DeniedError(`for another host: ${statement.host}`, shown)
   if (Math.abs(authority.now() - statement.timeMs) > nonceLifeMs) throw new DeniedError('of another time', shown)
   if (!authority.nonces.isFresh(statement.nonce)) throw new DeniedError('for no fresh challenge', shown)
-  if (!(await inTurn(() => verify(text, signature, key.public)))) throw new DeniedError('wrong signature', shown)
+  if (!verify(text, signature, key.public)) throw new DeniedError('wrong signature', shown)
   // Only who signed well can use a nonce up, and only once.
   if (!(await authority.nonces.use(statement.nonce))) throw new DeniedError('used before', shown)
   return { key, statement }
-}
-
-const maxAtOnce = 4
-const maxWaiting = 64
-let running = 0
-const waiting: (() => void)[] = []
-
-/** Each check starts a process: some at once, some wait, more are sent away. */
-async function inTurn<T>(work: () => Promise<T>): Promise<T> {
-  if (running >= maxAtOnce) {
-    if (waiting.length >= maxWaiting)
-      throw new MypaasError('The server is busy.', { code: 'locked', hint: 'Try again in a moment.' })
-    await new Promise<void>((resolve) => waiting.push(resolve))
-  }
-  running += 1
-  try {
-    return await work()
-  } finally {
-    running -= 1
-    waiting.shift()?.()
-  }
 }

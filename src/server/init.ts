@@ -111,7 +111,7 @@ async function pullIfMissing(docker: Docker, image: string, say: (message: strin
 
 /** The line of a key that may not push yet. @throws {MypaasError} `usage` when it is no key */
 async function keyToAdd(directory: string, line: string): Promise<string | undefined> {
-  const { keys, problems } = await parseKeys(line)
+  const { keys, problems } = parseKeys(line)
   const [key] = keys
   if (!key || keys.length > 1) {
     throw new MypaasError(`This is no public key: ${problems[0]?.replace(/^line 1: /, '') ?? 'it must be one line'}.`, {

@@ -2,7 +2,9 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
-import { fingerprint, sshKeygen } from '../push/signature.ts'
+import { fingerprint } from '../push/signature.ts'
+import { minRsaBits, parsePublicKey } from '../ssh/public-key.ts'
+import { MalformedError } from '../ssh/wire.ts'
 
 /** A key that may do something here, from a line of `authorized_keys`. */
 export type AuthorizedKey = Readonly<{
@@ -59,7 +61,7 @@ export class AuthorizedKeys {
         keys: [],
         problems: [`${this.#file} counts for nothing: ${why}. Mend it: chmod 600 ${this.#file}`],
       }
-    } else this.#read = await parseKeys((await readIfThere(this.#file)) ?? '')
+    } else this.#read = parseKeys((await readIfThere(this.#file)) ?? '')
     this.#stamp = stamp
     return this.#read
   }
@@ -82,8 +84,8 @@ function matches(pattern: string, service: string): boolean {
   return new RegExp(`^${parts.join('[a-z0-9._-]*')}$`).test(service)
 }
 
-/** Reads the lines; `ssh-keygen -l` says which are keys, and how long they are. */
-export async function parseKeys(text: string): Promise<KeyFile> {
+/** Reads the lines. */
+export function parseKeys(text: string): KeyFile {
   const problems: string[] = []
   const found: Omit<AuthorizedKey, 'fingerprint'>[] = []
   for (const [index, raw] of text.split(/\r?\n/).entries()) {
@@ -93,18 +95,28 @@ export async function parseKeys(text: string): Promise<KeyFile> {
     if (typeof parsed === 'string') problems.push(`line ${index + 1}: ${parsed}`)
     else found.push(parsed)
   }
-  const bits = await keyBits(found)
   const keys: AuthorizedKey[] = []
   for (const key of found) {
-    const length = bits.get(key.line)
+    const problem = problemOf(key.public)
     const same = keys.find((other) => other.public === key.public)
-    if (length === undefined) problems.push(`line ${key.line}: ssh-keygen reads no key there`)
-    else if (key.public.startsWith('ssh-rsa ') && length < 3072)
-      problems.push(`line ${key.line}: an RSA key of ${length} bits is too short, 3072 are needed`)
+    if (problem !== undefined) problems.push(`line ${key.line}: ${problem}`)
     else if (same) problems.push(`line ${key.line}: the key is in line ${same.line} already, which counts`)
     else keys.push({ ...key, fingerprint: fingerprint(key.public.split(' ')[1] as string) })
   }
   return { keys, problems }
+}
+
+/** What keeps a key from being one that lets in. */
+function problemOf(line: string): string | undefined {
+  try {
+    const { type, bits } = parsePublicKey(line)
+    return type === 'ssh-rsa' && bits < minRsaBits
+      ? `an RSA key of ${bits} bits is too short, ${minRsaBits} are needed`
+      : undefined
+  } catch (error) {
+    if (!(error instanceof MalformedError)) throw error
+    return `there is no key there: ${error.message}`
+  }
 }
 
 const types =
@@ -161,18 +173,6 @@ export function parseDate(text: string): number | undefined {
   return day ? time + 86_400_000 : time
 }
 
-async function keyBits(keys: readonly Pick<AuthorizedKey, 'public' | 'line'>[]): Promise<Map<number, number>> {
-  const bits = new Map<number, number>()
-  if (keys.length === 0) return bits
-  const input = keys.map(({ public: key, line }) => `${key} line-${line}\n`).join('')
-  const { stdout } = await sshKeygen(['-l', '-f', '-'], { input, mayAsk: false, timeoutMs: 10_000 })
-  for (const line of stdout.split('\n')) {
-    const match = /^(\d+) SHA256:\S+ line-(\d+) /.exec(line)
-    if (match) bits.set(Number(match[2]), Number(match[1]))
-  }
-  return bits
-}
-
 export type NewKey = Readonly<{ line: string; services?: readonly string[]; expires?: string; readOnly?: boolean }>
 
 /**
@@ -190,7 +190,7 @@ export async function addKey(directory: string, key: NewKey): Promise<string> {
     throw new MypaasError('A public key is one line.', { code: 'usage', hint: 'Show yours: mypaas key get' })
   const file = keyFileOf(directory)
   const before = (await readIfThere(file)) ?? ''
-  const parsed = await parseKeys(line)
+  const parsed = parseKeys(line)
   const [added] = parsed.keys
   if (!added) {
     throw new MypaasError(
@@ -201,7 +201,7 @@ export async function addKey(directory: string, key: NewKey): Promise<string> {
       },
     )
   }
-  const known = (await parseKeys(before)).keys.find((other) => other.public === added.public)
+  const known = parseKeys(before).keys.find((other) => other.public === added.public)
   if (known) {
     throw new MypaasError(`The key ${known.fingerprint} is there already, in line ${known.line}.`, {
       code: 'usage',
@@ -217,7 +217,7 @@ export async function addKey(directory: string, key: NewKey): Promise<string> {
 export async function removeKey(directory: string, which: string): Promise<AuthorizedKey> {
   const file = keyFileOf(directory)
   const text = (await readIfThere(file)) ?? ''
-  const { keys } = await parseKeys(text)
+  const { keys } = parseKeys(text)
   const found = keys.filter((key) => key.fingerprint === which || key.comment === which)
   const [key] = found
   if (!key || found.length > 1) {

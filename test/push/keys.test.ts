@@ -2,16 +2,19 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { watch } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { MypaasError } from '../../src/errors.ts'
 import { asPem, findKeys, generateKey, initKey, type UserKey } from '../../src/push/keys.ts'
-import { fingerprint, keyOfSignature, sign, verify } from '../../src/push/signature.ts'
+import { fingerprint, sign, verify } from '../../src/push/signature.ts'
+import { keyOfSignature } from '../../src/ssh/sshsig.ts'
 import { fileKeyOf, userKeyOf } from '../support/keys.ts'
 import { securityKey } from '../support/security-key.ts'
+import { until } from '../support/until.ts'
 
 const exec = promisify(execFile)
 const text = 'mypaas statement 1\nwhatever\n'
@@ -48,8 +51,8 @@ async function assertSigns(key: UserKey, line: string): Promise<void> {
   const publicKey = line.split(' ').slice(0, 2).join(' ')
   assert.equal(key.public, publicKey)
   const signature = await key.sign(text)
-  assert.equal(await verify(text, signature, publicKey), true)
-  assert.equal(await verify(`${text} `, signature, publicKey), false)
+  assert.equal(verify(text, signature, publicKey), true)
+  assert.equal(verify(`${text} `, signature, publicKey), false)
   assert.equal(keyOfSignature(signature), publicKey.split(' ')[1])
   assert.equal(fingerprint(publicKey.split(' ')[1] as string), key.fingerprint)
 }
@@ -74,7 +77,7 @@ for (const [type, bits] of [['ed25519'], ['ecdsa', 256], ['ecdsa', 384], ['ecdsa
     const lines = signature.split('\n')
     const body = lines[lines.length - 4] as string
     const tampered = signature.replace(body, `${body.slice(0, 10)}${body[10] === 'A' ? 'B' : 'A'}${body.slice(11)}`)
-    assert.equal(await verify(text, tampered, key.public), false)
+    assert.equal(verify(text, tampered, key.public), false)
   })
 }
 
@@ -141,7 +144,7 @@ test('MYPAAS_PRIVATE_KEY holds a key however it was squeezed in, and is gone fro
 
 test('a variable that holds no key says what it takes, and never what it holds', async (t) => {
   const folder = await home(t)
-  const pkcs8 = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  const pkcs8 = generateKeyPairSync('x25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
   for (const value of ['s3cr3t', Buffer.from('s3cr3t').toString('base64'), pkcs8]) {
     process.env['MYPAAS_PRIVATE_KEY'] = value
     await assert.rejects(findKeys({ home: folder }), (error) => {
@@ -173,7 +176,7 @@ test('who has no key is told how to make one, and init makes it once', async (t)
 
 test('a key for a machine is one line, good for the variable', async (t) => {
   const folder = await home(t)
-  const made = await generateKey('ci')
+  const made = generateKey('ci')
   assert.match(made.private, /^[A-Za-z0-9+/=]+$/)
   process.env['MYPAAS_PRIVATE_KEY'] = made.private
   const [key] = await findKeys({ home: folder })
@@ -189,8 +192,8 @@ test('a signature for another namespace is none of ours', async (t) => {
   }).toString()
   const own = await sign(text, join(folder, 'k'))
   const key = line.split(' ').slice(0, 2).join(' ')
-  assert.equal(await verify(text, foreign, key), false)
-  assert.equal(await verify(text, own, key), true)
+  assert.equal(verify(text, foreign, key), false)
+  assert.equal(verify(text, own, key), true)
 })
 
 test('a hardware key signs when it is touched, and only then', async () => {
@@ -198,8 +201,8 @@ test('a hardware key signs when it is touched, and only then', async () => {
   const publicKey = key.line.split(' ').slice(0, 2).join(' ')
   const good = key.sign(text, 'statement@mypaas')
   assert.equal(keyOfSignature(good), publicKey.split(' ')[1])
-  assert.equal(await verify(text, good, publicKey), true)
-  assert.equal(await verify(text, key.sign(text, 'statement@mypaas', { flags: 5 }), publicKey), true)
+  assert.equal(verify(text, good, publicKey), true)
+  assert.equal(verify(text, key.sign(text, 'statement@mypaas', { flags: 5 }), publicKey), true)
   for (const [what, signature] of [
     ['not touched', key.sign(text, 'statement@mypaas', { flags: 0 })],
     ['verified but not touched', key.sign(text, 'statement@mypaas', { flags: 4 })],
@@ -208,7 +211,7 @@ test('a hardware key signs when it is touched, and only then', async () => {
     ['for a web site', key.sign(text, 'statement@mypaas', { application: 'https://example.com' })],
     ['another key', securityKey().sign(text, 'statement@mypaas')],
   ] as const)
-    assert.equal(await verify(text, signature, publicKey), false, what)
+    assert.equal(verify(text, signature, publicKey), false, what)
 })
 
 for (const [format, type] of [
@@ -243,11 +246,11 @@ for (const [format, type] of [
     await once(child, 'close')
     const signature = /-----BEGIN[\s\S]*-----END SSH SIGNATURE-----/.exec(said.replaceAll('\r', ''))?.[0]
     assert.ok(signature, said)
-    assert.equal(await verify(text, `${signature}\n`, line.split(' ').slice(0, 2).join(' ')), true)
+    assert.equal(verify(text, `${signature}\n`, line.split(' ').slice(0, 2).join(' ')), true)
   })
 }
 
-test('an ed25519 key in a PEM file works, or what to do is said: as a file, beside its public half, in the variable', async (t) => {
+test('an ed25519 key in a PEM file works, or what to do is said; in the variable it works', async (t) => {
   const folder = await home(t)
   const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
   const file = join(folder, '.ssh', 'id_ed25519')
@@ -261,17 +264,53 @@ test('an ed25519 key in a PEM file works, or what to do is said: as a file, besi
   assert.equal(beside?.public, other.split(' ').slice(0, 2).join(' '))
   if (!isRead) await assert.rejects((beside as UserKey).sign(text), says)
   await rm(`${file}.pub`)
-  const attempts = [
-    () => findKeys({ keyFile: file }),
-    () => {
-      process.env['MYPAAS_PRIVATE_KEY'] = pem
-      return findKeys({ home: folder })
-    },
-  ]
-  for (const attempt of attempts) {
-    if (isRead) assert.ok(await ((await attempt())[0] as UserKey).sign(text))
-    else await assert.rejects(attempt(), says)
-  }
+  if (isRead) assert.ok(await ((await findKeys({ keyFile: file }))[0] as UserKey).sign(text))
+  else await assert.rejects(findKeys({ keyFile: file }), says)
+  process.env['MYPAAS_PRIVATE_KEY'] = pem
+  const [key] = await findKeys({ home: folder })
+  await assertSigns(key as UserKey, (key as UserKey).public)
+})
+
+test('the key of the variable never lies in a file, not even for a moment', async (t) => {
+  const folder = await home(t)
+  const scratch = join(folder, 'tmp')
+  await mkdir(scratch)
+  const before = { tmp: process.env['TMPDIR'], run: process.env['XDG_RUNTIME_DIR'] }
+  process.env['TMPDIR'] = scratch
+  process.env['XDG_RUNTIME_DIR'] = scratch
+  t.after(() => {
+    for (const [name, value] of [
+      ['TMPDIR', before.tmp],
+      ['XDG_RUNTIME_DIR', before.run],
+    ] as const) {
+      if (value === undefined) delete process.env[name]
+      else process.env[name] = value
+    }
+  })
+  const seen: string[] = []
+  const watcher = watch(folder, { recursive: true }, (_, name) => seen.push(String(name)))
+  t.after(() => watcher.close())
+  const made = generateKey('ci')
+  process.env['MYPAAS_PRIVATE_KEY'] = made.private
+  const [key] = await findKeys({ home: folder })
+  for (let number = 0; number < 10; number += 1) await key?.sign(text)
+  // What is seen when something is written:
+  await writeFile(join(scratch, 'file'), '')
+  await until(() => seen.length > 0, { what: 'the watcher to see a file' })
+  assert.deepEqual([...new Set(seen)], [join('tmp', 'file')])
+})
+
+test('what older versions left of a key when they were killed is removed, once it is an hour old', async (t) => {
+  const folder = await home(t)
+  await userKeyOf(folder)
+  const [old, young] = (await Promise.all([0, 1].map(() => mkdtemp(join(tmpdir(), 'mypaas-key-'))))) as [string, string]
+  t.after(() => rm(young, { recursive: true, force: true }))
+  for (const path of [old, young]) await writeFile(join(path, 'key'), 'PRIVATE')
+  const hours = Date.now() / 1000 - 3700
+  await utimes(old, hours, hours)
+  await findKeys({ home: folder })
+  await assert.rejects(stat(old))
+  await stat(young)
 })
 
 async function signatureFile(t: TestContext, signature: string): Promise<number> {

@@ -40,7 +40,7 @@ test('each line counts by itself: what is wrong with one is told and takes nothi
     'cert-authority',
     `${other} Anna's laptop`,
   ].join('\n')
-  const { keys, problems } = await parseKeys(text)
+  const { keys, problems } = parseKeys(text)
   assert.deepEqual(
     keys.map(({ line, comment, services, expiresMs, readOnly }) => ({ line, comment, services, expiresMs, readOnly })),
     [
@@ -133,7 +133,7 @@ test('keys are added once and removed by fingerprint or comment; every other lin
 test('a line of a hardware key is taken, and the server lets in who touched it, nobody else', async (t) => {
   const api = await testApi(t)
   const fido = securityKey()
-  const { keys, problems } = await parseKeys(`services="blog" ${fido.line}`)
+  const { keys, problems } = parseKeys(`services="blog" ${fido.line}`)
   assert.deepEqual([problems, keys[0]?.comment, keys[0]?.services], [[], 'fido', ['blog']])
   assert.equal(await addKey(join(api.home, '_mypaas'), { line: fido.line }), keys[0]?.fingerprint)
   const call = async (flags: number): Promise<Reply> => {

@@ -1,4 +1,5 @@
 import { createHash, generateKeyPairSync, sign } from 'node:crypto'
+import { positive, string } from '../../src/ssh/wire.ts'
 
 /** A security key (FIDO) as OpenSSH sees it, without the hardware. */
 export type SecurityKey = Readonly<{
@@ -8,13 +9,20 @@ export type SecurityKey = Readonly<{
   sign: (text: string, namespace: string, options?: { flags?: number; application?: string }) => string
 }>
 
-const type = 'sk-ssh-ed25519@openssh.com'
-
 /** @see https://github.com/openssh/openssh-portable/blob/master/PROTOCOL.u2f and PROTOCOL.sshsig there */
-export function securityKey(application = 'ssh:'): SecurityKey {
-  const { publicKey, privateKey } = generateKeyPairSync('ed25519')
-  const point = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
-  const blob = Buffer.concat([string(type), string(point), string(application)])
+export function securityKey(application = 'ssh:', kind: 'ed25519' | 'ecdsa' = 'ed25519'): SecurityKey {
+  const type = kind === 'ed25519' ? 'sk-ssh-ed25519@openssh.com' : 'sk-ecdsa-sha2-nistp256@openssh.com'
+  const { publicKey, privateKey } =
+    kind === 'ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { x = '', y = '' } = publicKey.export({ format: 'jwk' })
+  const [left, right] = [x, y].map((part) => Buffer.from(part, 'base64url')) as [Buffer, Buffer]
+  const point = kind === 'ed25519' ? [string(left)] : [string('nistp256'), string(Buffer.concat([four, left, right]))]
+  const blob = Buffer.concat([string(type), ...point, string(application)])
+  const signWith = (data: Buffer): Buffer => {
+    if (kind === 'ed25519') return sign(null, data, privateKey)
+    const both = sign('sha256', data, { key: privateKey, dsaEncoding: 'ieee-p1363' })
+    return Buffer.concat([positive(both.subarray(0, 32)), positive(both.subarray(32))])
+  }
   return {
     line: `${type} ${blob.toString('base64')} fido`,
     sign(text, namespace, options = {}) {
@@ -24,7 +32,7 @@ export function securityKey(application = 'ssh:'): SecurityKey {
       ])
       const state = Buffer.from([options.flags ?? 1, 0, 0, 0, 7])
       const authenticated = Buffer.concat([sha256(options.application ?? application), state, sha256(message)])
-      const signature = Buffer.concat([string(type), string(sign(null, authenticated, privateKey)), state])
+      const signature = Buffer.concat([string(type), string(signWith(authenticated)), state])
       const whole = Buffer.concat([
         Buffer.from('SSHSIG'),
         Buffer.from([0, 0, 0, 1]),
@@ -40,9 +48,4 @@ function sha256(data: string | Buffer): Buffer {
   return createHash('sha256').update(data).digest()
 }
 
-function string(data: string | Buffer): Buffer {
-  const bytes = Buffer.from(data)
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
-}
+const four = Buffer.from([4])
