@@ -6,6 +6,7 @@ import type { ServiceSpec } from '../service/spec.ts'
 import { provideBases } from './bases.ts'
 import { bringsInit, imageName } from './container.ts'
 import type { Host } from './host.ts'
+import { secretValues } from './secrets.ts'
 
 /** What a deploy needs to know of an image. */
 export type ReleaseImage = Readonly<{
@@ -68,6 +69,7 @@ export async function buildImage(
     tags: [tag],
     dockerfile: context.dockerfile,
     labels,
+    secrets: secretValues(host, spec),
     signal: input.signal,
     idleMs: host.buildSilenceMs,
   })

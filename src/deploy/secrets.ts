@@ -1,4 +1,5 @@
 import { createHmac } from 'node:crypto'
+import { masker } from '../masks.ts'
 import { specFromLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import type { Host } from './host.ts'
@@ -36,24 +37,25 @@ export function changedSecrets(
 
 /**
  * Takes the secrets of a container out of text that it wrote itself: an app may print its password when it fails. They
- * are the variables that its image's spec has no value for. Shorter ones than 6 characters would take words apart.
+ * are the variables that its image's spec has no value for.
  */
 export function secretMask(config: {
   Env?: readonly string[] | null
   Labels?: Readonly<Record<string, string>> | null
 }): (text: string) => string {
   const keys = new Set(specOf(config.Labels ?? {})?.env.flatMap(({ key, value }) => (value === undefined ? [key] : [])))
-  const values = (config.Env ?? []).flatMap((variable) => {
-    const at = variable.indexOf('=')
-    const value = variable.slice(at + 1)
-    return keys.has(variable.slice(0, at)) && value.length >= 6 ? [value] : []
-  })
-  // In a URL or in JSON the same value may look different.
-  const forms = new Set(
-    values.flatMap((value) => [value, encodeURIComponent(value), JSON.stringify(value).slice(1, -1)]),
+  return masker(
+    (config.Env ?? []).flatMap((variable) => {
+      const at = variable.indexOf('=')
+      return keys.has(variable.slice(0, at)) ? [variable.slice(at + 1)] : []
+    }),
   )
-  const longestFirst = [...forms].sort((a, b) => b.length - a.length)
-  return (text) => longestFirst.reduce((masked, form) => masked.replaceAll(form, '•••'), text)
+}
+
+/** The values of the secrets that a service gets: what a build may print of them (a file that was copied) is masked. */
+export function secretValues(host: Pick<Host, 'secrets'>, spec: ServiceSpec): readonly string[] {
+  const values = host.secrets(spec.service)
+  return spec.env.flatMap(({ key, value }) => (value === undefined && values[key] !== undefined ? [values[key]] : []))
 }
 
 /** A container of a release whose spec can't be read any more has none to go by. */

@@ -1,3 +1,4 @@
+import { masker } from '../masks.ts'
 import { decodeTrace, type Trace } from './buildkit.ts'
 import { type AuthConfig, type Credentials, encodeAuth } from './credentials.ts'
 import type { CallOptions } from './deadline.ts'
@@ -28,6 +29,8 @@ export type BuildOptions = {
   buildArgs?: Readonly<Record<string, string>> | undefined
   /** Names of build arguments that are no secrets. */
   shownArgs?: readonly string[] | undefined
+  /** More values that never show in events and errors, however they get into the build. */
+  secrets?: readonly string[] | undefined
   /** Look for newer base images. */
   pull?: boolean | undefined
   noCache?: boolean | undefined
@@ -181,7 +184,9 @@ class ProgressReader {
   #imageId: string | undefined
 
   constructor(options: BuildOptions, apiVersion: string) {
-    this.#mask = masker(options)
+    const { buildArgs = {}, shownArgs = [], secrets = [] } = options
+    const args = Object.entries(buildArgs).flatMap(([name, value]) => (shownArgs.includes(name) ? [] : [value]))
+    this.#mask = masker([...args, ...secrets])
     this.#apiVersion = apiVersion
   }
 
@@ -200,7 +205,7 @@ class ProgressReader {
       yield {
         type: 'progress',
         id: this.#current?.id ?? '',
-        name: `${line.status} ${line.id ?? ''}`.trim(),
+        name: this.#mask(`${line.status} ${line.id ?? ''}`.trim()),
         current,
         total,
       }
@@ -344,15 +349,6 @@ const plain = '\u001b[0m'
 const podmanLine = /^(?:--> (?:Using cache )?[0-9a-f]{11,64}|COMMIT(?: \S+)?|[0-9a-f]{64}|Successfully tagged \S+)\s*$/
 const tailLines = 20
 const maxOpenLine = 64 * 1024
-
-function masker({ buildArgs = {}, shownArgs = [] }: BuildOptions): (text: string) => string {
-  const secrets = Object.entries(buildArgs)
-    .filter(([name]) => !shownArgs.includes(name))
-    .flatMap(([, value]) => [value, ...value.split('\n'), JSON.stringify(value).slice(1, -1)])
-    .filter((value) => value.length >= 6)
-    .sort((a, b) => b.length - a.length)
-  return (text) => secrets.reduce((masked, secret) => masked.replaceAll(secret, '•••'), text)
-}
 
 function hintFor(message: string, apiVersion: string): string | undefined {
   if (/no active sessions/i.test(message)) {

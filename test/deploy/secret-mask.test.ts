@@ -15,8 +15,14 @@ test('what a container wrote is shown without its secrets, however it wrote them
     'password p=w"d%\nsecond line, color turquoise',
     JSON.stringify({ password: 'p=w"d%\nsecond line' }),
     `postgres://me:${encodeURIComponent('p=w"d%\nsecond line')}@db`,
+    `Authorization: Basic ${Buffer.from('me:p=w"d%\nsecond line').toString('base64')}`,
   ]
-  assert.deepEqual(said.map(mask), ['password •••, color turquoise', '{"password":"•••"}', 'postgres://me:•••@db'])
+  assert.deepEqual(said.map(mask), [
+    'password •••, color turquoise',
+    '{"password":"•••"}',
+    'postgres://me:•••@db',
+    'Authorization: Basic bWU6•••',
+  ])
 })
 
 test('a secret too short to be one, and a container without a readable spec, leave the text as it is', () => {

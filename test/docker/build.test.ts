@@ -216,6 +216,22 @@ test('values of build arguments show nowhere: not in steps, logs, errors, howeve
   assert.equal(error.instruction, 'RUN echo •••')
 })
 
+test('nor do secrets that are none of its arguments, whatever the encoding in which a step shows them', async (t) => {
+  const secret = 'sesame-open-1234'
+  const shown = [secret, Buffer.from(`me:${secret}`).toString('base64'), Buffer.from(secret).toString('hex')]
+  const { events } = await build(
+    t,
+    trace({ vertexes: [{ digest: 'd', name: 'RUN cat .env', started: true }] }) +
+      trace({ logs: [{ vertex: 'd', stream: 1, message: `${shown.join('\n')}\nsesame\n` }] }) +
+      trace({ vertexes: [{ digest: 'd', name: 'RUN cat .env', started: true, completed: true }] }),
+    { secrets: [secret] },
+  )
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'log').map((event) => 'text' in event && event.text),
+    ['•••\nbWU6•••==\n•••\nsesame\n'],
+  )
+})
+
 test('a secret in a refusal of the whole build is masked, and the refusal is a BuildError', async (t) => {
   const { docker } = await fakeEngine(t, () => ({ status: 400, json: { message: 'bad argument secret-value' } }))
   const next = docker.images.build(context(), { buildArgs: { A: 'secret-value' } }).next()
