@@ -31,70 +31,83 @@ export function parseIgnore(text: string, options: { name?: string } = {}): Igno
 
 type IgnorePattern = Readonly<{ exception: boolean; compiled: CompiledPattern }>
 
+/** What the rules say of one path, with what they need to know of it for what lies below: which runs have matched. */
+export type Verdict = Readonly<{ ignored: boolean; hits: readonly boolean[] }>
+
 /** Which paths a build context leaves out. Paths are relative, `/` between their parts. */
 export class IgnoreRules {
-  readonly #patterns: readonly IgnorePattern[]
-  readonly #index: Index
-  readonly #directories = new Map<string, number>()
+  readonly #runs: readonly Run[]
+  /** Verdicts on the first so many runs, each with what the next run makes of it: equal verdicts are one object. */
+  readonly #verdicts: Branch = { verdict: topVerdict }
+  readonly #directories = new Map<string, Verdict>()
 
   constructor(patterns: readonly IgnorePattern[]) {
-    this.#patterns = patterns
-    this.#index = buildIndex(patterns.map((pattern) => pattern.compiled))
+    this.#runs = runsOf(patterns)
   }
 
   get isEmpty(): boolean {
-    return this.#patterns.length === 0
+    return this.#runs.length === 0
   }
 
   /** Is the path left out, by a pattern that matches it or a directory above it? */
   ignores(path: string): boolean {
-    return this.isIgnoring(this.lastMatch(path, this.#lastMatchAbove(path)))
+    return this.judge(path, this.#above(path)).ignored
   }
 
   /** Is the directory left out, and no exception could bring back anything below it? */
   canSkipDirectory(path: string): boolean {
-    const last = this.lastMatch(path, this.#lastMatchAbove(path))
-    return this.isIgnoring(last) && !this.mayReturnBelow(path, last)
+    const verdict = this.judge(path, this.#above(path))
+    return verdict.ignored && !this.mayReturnBelow(path, verdict)
   }
 
-  /** For a walker: the number of the last pattern that matches, given the one of the directory above (`noMatch` at the top). */
-  lastMatch(path: string, above: number): number {
-    return path.includes('\n') ? this.#slowLastMatch(path, above) : lookUp(this.#index, path, above)
+  /**
+   * For a walker: the verdict on a path, given that on the directory above it (`topVerdict` for what lies at the top).
+   *
+   * A pattern that would change nothing at its place in the file is not asked, and so does not hold for what lies below:
+   * with `*.env` and then `!config`, `config/a.env` comes back only if `config` itself had been left out. Of patterns in a
+   * row that all leave out, or all bring back, it makes no difference which one matches.
+   * @see https://pkg.go.dev/github.com/moby/patternmatcher#PatternMatcher.MatchesUsingParentResults
+   */
+  judge(path: string, above: Verdict): Verdict {
+    const parts = path.includes('\n') ? undefined : partsOf(path)
+    let branch = this.#verdicts
+    for (let number = 0; number < this.#runs.length; number++) {
+      const run = this.#runs[number] as Run
+      const hit =
+        above.hits[number] === true ||
+        (run.exception === branch.verdict.ignored && (parts ? run.finds(parts) : run.tries(path)))
+      const { ignored, hits } = branch.verdict
+      if (hit) branch = branch.hit ??= { verdict: { ignored: !run.exception, hits: [...hits, true] } }
+      else branch = branch.miss ??= { verdict: { ignored, hits: [...hits, false] } }
+    }
+    return branch.verdict
   }
 
-  /** Does the pattern of this number, as the last match, leave the path out? */
-  isIgnoring(last: number): boolean {
-    return last !== noMatch && this.#patterns[last]?.exception === false
+  /** Could an exception bring back something below a directory that is left out? */
+  mayReturnBelow(directory: string, { hits }: Verdict): boolean {
+    // The last run that has matched leaves out, for all that lies below; only those behind it can change that.
+    return this.#runs
+      .slice(hits.lastIndexOf(true) + 1)
+      .some(({ exception, texts }) => exception && texts.some((text) => canMatchBelow(text, directory)))
   }
 
-  /** Could a later exception than the directory's last match bring back something below the directory? */
-  mayReturnBelow(directory: string, last: number): boolean {
-    return this.#patterns.some(
-      ({ exception, compiled }, index) => index > last && exception && canMatchBelow(compiled.text, directory),
-    )
-  }
-
-  #lastMatchAbove(path: string): number {
+  #above(path: string): Verdict {
     const end = path.lastIndexOf('/')
-    if (end <= 0) return noMatch
+    if (end <= 0) return topVerdict
     const directory = path.slice(0, end)
     const known = this.#directories.get(directory)
     if (known !== undefined) return known
-    const last = this.lastMatch(directory, this.#lastMatchAbove(directory))
+    const verdict = this.judge(directory, this.#above(directory))
     if (this.#directories.size >= maxDirectories) this.#directories.clear()
-    this.#directories.set(directory, last)
-    return last
-  }
-
-  #slowLastMatch(path: string, above: number): number {
-    for (let index = this.#patterns.length - 1; index > above; index--) {
-      if (this.#patterns[index]?.compiled.matches(path)) return index
-    }
-    return above
+    this.#directories.set(directory, verdict)
+    return verdict
   }
 }
 
-export const noMatch = -1
+type Branch = { readonly verdict: Verdict; hit?: Branch; miss?: Branch }
+
+/** On the context itself. */
+export const topVerdict: Verdict = { ignored: false, hits: [] }
 
 /** Enough for every directory that a walk has open at once; a bound on what many random paths can take. */
 const maxDirectories = 4096
@@ -142,54 +155,64 @@ function clean(path: string): string {
   return rooted ? `/${joined}` : joined || '.'
 }
 
-/**
- * Patterns by what finds them: most are plain names, so that one look into a map stands for all of them. Each map gives the
- * highest pattern number, each list has the last pattern first. Right for every path without a line feed (Go's `.` stops there).
- */
-type Index = Readonly<{
-  paths: ReadonlyMap<string, number>
-  names: ReadonlyMap<string, number>
-  extensions: ReadonlyMap<string, number>
-  /** Globs like `*.md`, which match only at the top. */
-  top: readonly Numbered[]
-  others: readonly Numbered[]
+/** Patterns in a row that all leave out, or all bring back. */
+type Run = Readonly<{
+  exception: boolean
+  texts: readonly string[]
+  /** Does one of them match this very path, which has no line feed? */
+  finds: (path: Parts) => boolean
+  /** The same, of any path. */
+  tries: (path: string) => boolean
 }>
 
-type Numbered = Readonly<{ number: number; matches: (path: string) => boolean }>
+/** `extension` begins with its dot; what there is none of is empty. */
+type Parts = Readonly<{ path: string; isAtTop: boolean; name: string; extension: string }>
 
-function buildIndex(patterns: readonly CompiledPattern[]): Index {
-  const paths = new Map<string, number>()
-  const names = new Map<string, number>()
-  const extensions = new Map<string, number>()
-  const top: Numbered[] = []
-  const others: Numbered[] = []
-  for (const [number, { text, form, matches }] of patterns.entries()) {
-    const anywhere = /^\*\*\/(\*(?=\.))?([^*?[\]\\^/]+)$/.exec(text)
-    const [, star, rest = ''] = anywhere ?? []
-    if (form === 'exact') paths.set(text, number)
-    else if (anywhere && !star) names.set(rest, number)
-    else if (anywhere && rest.lastIndexOf('.') === 0) extensions.set(rest, number)
-    else if (/[/[\\]|\*\*/.test(text)) others.unshift({ number, matches })
-    else top.unshift({ number, matches })
-  }
-  return { paths, names, extensions, top, others }
-}
-
-function lookUp(index: Index, path: string, above: number): number {
-  let last = Math.max(above, index.paths.get(path) ?? noMatch)
+function partsOf(path: string): Parts {
   const slash = path.lastIndexOf('/')
   const name = slash < 0 ? path : path.slice(slash + 1)
-  if (index.names.size > 0) last = Math.max(last, index.names.get(name) ?? noMatch)
-  const dot = index.extensions.size > 0 ? name.lastIndexOf('.') : -1
-  if (dot >= 0) last = Math.max(last, index.extensions.get(name.slice(dot)) ?? noMatch)
-  if (slash < 0) last = lastOf(index.top, path, last)
-  return lastOf(index.others, path, last)
+  const dot = name.lastIndexOf('.')
+  return { path, isAtTop: slash < 0, name, extension: dot < 0 ? '' : name.slice(dot) }
 }
 
-function lastOf(patterns: readonly Numbered[], path: string, floor: number): number {
-  for (const { number, matches } of patterns) {
-    if (number <= floor) return floor
-    if (matches(path)) return number
+function runsOf(patterns: readonly IgnorePattern[]): Run[] {
+  const runs: { exception: boolean; compiled: CompiledPattern[] }[] = []
+  for (const { exception, compiled } of patterns) {
+    const run = runs.at(-1)
+    if (run?.exception === exception) run.compiled.push(compiled)
+    else runs.push({ exception, compiled: [compiled] })
   }
-  return floor
+  return runs.map(({ exception, compiled }) => ({
+    exception,
+    texts: compiled.map(({ text }) => text),
+    finds: finder(compiled),
+    tries: (path) => compiled.some(({ matches }) => matches(path)),
+  }))
+}
+
+/**
+ * Most patterns are plain names, so that one look into a set stands for all of them. Right for every path without a line
+ * feed (Go's `.` stops there).
+ */
+function finder(patterns: readonly CompiledPattern[]): Run['finds'] {
+  const paths = new Set<string>()
+  const names = new Set<string>()
+  const extensions = new Set<string>()
+  const top: CompiledPattern['matches'][] = [] // globs like `*.md`, which match only at the top
+  const others: CompiledPattern['matches'][] = []
+  for (const { text, form, matches } of patterns) {
+    const anywhere = /^\*\*\/(\*(?=\.))?([^*?[\]\\^/]+)$/.exec(text)
+    const [, star, rest = ''] = anywhere ?? []
+    if (form === 'exact') paths.add(text)
+    else if (anywhere && !star) names.add(rest)
+    else if (anywhere && rest.lastIndexOf('.') === 0) extensions.add(rest)
+    else if (/[/[\\]|\*\*/.test(text)) others.push(matches)
+    else top.push(matches)
+  }
+  return ({ path, isAtTop, name, extension }) => {
+    if (paths.has(path) || names.has(name) || extensions.has(extension)) return true
+    if (isAtTop) for (const matches of top) if (matches(path)) return true
+    for (const matches of others) if (matches(path)) return true
+    return false
+  }
 }

@@ -1,5 +1,5 @@
 import type { EntryRange } from './entries.ts'
-import { type IgnoreRules, noMatch } from './ignore.ts'
+import { type IgnoreRules, topVerdict } from './ignore.ts'
 import { type Directory, type Found, type Reading, Walker } from './walker.ts'
 
 /**
@@ -8,7 +8,7 @@ import { type Directory, type Found, type Reading, Walker } from './walker.ts'
  */
 export class SlicedWalk {
   readonly #walker: Walker
-  readonly #root: Node = { prefix: '', isAscii: true, last: noMatch, parts: [] }
+  readonly #root: Node = { prefix: '', isAscii: true, verdict: topVerdict, parts: [] }
   readonly #found: Found[] = []
   readonly #waiting: Node[] = [this.#root]
   #shared: Node[] = []
@@ -49,7 +49,7 @@ export class SlicedWalk {
   share(take: () => number): Directory[] {
     this.#shared = this.#waiting.splice(0)
     this.#take = take
-    return this.#shared.map(({ prefix, isAscii, last }) => ({ prefix, isAscii, last }))
+    return this.#shared.map(({ prefix, isAscii, verdict }) => ({ prefix, isAscii, verdict }))
   }
 
   /** Takes in what the worker has found below the directories that it took. */

@@ -1,6 +1,6 @@
 import { accessSync, constants, lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs'
 import { type EntryTable, EntryTableBuilder, isIgnored, isNotAscii, needsContents, typeOf } from './entries.ts'
-import { type IgnoreRules, noMatch } from './ignore.ts'
+import { type IgnoreRules, topVerdict, type Verdict } from './ignore.ts'
 
 /**
  * Reads directories and collects what belongs to the context, without returning to the event loop: that is what makes it fast.
@@ -60,7 +60,7 @@ export class Walker {
       // `a-b` sorts before `a/b`: what is in a directory waits until a name comes that sorts behind it.
       const first = waiting.at(-1)
       if (first && first.prefix < path) return waiting.pop() ?? first
-      const found = this.#add(path, directory.isAscii && isAscii(name), directory.last)
+      const found = this.#add(path, directory.isAscii && isAscii(name), directory.verdict)
       if (found) waiting.push(found)
       reading.at += 1
       this.seen += 1
@@ -70,15 +70,16 @@ export class Walker {
   }
 
   /** @returns the directory, if it is one that has to be looked into */
-  #add(path: string, isAscii: boolean, above: number): Directory | undefined {
-    let last = noMatch
-    let ignored = false
+  #add(path: string, isAscii: boolean, above: Verdict): Directory | undefined {
+    let verdict = topVerdict
     if (!this.#rules.isEmpty) {
       const readable = isAscii ? path : decode(path)
-      last = this.#rules.lastMatch(readable, above)
-      ignored = this.#rules.isIgnoring(last)
-      if (ignored && !this.#rules.mayReturnBelow(readable, last) && !this.#leadsToRequired(readable)) return undefined
+      verdict = this.#rules.judge(readable, above)
+      if (verdict.ignored && !this.#rules.mayReturnBelow(readable, verdict) && !this.#leadsToRequired(readable)) {
+        return undefined
+      }
     }
+    const { ignored } = verdict
     const stats = this.#stat(path, isAscii)
     if (stats === undefined) return undefined
     const { mode, mtimeMs, ctimeMs, ino: inode } = stats
@@ -95,7 +96,7 @@ export class Walker {
         linkTarget: '',
         flags: ignored ? flags | needsContents : flags,
       })
-      return { prefix: `${path}/`, isAscii, last }
+      return { prefix: `${path}/`, isAscii, verdict }
     }
     if (ignored && !this.#required.includes(decode(path))) return undefined
     if (type === undefined) {
@@ -162,8 +163,7 @@ export type Directory = Readonly<{
   /** The path with a `/` at the end, or nothing for the root. */
   prefix: string
   isAscii: boolean
-  /** The last pattern that matches the directory. */
-  last: number
+  verdict: Verdict
 }>
 
 /** A directory that is being read. */

@@ -84,19 +84,46 @@ test('an ignored directory is skipped unless a later exception could match below
       skips('**\n!a/b/c', 'a/c'),
       skips('**\n!a/b/c\na/b', 'a/b'),
     ],
-    [true, true, false, false, true, true, true, false, false, true, false, false, false, false, true, true],
+    // The last: docker does not ask `a/b` of a directory that is left out already, so that it undoes no exception below.
+    [true, true, false, false, true, true, true, false, false, true, false, false, false, false, true, false],
   )
 })
 
-/** Without any shortcut: each pattern in its turn against the path and all that is above it. */
+test('an exception that a directory did not need brings nothing in it back, as with docker', () => {
+  const rows: readonly (readonly [text: string, path: string, ignored: boolean])[] = [
+    ['**/.env\n!config', 'config/.env', true],
+    ['**/.env\n!config', 'config/app.yml', false],
+    ['**/node_modules\n!src/', 'src/node_modules/x.js', true],
+    ['**/*.log\n!keep', 'keep/deep/a.log', true],
+    ['*/tmp\n!app', 'app/tmp/a', true],
+    ['config\n**/.env\n!config', 'config/.env', false],
+    ['config\n!config', 'config/.env', false],
+    ['d*\n!d/f\nd', 'd/f', false],
+    ['d*\n!d/f\nd', 'd/g', true],
+    ['d*\n!d/f\nd/f', 'd/f', true],
+  ]
+  const wrong = rows.filter(([text, path, ignored]) => parseIgnore(text).ignores(path) !== ignored)
+  assert.deepEqual(wrong, [])
+})
+
+/** Without any shortcut, directory by directory: a pattern counts where it changes something, and for all below that. */
 function slowIgnores(patterns: readonly string[], path: string): boolean {
   const parts = path.split('/')
-  const paths = parts.map((_, index) => parts.slice(0, index + 1).join('/'))
   let ignored = false
-  for (const line of patterns) {
-    const exception = line.startsWith('!')
-    const pattern = exception ? line.slice(1) : line
-    if (paths.some((one) => slowMatches(pattern, one))) ignored = !exception
+  let counting: ReadonlySet<number> = new Set()
+  for (const [index] of parts.entries()) {
+    const above = counting
+    const here = new Set(above)
+    ignored = false
+    for (const [number, line] of patterns.entries()) {
+      const exception = line.startsWith('!')
+      const asked = exception === ignored
+      const one = parts.slice(0, index + 1).join('/')
+      if (!above.has(number) && !(asked && slowMatches(exception ? line.slice(1) : line, one))) continue
+      here.add(number)
+      ignored = !exception
+    }
+    counting = here
   }
   return ignored
 }
