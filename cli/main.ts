@@ -134,6 +134,23 @@ const root: Group = {
             rm: { about: 'Let a key in no more', load: async () => (await import('./commands/server/key.ts')).rm },
           },
         },
+        identity: {
+          about: 'The key by which clients know this server',
+          commands: {
+            show: {
+              about: 'Show its fingerprint, to compare with what a client shows',
+              load: async () => (await import('./commands/server/identity.ts')).show,
+            },
+            rotate: {
+              about: 'Make a new one, which the old one signs: clients follow by themselves',
+              load: async () => (await import('./commands/server/identity.ts')).rotate,
+            },
+            'drop-old': {
+              about: 'Let no older one count any more',
+              load: async () => (await import('./commands/server/identity.ts')).dropOld,
+            },
+          },
+        },
         init: {
           about: 'Make this machine a server, or bring one up to its config',
           load: async () => (await import('./commands/server/init.ts')).init,
@@ -232,7 +249,21 @@ const exitCodes: Readonly<Record<ErrorCode, number>> = {
 
 /** Commands that must not end in the middle because nobody listens. */
 const changing: ReadonlySet<string> = new Set([
-  ...['deploy', 'push', 'rollback', 'restart', 'scale', 'stop', 'start', 'rm', 'reconcile', 'env', 'key', 'remote'],
+  ...[
+    'deploy',
+    'push',
+    'rollback',
+    'restart',
+    'scale',
+    'stop',
+    'start',
+    'rm',
+    'reconcile',
+    'env',
+    'key',
+    'remote',
+    'identity',
+  ],
   ...['init', 'upgrade', 'down', 'daemon', 'schedule-reboot', 'schedule_reboot', 'doctor', 'connect'],
 ])
 

@@ -1,6 +1,9 @@
 import { resolve } from 'node:path'
 import type { CommandDef } from 'citty'
+import { MypaasError } from '../../src/errors.ts'
 import { Remotes } from '../../src/push/remotes.ts'
+import { splitPins } from '../../src/push/server-key.ts'
+import { formatAddress, parseAddress } from '../../src/push/transport.ts'
 import { command } from '../command.ts'
 import { print, printJson, progress, table } from '../render.ts'
 
@@ -9,17 +12,24 @@ const name = { type: 'positional', required: true, description: 'The name' } as 
 export const add: CommandDef = command({
   args: {
     name,
-    address: { type: 'positional', required: true, description: 'A domain, user@host, ssh://… or unix:/…' },
+    address: {
+      type: 'positional',
+      required: true,
+      description: 'A domain, user@host, ssh://… or unix:/…; #SHA256:… behind it is the key that the server must have',
+    },
     key: { type: 'string', valueHint: 'FILE', description: 'Always sign with this private key' },
     ca: { type: 'string', valueHint: 'FILE', description: 'Trust the certificates in this file, too' },
   },
   async run({ args }) {
     const remotes = await Remotes.open()
+    const { server: address, pins = [] } = splitPins(args.address)
+    if (pins.length > 1) throw new MypaasError('A server has one key: give one behind #.', { code: 'usage' })
     await remotes.add(args.name, {
-      address: args.address,
+      address,
       ...(args.key === undefined ? {} : { key: resolve(args.key) }),
       ...(args.ca === undefined ? {} : { ca: resolve(args.ca) }),
     })
+    if (pins[0] !== undefined) await remotes.expect(formatAddress(parseAddress(address)), pins[0])
     progress(`Push to it: mypaas push ${args.name} DIR`)
   },
 })
@@ -28,9 +38,14 @@ export const ls: CommandDef = command({
   args: { json: { type: 'boolean', description: 'Print them as JSON' } },
   async run({ args }) {
     const remotes = await Remotes.open()
-    const all = remotes.names.map((name) => ({ name, address: '', ...remotes.named(name) }))
+    const identities = remotes.identities()
+    const all = remotes.names.map((name) => {
+      const remote = { name, address: '', ...remotes.named(name) }
+      return { ...remote, identity: identities.get(formatAddress(parseAddress(remote.address))) }
+    })
     if (args.json) printJson(all)
-    else for (const line of table(all.map((remote) => [remote.name, remote.address]))) print(line)
+    else
+      for (const line of table(all.map(({ name, address, identity }) => [name, address, identity ?? '']))) print(line)
   },
 })
 
@@ -41,5 +56,8 @@ export const rm: CommandDef = command({
 
 export const forget: CommandDef = command({
   args: { server: { type: 'positional', required: true, description: 'Its name or address' } },
-  run: async ({ args }) => (await Remotes.open()).forget(args.server),
+  async run({ args }) {
+    const addresses = await (await Remotes.open()).forget(args.server)
+    progress(`Forgotten: ${addresses.join(', ')}. The next contact takes the server as it is then.`)
+  },
 })

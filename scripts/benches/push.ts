@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import { setPriority, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { findServerKey } from '../../src/server/server-key.ts'
 import { compiledProgram } from '../../test/support/compiled.ts'
 import { fileKeyOf } from '../../test/support/keys.ts'
 import { backwards } from '../../test/support/private-engine.ts'
@@ -267,7 +268,9 @@ async function inPlace(measure: (place: Place) => Promise<Row[]>): Promise<Row[]
     })
     // It looks for the key where it is: in a home that is not that of the user who runs this.
     await until(() => /listens on/.test(said), { what: 'the daemon', timeoutMs: 20_000 })
-    return await measure({ program, home, env: { ...env, DOCKER_HOST: '' }, engine, scope })
+    const own = await findServerKey(join(home, '_mypaas'))
+    const there = { ...env, DOCKER_HOST: '', MYPAAS_SERVER_KEY: own?.fingerprint }
+    return await measure({ program, home, env: there, engine, scope })
   } finally {
     for (const step of undo) await step()
   }

@@ -5,7 +5,7 @@ import { follow } from './follow.ts'
 import { type Hashed, hashFiles } from './hash.ts'
 import { buildManifest, type Manifest } from './manifest.ts'
 import { lacksNothing } from './missing.ts'
-import { digestOf, isUnreachable, type Remote } from './remote.ts'
+import { isUnreachable, type Remote } from './remote.ts'
 import { RemoteError } from './remote-error.ts'
 import type { Answer } from './transport.ts'
 import { Link, upload } from './upload.ts'
@@ -90,12 +90,12 @@ export async function attach(
 
 function askSigned(remote: Remote, job: string | undefined, after: number): Promise<Answer> {
   const args = { ...(job ? { job } : {}), after: String(after) }
-  return remote.signed('/v1/call', { purpose: 'call', action: 'attach', args, body: undefined }, {}, { retry: true })
+  return remote.signed('/v1/call', { purpose: 'call', action: 'attach', args }, {}, { retry: true })
 }
 
 /**
  * Asks the server for an action, and follows its events.
- * @param options.body What comes with it: signed by its digest, never in an argument.
+ * @param options.body What comes with it: sealed for the server, signed by its digest, never in an argument.
  * @throws {RemoteError} when the server refused or failed
  */
 export async function call(
@@ -112,8 +112,8 @@ export async function call(
   const { body } = options
   const answer = await remote.signed(
     '/v1/call',
-    { purpose: 'call', action, args, body: body === undefined ? undefined : digestOf(body) },
-    body === undefined ? {} : { body },
+    { purpose: 'call', action, args, body },
+    {},
     // Asked twice, an action that changes something could be done twice.
     { retry: options.reads === true },
   )

@@ -33,7 +33,7 @@ export async function* remoteLogs<Line extends Stamped>(
     try {
       const answer = await remote.signed(
         '/v1/call',
-        { purpose: 'call', action: 'logs', args: { service, ...again }, body: undefined },
+        { purpose: 'call', action: 'logs', args: { service, ...again } },
         {},
         { retry: true },
       )

@@ -2,33 +2,25 @@ import { createHash } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
+import { ask, type Challenge, readChallenge } from './challenge.ts'
 import type { UserKey } from './keys.ts'
-import type { PushLimits } from './manifest.ts'
+import { identify, type PinOptions } from './pins.ts'
 import { parseErrorReport, RemoteError } from './remote-error.ts'
-import { type CallStatement, formatStatement, type PushStatement, type Statement } from './statement.ts'
+import { seal, sealedFor } from './seal.ts'
+import { type CallStatement, formatStatement, type PushStatement } from './statement.ts'
 import { type Answer, formatAddress, hostOf, type Transport } from './transport.ts'
 
-/** What a client remembers of servers, so that a stranger can't pass for one: see `cli` for where it is kept. */
-export type KnownServers = {
-  get: (address: string) => Readonly<{ server: string; key?: string }> | undefined
-  set: (address: string, known: Readonly<{ server: string; key?: string }>) => Promise<void>
-}
+export type RemoteOptions = PinOptions &
+  Readonly<{
+    /** Called when something is to be signed for the first time. */
+    findKeys: () => Promise<readonly UserKey[]>
+    signal?: AbortSignal | undefined
+  }>
 
-export type RemoteOptions = Readonly<{
-  /** Called when something is to be signed for the first time. */
-  findKeys: () => Promise<readonly UserKey[]>
-  known: KnownServers
-  signal?: AbortSignal | undefined
-  onWarning?: (message: string) => void
-}>
-
-export type Challenge = Readonly<{
-  protocol: number
-  server: string
-  nonce: string
-  timeMs: number
-  limits: PushLimits
-}>
+/** What is to be signed, without what the server's challenge brings. What comes with a call is sealed on the way. */
+export type Wanted =
+  | Pick<PushStatement, 'purpose' | 'service' | 'manifest' | 'expect'>
+  | (Pick<CallStatement, 'purpose' | 'action' | 'args'> & Readonly<{ body?: string | undefined }>)
 
 /** A server over there, as a client talks to it: challenge, signed statement, answer. */
 export class Remote {
@@ -57,24 +49,25 @@ export class Remote {
     return challenge
   }
 
-  /** Asks who the server is, and for a nonce. @throws {MypaasError} `unreachable`; `unauthorised` when it is another server than last time */
+  /**
+   * Asks who the server is, and for a nonce. Nothing else is signed or sent before the answer is known to be the server's.
+   * @throws {MypaasError} `unreachable`; `unauthorised` when it is another server than the one that is meant
+   */
   async challenge(): Promise<Challenge> {
+    const asked = ask(hostOf(this.transport.address))
     const answer = await this.transport.ask({
       method: 'POST',
       path: '/v1/challenge',
-      body: '{}',
+      body: JSON.stringify(asked),
       signal: this.#options.signal,
     })
-    const found = await this.#read(answer)
-    const { protocol, server, nonce, time, limits } = found as Record<string, unknown>
-    if (protocol !== 1 || typeof server !== 'string' || typeof nonce !== 'string' || typeof time !== 'number') {
-      throw new MypaasError(`${this.name} is no mypaas server, or one of another version.`, {
-        code: 'unreachable',
-        hint: 'Bring mypaas on both machines to the same version: mypaas --version',
-      })
-    }
-    await this.#pin(server)
-    return { protocol, server, nonce, timeMs: time, limits: limits as PushLimits }
+    const found = await this.#read(answer).catch((error: unknown) => {
+      throw error instanceof RemoteError ? unproven(this.name, error) : error
+    })
+    const signed = readChallenge(found as Record<string, unknown>, asked, this.name)
+    const how = await identify(this.name, signed, this.#options)
+    // A person takes time, and a challenge lives five minutes.
+    return how === 'asked' ? this.challenge() : signed.challenge
   }
 
   /**
@@ -86,9 +79,7 @@ export class Remote {
    */
   async signed(
     path: string,
-    fields:
-      | Pick<PushStatement, 'purpose' | 'service' | 'manifest' | 'expect'>
-      | Pick<CallStatement, 'purpose' | 'action' | 'args' | 'body'>,
+    wanted: Wanted,
     extra: Readonly<Record<string, unknown>>,
     options: { retry: boolean; idleMs?: number; meanwhile?: () => void },
   ): Promise<Answer> {
@@ -98,13 +89,7 @@ export class Remote {
     for (let at = 0; at < keys.length; ) {
       const key = keys[at] as UserKey
       const challenge = await this.#unusedChallenge()
-      const statement = formatStatement({
-        ...fields,
-        server: challenge.server,
-        host: hostOf(this.transport.address),
-        nonce: challenge.nonce,
-        timeMs: challenge.timeMs,
-      } as Statement)
+      const { statement, sealed } = stated(wanted, challenge, key.public)
       const signing = this.#sign(key, statement, at === keys.length - 1)
       if (at === 0) options.meanwhile?.()
       const signature = await signing
@@ -117,7 +102,7 @@ export class Remote {
         answer = await this.transport.ask({
           method: 'POST',
           path,
-          body: JSON.stringify({ statement, signature, ...extra }),
+          body: JSON.stringify({ statement, signature, ...sealed, ...extra }),
           signal: this.#options.signal,
           fresh: !options.retry,
           ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
@@ -135,7 +120,7 @@ export class Remote {
       if (answer.status >= 300) await this.#read(answer)
       const before = this.#options.known.get(address)
       if (before?.key !== key.fingerprint) {
-        await this.#options.known.set(address, { server: challenge.server, key: key.fingerprint })
+        await this.#options.known.set(address, { ...before, key: key.fingerprint })
       }
       return answer
     }
@@ -216,17 +201,6 @@ export class Remote {
     return isYoung ? greeting.challenge : this.challenge()
   }
 
-  async #pin(server: string): Promise<void> {
-    const { known } = this.#options
-    const before = known.get(this.name)
-    if (!before) return known.set(this.name, { server })
-    if (before.server === server) return
-    throw new MypaasError(`${this.name} is not the server that it was: nothing was signed for it.`, {
-      code: 'unauthorised',
-      hint: `If it was set up anew, forget the old one: mypaas remote forget ${this.name}`,
-    })
-  }
-
   /** The key that the server took last time comes first. */
   async #orderedKeys(): Promise<readonly UserKey[]> {
     this.#keys ??= await this.#options.findKeys()
@@ -245,11 +219,35 @@ export class Remote {
   }
 }
 
+/** What somebody said who has not shown who it is: told as that, and without what it would have a person do. */
+function unproven(name: string, { code, message }: RemoteError): MypaasError {
+  return new MypaasError(`${name} does not show who it is. It says, unsigned: ${message}`, {
+    code,
+    hint: 'Is the address the one that [server] domain in its config has? Over ssh it needs none: user@host',
+  })
+}
+
+/** The text to sign, and what goes with it that nobody on the way is to read. */
+function stated(
+  wanted: Wanted,
+  challenge: Challenge,
+  signer: string,
+): { statement: string; sealed: { sealed?: string } } {
+  const { server, host, nonce, timeMs } = challenge
+  const common = { server, host, nonce, timeMs }
+  if (wanted.purpose === 'push') return { statement: formatStatement({ ...wanted, ...common }), sealed: {} }
+  const { body, ...call } = wanted
+  const unsealed: CallStatement = { ...call, ...common, body: undefined }
+  if (body === undefined) return { statement: formatStatement(unsealed), sealed: {} }
+  const sealed = seal(body, challenge.seal, sealedFor(unsealed, signer))
+  return { statement: formatStatement({ ...unsealed, body: digestOf(sealed) }), sealed: { sealed } }
+}
+
 export function isUnreachable(error: unknown): boolean {
   return error instanceof MypaasError && error.code === 'unreachable'
 }
 
-export function digestOf(text: string): string {
+function digestOf(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 

@@ -2,7 +2,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
-import type { KnownServers } from './remote.ts'
+import type { KnownServer, KnownServers } from './pins.ts'
 import { formatAddress, parseAddress } from './transport.ts'
 
 /** A server that has a name on this machine. */
@@ -14,7 +14,7 @@ export type NamedRemote = Readonly<{
   key?: string
 }>
 
-type Known = Record<string, Readonly<{ server: string; key?: string }>>
+type Known = Record<string, KnownServer>
 
 /** What this user's machine knows of servers: names for them, and who they were the last time. */
 export class Remotes implements KnownServers {
@@ -28,8 +28,8 @@ export class Remotes implements KnownServers {
 
   static async open(folder: string = configFolder()): Promise<Remotes> {
     const remotes = new Remotes(folder)
-    remotes.#named = await readJson<NamedRemote>(join(folder, 'remotes.json'))
-    remotes.#known = await readJson(join(folder, 'known-servers.json'))
+    remotes.#named = await readJson<NamedRemote>(remotes.#file('remotes.json'))
+    remotes.#known = await readJson(remotes.#file('known-servers.json'))
     return remotes
   }
 
@@ -65,26 +65,58 @@ export class Remotes implements KnownServers {
     await this.#write('remotes.json', others)
   }
 
-  get(address: string): Known[string] | undefined {
+  get(address: string): KnownServer | undefined {
     return Object.hasOwn(this.#known, address) ? this.#known[address] : undefined
   }
 
-  async set(address: string, known: Known[string]): Promise<void> {
-    this.#known = { ...this.#known, [address]: known }
+  async set(address: string, known: KnownServer): Promise<void> {
+    // As it is now: another process may have learned of another server meanwhile.
+    this.#known = { ...(await readJson<KnownServer>(this.#file('known-servers.json'))), [address]: known }
     await this.#write('known-servers.json', this.#known)
   }
 
-  /** Forgets who a server was; the next push takes it as it is then. */
-  async forget(server: string): Promise<void> {
+  identities(): ReadonlyMap<string, string> {
+    const found = Object.entries(this.#known).flatMap(([address, { identity }]): [string, string][] =>
+      identity === undefined ? [] : [[address, identity]],
+    )
+    return new Map(found)
+  }
+
+  /** Has the server at an address have a key of that fingerprint, whoever it was before. */
+  async expect(address: string, identity: string): Promise<void> {
+    const { [address]: before, ...others } = this.#known
+    this.#known = before?.identity === identity ? this.#known : { ...others, [address]: { identity } }
+    await this.#write('known-servers.json', this.#known)
+  }
+
+  /**
+   * Forgets who a server was, by whatever addresses it was known; the next contact takes it as it is then.
+   * @returns the addresses
+   */
+  async forget(server: string): Promise<readonly string[]> {
     const address = formatAddress(parseAddress(this.named(server)?.address ?? server, this.names))
-    const { [address]: known, ...others } = this.#known
-    if (!known) throw new MypaasError(`Nothing is known of ${address}.`, { code: 'usage' })
-    this.#known = others
-    await this.#write('known-servers.json', others)
+    const known = this.get(address)
+    if (!known) {
+      throw new MypaasError(`Nothing is known of ${address}.`, {
+        code: 'usage',
+        hint: 'The next contact takes it as it is.',
+      })
+    }
+    const { identity } = known
+    const isIt = ([other, { identity: its }]: [string, KnownServer]): boolean =>
+      other === address || (identity !== undefined && its === identity)
+    const all = Object.entries(this.#known)
+    this.#known = Object.fromEntries(all.filter((entry) => !isIt(entry)))
+    await this.#write('known-servers.json', this.#known)
+    return all.filter(isIt).map(([other]) => other)
+  }
+
+  #file(name: string): string {
+    return join(this.#folder, name)
   }
 
   #write(file: string, value: unknown): Promise<void> {
-    return writeDurably(join(this.#folder, file), `${JSON.stringify(value, undefined, 1)}\n`)
+    return writeDurably(this.#file(file), `${JSON.stringify(value, undefined, 1)}\n`)
   }
 }
 

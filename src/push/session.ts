@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { Writable } from 'node:stream'
 import { MypaasError } from '../errors.ts'
-import { digestOf, type Remote } from './remote.ts'
+import type { Remote } from './remote.ts'
 import { parseErrorReport, RemoteError } from './remote-error.ts'
 import { type FrameKind, FrameReader, frames, sessionProtocol } from './session-frames.ts'
 
@@ -31,12 +31,7 @@ export async function openSession(
     ...(options.tty ? { tty: 'yes' } : {}),
     ...(options.replica === undefined ? {} : { replica: String(options.replica) }),
   }
-  const answer = await remote.signed(
-    '/v1/call',
-    { purpose: 'call', action, args, body: digestOf(body) },
-    { body },
-    { retry: true },
-  )
+  const answer = await remote.signed('/v1/call', { purpose: 'call', action, args, body }, {}, { retry: true })
   const { session, token } = (await remote.json(answer)) as { session: string; token: string }
   return new Session(
     await remote.upgrade(`/v1/sessions/${session}`, token, sessionProtocol, options.signal),

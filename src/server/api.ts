@@ -13,6 +13,7 @@ import { parseSpec } from '../service/parse.ts'
 import { type ActionCall, actions, otherService, type Terms } from './actions.ts'
 import type { Audit, AuditEntry } from './audit.ts'
 import { type Authority, authorise, DeniedError } from './authorise.ts'
+import type { Challenges } from './challenges.ts'
 import { readConfig } from './config.ts'
 import { openServer } from './host.ts'
 import type { Jobs } from './jobs.ts'
@@ -33,6 +34,7 @@ export type ApiOptions = Readonly<{
   /** This server's id. */
   server: string
   keys: AuthorizedKeys
+  challenges: Challenges
   nonces: Nonces
   pushes: Pushes
   jobs: Jobs
@@ -83,8 +85,7 @@ export class Api {
     const id = parts[1] ?? ''
     switch (route) {
       case 'POST challenge':
-        await readBody(request, 1024)
-        return sendJson(response, 200, await this.#challenge())
+        return this.#challenge(request, response, via)
       case 'POST push':
         return this.#push(request, response, via)
       case 'POST call':
@@ -112,9 +113,9 @@ export class Api {
     }
   }
 
-  async #challenge(): Promise<unknown> {
-    const { server, nonces, pushes } = this.#options
-    return { protocol: 1, server, nonce: nonces.make(), time: this.#now(), limits: pushes.limits }
+  async #challenge(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
+    const asked = await readBody(request, 1024)
+    sendJson(response, 200, await this.#options.challenges.answer(asked, () => this.#hosts(via)))
   }
 
   async #push(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
@@ -212,12 +213,14 @@ export class Api {
   }
 
   async #call(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
-    const fields = await readFields(request, maxSignedBytes, ['statement', 'signature', 'body'])
+    const fields = await readFields(request, maxSignedBytes, ['statement', 'signature', 'body', 'sealed'])
     const { key, statement } = await this.#authorise(request, via, fields['statement'] ?? '', fields['signature'] ?? '')
     if (statement.purpose !== 'call') throw new DeniedError('for another purpose', key.fingerprint)
-    const { body } = fields
-    const digest = body === undefined ? undefined : createHash('sha256').update(body).digest('hex')
+    const { sealed } = fields
+    const sent = sealed ?? fields.body
+    const digest = sent === undefined ? undefined : createHash('sha256').update(sent).digest('hex')
     if (digest !== statement.body) throw new DeniedError('with another body', key.fingerprint)
+    const body = sealed === undefined ? sent : this.#options.challenges.open(sealed, statement, key)
     if (statement.action === 'attach') return this.#attach(request, response, key, statement)
     const stream = Object.hasOwn(streams, statement.action) ? streams[statement.action] : undefined
     if (stream) {
@@ -398,16 +401,21 @@ export class Api {
     text: string,
     signature: string,
   ): Promise<{ key: AuthorizedKey; statement: Statement }> {
-    const { keys, nonces, server, directory } = this.#options
-    const { domain } = (await readConfig(directory)).server
-    const hosts = via === 'socket' ? ['ssh', 'unix'] : domain === '' ? [] : [domain]
-    const authority: Authority = { keys, nonces, server, hosts, now: this.#now }
+    const { keys, nonces, server } = this.#options
+    const authority: Authority = { keys, nonces, server, hosts: await this.#hosts(via), now: this.#now }
     const found = await authorise(authority, text, signature)
     const { key, statement } = found
     const { service } = statement.purpose === 'push' ? statement : statement.args
     const action = statement.purpose === 'push' ? 'push' : statement.action
     this.#refusals.note(request, key, { action, ...(service === undefined ? {} : { service }) })
     return found
+  }
+
+  /** What clients may call this server that come in that way. */
+  async #hosts(via: Via): Promise<readonly string[]> {
+    if (via === 'socket') return ['ssh', 'unix']
+    const { domain } = (await readConfig(this.#options.directory)).server
+    return domain === '' ? [] : [domain]
   }
 
   /** A key as it is now: it may have been taken away, or limited, since something was granted to it. */

@@ -12,6 +12,7 @@ import { gatewayOf } from '../router/container.ts'
 import { Api } from './api.ts'
 import { Audit } from './audit.ts'
 import { keepCertificates } from './certificates.ts'
+import { Challenges } from './challenges.ts'
 import { readConfig, serverDirectory } from './config.ts'
 import { daemonLock } from './daemon-age.ts'
 import { daemonSocket } from './daemon-socket.ts'
@@ -22,6 +23,7 @@ import { AuthorizedKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 import { Pushes } from './pushes.ts'
 import { destroySoon } from './reply.ts'
+import { LiveServerKey } from './server-key.ts'
 
 export type DaemonOptions = Readonly<{
   home?: string
@@ -51,6 +53,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 })
   await using _ = await takeLock(daemonLock(directory), { what: 'the daemon' })
 
+  const own = await LiveServerKey.open(directory, log)
   const keys = new AuthorizedKeys(directory)
   for (const problem of (await keys.read()).problems) log(`authorized_keys: ${problem}`)
   const pushes = new Pushes(join(folder, 'blobs'), {
@@ -67,7 +70,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const jobs = await Jobs.open(join(folder, 'jobs'), (info) => whatServes(home, info))
   const audit = new Audit(directory)
   const nonces = await Nonces.open(folder)
-  const api = new Api({ home, directory, server: identity.id, keys, nonces, pushes, jobs, audit, log })
+  const { limits } = pushes
+  const challenges = new Challenges({ server: identity.id, key: () => own.current(), nonces, limits, now: Date.now })
+  const api = new Api({ home, directory, server: identity.id, keys, challenges, nonces, pushes, jobs, audit, log })
 
   const socket = daemonSocket(directory)
   await rm(socket, { force: true })

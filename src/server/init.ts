@@ -11,6 +11,7 @@ import { changedLines, configTemplate, setKey } from './config-text.ts'
 import { refuseUnfitEngine } from './engine.ts'
 import { findIdentity, makeIdentity, routerContainer } from './host.ts'
 import { AuthorizedKeys, addKey, parseKeys } from './keys.ts'
+import { ensureServerKey } from './server-key.ts'
 import { ensureUnit, type Program, type UnitState, unitName, unitOf, unitState } from './unit.ts'
 
 export type InitOptions = Readonly<{
@@ -44,6 +45,8 @@ export type Initialised = Readonly<{
   unit: UnitState
   /** The fingerprint of the given key. */
   key: string | undefined
+  /** That of the server's own key, by which clients know it. */
+  identity: string
 }>
 
 /**
@@ -86,6 +89,7 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   const router = await ensureRouter(docker, wanted)
   if (text !== before) await writeDurably(file, text)
   const key = newKey === undefined ? undefined : await addKey(directory, { line: newKey })
+  const { fingerprint } = await ensureServerKey(directory)
   return {
     directory,
     config,
@@ -93,6 +97,7 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
     router,
     unit: unit ? await ensureUnit(unit) : 'absent',
     key,
+    identity: fingerprint,
   }
 }
 

@@ -1,26 +1,32 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
+import { keyLine } from '../../src/push/server-key.ts'
 import { certify } from '../support/certificates.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { auditLog, initWith, quick, socketOf, startDaemon } from '../support/daemon.ts'
+import { type Answer, fakeDaemon } from '../support/fake-daemon.ts'
 import { userKeyOf } from '../support/keys.ts'
+import { gateway } from '../support/secured.ts'
 import { startSshd } from '../support/sshd.ts'
 import { until } from '../support/until.ts'
 import { freePort, world } from '../support/world.ts'
 
 test('a push goes through the router by https, and by ssh; both end with the same server, from any machine', async (t) => {
   const w = await world(t, { program: await compiledProgram(t) })
-  await initWith(w, { ...quick, domain: 'localhost', daemon_port: await freePort() })
+  const daemonPort = await freePort()
+  await initWith(w, { ...quick, domain: 'localhost', daemon_port: daemonPort })
   const ca = await certify(w, 'localhost')
   // Another machine: another home, with a key of its own.
   const laptop = await mkdtemp(join(tmpdir(), 'mypaas-laptop-'))
   t.after(() => rm(laptop, { recursive: true, force: true }))
   await w.ok(['server', 'key', 'add', await userKeyOf(laptop)])
-  await startDaemon(t, w, { gateway: true })
+  const daemon = await startDaemon(t, w, { gateway: true })
   const directory = await w.service('web', { directives: ['url=http://web.test'] })
   const https = `https://localhost:${w.ports.https}`
   const env = { HOME: laptop, NODE_EXTRA_CA_CERTS: ca }
@@ -142,4 +148,83 @@ test('a push goes through the router by https, and by ssh; both end with the sam
 
   assert.doesNotMatch(JSON.stringify(await auditLog(w)), /s3cr3t|n3w/)
   assert.equal((await w.cli(['status', socketOf(w)], { env })).code, 0)
+
+  await t.test(
+    'a server that is known by ssh is known by https, and its new key is followed by both',
+    async (inner) => {
+      const { server, env: sshEnv } = await startSshd(inner, w, await freePort())
+      const all = { ...env, ...sshEnv, MYPAAS_SERVER_KEY: '', XDG_CONFIG_HOME: join(laptop, 'fresh') }
+      const stranger = await w.cli(['status', server], { env: all })
+      assert.equal(stranger.code, 3)
+      assert.match(stranger.stderr, /is not known here, and there is no terminal to ask on: nothing was signed/)
+      const pin = (await w.ok(['server', 'identity', 'show'])).stdout.trim()
+      await w.ok(['status', `${server}#${pin}`], { env: all })
+      assert.match((await w.ok(['status', https], { env: all })).stderr, /is the server that is known here as ssh:/)
+      const next = (await w.ok(['server', 'identity', 'rotate'])).stdout.trim()
+      const followed = await w.ok(['status', https], { env: all })
+      assert.ok(followed.stderr.includes(`has a new key, signed by its old one: ${next}`), followed.stderr)
+      assert.equal((await w.ok(['status', server], { env: all })).stderr, '')
+    },
+  )
+
+  await t.test(
+    'what answers in the daemon’s place, behind router and sshd, gets neither signature nor secret',
+    async (inner) => {
+      const { server, env: sshEnv } = await startSshd(inner, w, await freePort())
+      const all = { ...env, ...sshEnv, MYPAAS_SERVER_KEY: '', XDG_CONFIG_HOME: join(laptop, 'fresh') }
+      await w.ok(['status', server], { env: all })
+      const socket = join(w.home, '_mypaas', 'daemon.sock')
+      const asked = { host: 'ssh', nonce: 'x'.repeat(43) }
+      const recorded = await challengeAt(socket, asked)
+      daemon.kill('SIGTERM')
+      await daemon.result
+      const fakes = [
+        await fakeDaemon(inner, { host: await gateway(w), port: daemonPort }),
+        await fakeDaemon(inner, socket),
+      ]
+      const own = generateKeyPairSync('ed25519').privateKey
+      const { protocol, server: id, nonce, time, limits } = recorded
+      const kinds: [string, (body: string) => Answer, RegExp][] = [
+        ['as older ones do', () => ({ protocol, server: id, nonce, time, limits }), /does not sign its challenges/],
+        ['a recorded one', () => recorded, /for somebody else, or from an earlier time/],
+        [
+          'signed by itself',
+          (body) => {
+            const { host, nonce: question } = JSON.parse(body) as { host: string; nonce: string }
+            const text = String(recorded['challenge'])
+              .replace(asked.nonce, question)
+              .replace(/^host ssh$/m, `host ${host}`)
+            const signature = sign(null, Buffer.from(text), own).toString('base64')
+            return { ...recorded, challenge: text, key: keyLine(own), signature }
+          },
+          /is not the server that it was/,
+        ],
+      ]
+      for (const there of [https, server])
+        for (const [kind, answer, message] of kinds) {
+          for (const fake of fakes) fake.answer((_, body) => answer(body))
+          const refused = await w.cli(['env', 'set', there, 'DB_PASSWORD'], { env: all, input: 'the-new-password' })
+          assert.equal(refused.code, 3, `${there} ${kind}: ${refused.output}`)
+          assert.match(refused.stderr, message)
+        }
+      assert.deepEqual(
+        fakes.map(({ got, challenges }) => [got, challenges.length]),
+        [
+          [[], kinds.length],
+          [[], kinds.length],
+        ],
+      )
+    },
+  )
 })
+
+/** What a daemon says on its socket to a question. */
+function challengeAt(socketPath: string, asked: Answer): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const request = http.request({ socketPath, method: 'POST', path: '/v1/challenge' }, (response) => {
+      text(response).then((all) => resolve(JSON.parse(all) as Answer), reject)
+    })
+    request.on('error', reject)
+    request.end(JSON.stringify(asked))
+  })
+}

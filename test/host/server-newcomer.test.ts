@@ -17,9 +17,9 @@ test('from the package to a service that answers by https, pushed from another m
   const laptop = await mkdtemp(join(tmpdir(), 'mypaas-laptop-'))
   t.after(() => rm(laptop, { recursive: true, force: true }))
   const roots = join(laptop, 'roots.pem')
-  const onLaptop = { cwd: laptop, env: { HOME: laptop, NODE_EXTRA_CA_CERTS: roots } }
+  const onLaptop = { cwd: laptop, env: { HOME: laptop, NODE_EXTRA_CA_CERTS: roots, MYPAAS_SERVER_KEY: '' } }
   await writeFile(roots, '')
-  let key = ''
+  let [key, identity] = ['', '']
 
   await t.test('npm installs a command that runs', async () => {
     assert.ok((await stat(program)).mode & 0o100)
@@ -39,6 +39,7 @@ test('from the package to a service that answers by https, pushed from another m
     const flags = ['--local', '--instance', w.instance, ...ports, '--domain', 'localhost']
     const { stdout } = await w.ok(['server', 'init', '--yes', ...flags])
     assert.match(stdout, /^daemon: start it where services are started here, as this user: mypaas server daemon$/m)
+    identity = /^identity: (SHA256:\S+) \(what a client shows at its first push/m.exec(stdout)?.[1] ?? ''
     assert.match(stdout, /^Push from elsewhere: mypaas push localhost DIR$/m)
   })
 
@@ -69,6 +70,13 @@ CMD ["busybox", "httpd", "-f", "-p", "80"]
   await writeFile(join(laptop, 'blog', 'page.html'), 'Hello from the laptop.\n')
 
   await t.test('a key that the server does not know is told what to have done there', async () => {
+    const first = await w.cli(['push', server, 'blog'], onLaptop)
+    assert.equal(first.code, 3)
+    assert.ok(
+      first.stderr.includes(`Its key is ${identity}. If "mypaas server identity show" says the same`),
+      first.stderr,
+    )
+    await w.ok(['remote', 'add', 'prod', `${server}#${identity}`], onLaptop)
     const { code, stderr } = await w.cli(['push', server, 'blog'], onLaptop)
     assert.equal(code, 3)
     assert.match(stderr, /takes none of your keys/)
@@ -85,7 +93,7 @@ CMD ["busybox", "httpd", "-f", "-p", "80"]
     assert.equal((await w.request('http://blog.test/page.html')).status, 301)
     const [pushed] = (await auditLog(w)).filter(({ outcome }) => outcome === 'done')
     assert.equal(pushed?.['who'], key.split(' ')[2])
-    assert.match((await w.ok(['status', server], onLaptop)).stdout, /^blog +r1 +1\/1 /m)
+    assert.match((await w.ok(['status', 'prod'], onLaptop)).stdout, /^blog +r1 +1\/1 /m)
   })
 
   await t.test('nothing is wrong there, and one command takes it all away', async () => {

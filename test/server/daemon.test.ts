@@ -14,6 +14,7 @@ import { findKeys } from '../../src/push/keys.ts'
 import { Remote } from '../../src/push/remote.ts'
 import { Remotes } from '../../src/push/remotes.ts'
 import { openTransport } from '../../src/push/transport.ts'
+import { findServerKey } from '../../src/server/server-key.ts'
 import { fakeBuilder } from '../support/fake-build.ts'
 import { fileKeyOf } from '../support/keys.ts'
 import { until } from '../support/until.ts'
@@ -100,9 +101,11 @@ async function idle(t: TestContext): Promise<Daemon> {
 async function remoteTo(t: TestContext, { home, key, socket }: Place): Promise<Remote> {
   const transport = openTransport({ kind: 'unix', path: socket })
   t.after(() => transport.close())
+  const own = await findServerKey(join(home, '_mypaas'))
   return new Remote(transport, {
     findKeys: () => findKeys({ keyFile: key }),
     known: await Remotes.open(join(home, 'client')),
+    expected: { keys: [own?.fingerprint ?? ''], from: 'the test' },
   })
 }
 

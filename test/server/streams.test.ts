@@ -140,7 +140,7 @@ test('a client whose reader reads nothing holds no more than a little of a log e
   await withService(api)
   const words = ['logs', `unix:${api.socket}`, 'web', '-f', '--key', api.key]
   const client = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, ...words], {
-    env: { ...process.env, HOME: api.home },
+    env: { ...process.env, HOME: api.home, MYPAAS_SERVER_KEY: api.expected.keys[0] },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   t.after(() => client.kill('SIGKILL'))

@@ -8,11 +8,13 @@ import { sign } from '../../src/push/signature.ts'
 import { formatStatement, type Statement } from '../../src/push/statement.ts'
 import { Api } from '../../src/server/api.ts'
 import { Audit } from '../../src/server/audit.ts'
+import { Challenges } from '../../src/server/challenges.ts'
 import { httpServer } from '../../src/server/daemon.ts'
 import { Jobs } from '../../src/server/jobs.ts'
 import { AuthorizedKeys } from '../../src/server/keys.ts'
 import { Nonces } from '../../src/server/nonces.ts'
 import { Pushes, type PushQuota } from '../../src/server/pushes.ts'
+import { LiveServerKey } from '../../src/server/server-key.ts'
 import { fileKeyOf } from './keys.ts'
 
 export const serverId = '0123456789abcdef'
@@ -25,6 +27,8 @@ export type TestApi = Readonly<{
   /** A private key file whose public half is in authorized_keys. */
   key: string
   keyLine: string
+  /** What clients are told to expect of this server's own key. */
+  expected: { keys: readonly string[]; from: string }
   jobs: Jobs
   pushes: Pushes
   logged: string[]
@@ -67,12 +71,17 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
     idleMs: 600_000,
     ...quota,
   })
+  const own = await LiveServerKey.open(directory, () => {})
+  const expected = { keys: [(await own.current()).fingerprint], from: 'the test' }
+  const nonces = await Nonces.open(join(directory, 'push'), now)
+  const { limits } = pushes
   const api = new Api({
     home,
     directory,
     server: serverId,
     keys: new AuthorizedKeys(directory),
-    nonces: await Nonces.open(join(directory, 'push'), now),
+    challenges: new Challenges({ server: serverId, key: () => own.current(), nonces, limits, now }),
+    nonces,
     pushes,
     jobs,
     audit: new Audit(directory, { maxPerSecond: 100_000 }),
@@ -136,5 +145,5 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
       .split('\n')
       .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Record<string, string>)
-  return { home, socket, key, keyLine, jobs, pushes, logged, clock, setKeys, ask, statement, send, audit }
+  return { home, socket, key, keyLine, expected, jobs, pushes, logged, clock, setKeys, ask, statement, send, audit }
 }

@@ -69,6 +69,7 @@ export const init: CommandDef = command({
         router: done.router,
         unit: done.unit,
         key: done.key,
+        identity: done.identity,
         httpPort: router.httpPort,
         httpsPort: router.httpsPort,
       })
@@ -145,7 +146,15 @@ async function nameOlderSecrets(): Promise<void> {
     progress(`! ${service} runs with an older value of ${secrets.join(', ')}: mypaas server restart ${service}`)
 }
 
-function summary({ directory, config, configFile, router: change, unit, key }: Initialised): readonly string[] {
+function summary({
+  directory,
+  config,
+  configFile,
+  router: change,
+  unit,
+  key,
+  identity,
+}: Initialised): readonly string[] {
   const { server, router } = config
   const where = router.bind ? ` of ${router.bind}` : ''
   const lines = [
@@ -153,6 +162,7 @@ function summary({ directory, config, configFile, router: change, unit, key }: I
     `router: ${change}, http on port ${router.httpPort}, https on port ${router.httpsPort}${where}`,
   ]
   if (key !== undefined) lines.push(`key: ${key} may push`)
+  lines.push(`identity: ${identity} (what a client shows at its first push; MYPAAS_SERVER_KEY for CI)`)
   lines.push(
     unit === 'absent'
       ? 'daemon: start it where services are started here, as this user: mypaas server daemon'

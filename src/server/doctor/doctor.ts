@@ -10,7 +10,7 @@ import { type OpenServer, openServer } from '../host.ts'
 import { serverStatus } from '../status.ts'
 import { judgeCertificates } from './certificates.ts'
 import { judgeDaemon } from './daemon.ts'
-import { fileFacts, judgeFiles, judgeKeys } from './files.ts'
+import { fileFacts, judgeFiles, judgeIdentity, judgeKeys } from './files.ts'
 import type { Finding, FindingFix } from './finding.ts'
 import { judgeMachine, machineFacts } from './machine.ts'
 import { judgeRouter } from './router.ts'
@@ -81,6 +81,7 @@ async function look(home: string): Promise<readonly Finding[]> {
   })
   const checks: readonly Promise<readonly Finding[]>[] = [
     attempt('keys', () => judgeKeys(directory)),
+    attempt('identity', () => judgeIdentity(directory)),
     attempt('engine', async () => judgeMachine(await machineFacts(host, config))),
     attempt('daemon', async () => judgeDaemon(await daemonFacts(open), { served })),
     // Without a router no name leads anywhere, and everybody knows why.

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AuthorizedKeys } from '../keys.ts'
+import { findServerKey } from '../server-key.ts'
 import type { Finding } from './finding.ts'
 
 /** A file or folder that holds something that is nobody else's business. */
@@ -17,6 +18,7 @@ export async function fileFacts(directory: string): Promise<readonly FileFact[]>
     ['.', 0o700],
     ['config.toml', 0o600],
     ['server.json', 0o600],
+    ['server-key.json', 0o600],
     ['authorized_keys', 0o600],
     ['services', 0o700],
     ['traefik/acme', 0o700],
@@ -58,4 +60,17 @@ export async function judgeKeys(directory: string): Promise<readonly Finding[]> 
     message: `authorized_keys: ${problem}.`.replace(/\.\.$/, '.'),
     mend: `Mend or remove the line in ${join(directory, 'authorized_keys')}.`,
   }))
+}
+
+/** The key by which clients know this server. @throws {MypaasError} `degraded` when it can't be read */
+export async function judgeIdentity(directory: string): Promise<readonly Finding[]> {
+  if (await findServerKey(directory)) return []
+  return [
+    {
+      check: 'identity',
+      level: 'warning',
+      message: 'This server has no key of its own: no client can tell it from another, so none talks to it.',
+      mend: 'If clients know this server already, put server-key.json back from a backup; else: mypaas server init',
+    },
+  ]
 }
