@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -15,7 +16,7 @@ const pollMs = 100
  * @param options.what Who takes it and for what; shown to those who find it taken.
  * @param options.waitMs How long to wait for it; 0 (the default) not at all.
  * @param options.onWait Told once, when it has to wait, who holds it.
- * @throws {MypaasError} `locked` naming the holder
+ * @throws {MypaasError} `locked` naming the holder · `degraded` when the file is there and is no lock: it is left as it is
  */
 export async function takeLock(
   file: string,
@@ -27,7 +28,7 @@ export async function takeLock(
   },
 ): Promise<Lock> {
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-  const handle = await open(file, 'a+', 0o600)
+  const handle = await openOurs(file)
   try {
     const deadline = performance.now() + (options.waitMs ?? 0)
     let told = false
@@ -38,8 +39,10 @@ export async function takeLock(
       await sleep(pollMs, undefined, { signal: options.signal })
     }
     await handle.truncate(0)
-    // For whoever finds it taken. The lock holds without it, on a full disk.
-    await handle.write(`${options.what} (process ${process.pid}, since ${new Date().toISOString()})`).catch(() => {})
+    // For whoever finds it taken. The lock holds without it, on a full disk; half a line would be nobody's.
+    await handle
+      .write(`${options.what} (process ${process.pid}, since ${new Date().toISOString()})`)
+      .catch(() => handle.truncate(0))
     return {
       async [Symbol.asyncDispose](): Promise<void> {
         await handle.truncate(0)
@@ -50,6 +53,36 @@ export async function takeLock(
     await handle.close()
     throw error
   }
+}
+
+/** A lock file is empty, or has the line of its last holder; after a power cut it may have zeros. All else is somebody's. */
+const ours = /^(?:[^\n]{1,400} \(process \d+, since [\d:.TZ-]+\)|\0+)?$/
+const maxBytes = 1000
+
+async function openOurs(file: string): Promise<FileHandle> {
+  const { O_RDWR, O_APPEND, O_CREAT, O_NOFOLLOW, O_NONBLOCK } = constants
+  const handle = await open(file, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0o600).catch(
+    (cause: NodeJS.ErrnoException) => {
+      throw cause.code === 'ELOOP' || cause.code === 'EISDIR' || cause.code === 'ENXIO' ? noLock(file, cause) : cause
+    },
+  )
+  try {
+    const found = await handle.stat()
+    const text = found.isFile() && found.size <= maxBytes ? await handle.readFile('utf8') : undefined
+    if (text !== undefined && ours.test(text)) return handle
+    throw noLock(file)
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+function noLock(file: string, cause?: unknown): MypaasError {
+  return new MypaasError(`${file} is there already and is no lock of mypaas.`, {
+    code: 'degraded',
+    hint: `It stays as it is. Move it away, then run this again: mv ${file} ${file}.old`,
+    cause,
+  })
 }
 
 const takenCode = 75

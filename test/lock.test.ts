@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import test, { type TestContext } from 'node:test'
 import { MypaasError } from '../src/errors.ts'
 import { takeLock } from '../src/lock.ts'
@@ -58,6 +58,46 @@ test('the lock file stays, so that all lock the same one', async (t) => {
   })()
   await using _ = await takeLock(file, { what: 'second' })
   assert.equal((await stat(file)).ino, ino)
+})
+
+test('a file that is no lock is left as it is', async (t) => {
+  const file = await lockFile(t)
+  await mkdir(dirname(file), { recursive: true })
+  const contents = [
+    '# yarn lockfile v1\n',
+    '{}',
+    'a\nb (process 1, since 2026-01-01T00:00:00.000Z)',
+    'x'.repeat(100_000),
+  ]
+  for (const content of contents) {
+    await writeFile(file, content)
+    await assert.rejects(
+      takeLock(file, { what: 'it' }),
+      (error) => error instanceof MypaasError && error.code === 'degraded',
+    )
+    assert.equal(await readFile(file, 'utf8'), content)
+  }
+  await rm(file)
+  const target = `${file}.target`
+  await writeFile(target, '')
+  await symlink(target, file)
+  await assert.rejects(takeLock(file, { what: 'it' }), /is there already and is no lock of mypaas/)
+  await rm(file)
+  await mkdir(file)
+  await assert.rejects(takeLock(file, { what: 'it' }), /is there already and is no lock of mypaas/)
+  await rm(file, { recursive: true })
+  execFileSync('mkfifo', [file])
+  await assert.rejects(takeLock(file, { what: 'it' }), /is there already and is no lock of mypaas/)
+})
+
+test('what a killed holder or a power cut left in the file keeps nobody out', async (t) => {
+  const file = await lockFile(t)
+  await mkdir(dirname(file), { recursive: true })
+  for (const left of ['', 'a deploy of blog (process 1, since 2026-01-31T12:00:00.000Z)', '\0'.repeat(60)]) {
+    await writeFile(file, left)
+    await using _ = await takeLock(file, { what: 'the next' })
+    assert.match(await readFile(file, 'utf8'), /^the next \(process /)
+  }
 })
 
 async function lockFile(t: TestContext): Promise<string> {

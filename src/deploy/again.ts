@@ -4,7 +4,7 @@ import { imageName } from './container.ts'
 import type { Host } from './host.ts'
 import { keptReleases, releaseImage, releaseSpec } from './image.ts'
 import type { Journal } from './journal.ts'
-import { journalOf, lockService } from './operate.ts'
+import { journalOf, lockKnown } from './operate.ts'
 import { type Released, type ReleaseOptions, type ReleaseRequest, rollOut } from './release.ts'
 
 /**
@@ -19,7 +19,7 @@ export async function rollback(
   release: number | undefined,
   options: ReleaseOptions,
 ): Promise<Released> {
-  await using _ = await lockService(host, service, `a rollback of ${service}`, options)
+  await using _ = await lockKnown(host, service, `a rollback of ${service}`, options)
   const journal = await journalOf(host, service)
   const kept = (await keptReleases(host, service)).map((found) => found.release)
   const older = kept.filter((found) => found !== journal.current?.release)
@@ -48,7 +48,7 @@ export async function rollback(
 
 /** Runs the current release anew, replicas replaced as in a deploy; secrets are sampled anew. */
 export async function restart(host: Host, service: string, options: ReleaseOptions): Promise<Released> {
-  await using _ = await lockService(host, service, `a restart of ${service}`, options)
+  await using _ = await lockKnown(host, service, `a restart of ${service}`, options)
   const current = await currentOf(host, service)
   return await rollOut(host, again(host, 'restart', current.spec, current.release), options)
 }
@@ -58,7 +58,7 @@ export async function restart(host: Host, service: string, options: ReleaseOptio
  * @throws {MypaasError} `usage` when the service does not scale
  */
 export async function scale(host: Host, service: string, replicas: number, options: ReleaseOptions): Promise<Released> {
-  await using _ = await lockService(host, service, `a change of scale of ${service}`, options)
+  await using _ = await lockKnown(host, service, `a change of scale of ${service}`, options)
   const { spec, release } = await currentOf(host, service)
   if ((spec.scale ?? 0) === 0) {
     throw new MypaasError(`${service} does not scale: there must never be two of it.`, {

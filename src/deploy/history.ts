@@ -1,7 +1,7 @@
 import { appendFile, mkdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ErrorCode } from '../errors.ts'
-import { serviceFolder } from './journal.ts'
+import { placesOf } from './places.ts'
 
 /** What made a release: a build, an older release run again, the same one restarted or with more replicas. */
 export type ReleaseAction = 'deploy' | 'rollback' | 'restart' | 'scale'
@@ -62,5 +62,5 @@ export async function readHistory(directory: string, service: string): Promise<r
 }
 
 function historyFile(directory: string, service: string): string {
-  return join(serviceFolder(directory, service), 'history.jsonl')
+  return join(placesOf(directory, service).folder, 'history.jsonl')
 }

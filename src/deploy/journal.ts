@@ -1,8 +1,9 @@
 import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
+import { isServiceName } from '../service/names.ts'
 import type { ServiceSpec } from '../service/spec.ts'
+import { placesOf, servicesFolder } from './places.ts'
 
 /** A release as intended: its number, its image by id, and its settings (never a secret's value). */
 export type JournalRelease = Readonly<{
@@ -35,7 +36,7 @@ export type Journal = Readonly<{
 
 /** The journal of a service, or `undefined` when it has none. @throws {MypaasError} `degraded` when it can't be read */
 export async function readJournal(directory: string, service: string): Promise<Journal | undefined> {
-  const file = journalFile(directory, service)
+  const file = placesOf(directory, service).journal
   const text = await readIfThere(file)
   if (text === undefined) return undefined
   try {
@@ -52,28 +53,20 @@ export async function readJournal(directory: string, service: string): Promise<J
 
 /** The commit point: after this returns, `journal` holds, whatever happens to the machine. */
 export async function writeJournal(directory: string, journal: Journal): Promise<void> {
+  const { journal: file, folder } = placesOf(directory, journal.service)
   // What a killed process leaves of it lies with the service, whose lock says that nobody is writing.
-  const scratch = serviceFolder(directory, journal.service)
-  await writeDurably(journalFile(directory, journal.service), `${JSON.stringify(journal, undefined, 1)}\n`, { scratch })
+  await writeDurably(file, `${JSON.stringify(journal, undefined, 1)}\n`, { scratch: folder })
 }
 
-/** Every service that has a journal here, by name. */
+/** Every service that has a journal here, by name. A file that is called like no service is none of ours. */
 export async function journalledServices(directory: string): Promise<string[]> {
-  const files = await readdir(join(directory, 'services')).catch((error: NodeJS.ErrnoException) => {
+  const files = await readdir(servicesFolder(directory)).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return []
     throw error
   })
   return files
-    .filter((file) => file.endsWith('.json') && !file.startsWith('.'))
+    .filter((file) => file.endsWith('.json'))
     .map((file) => file.slice(0, -'.json'.length))
+    .filter(isServiceName)
     .sort()
-}
-
-/** What belongs to a service besides its journal: its history, logs that it left, and what is being written. */
-export function serviceFolder(directory: string, service: string): string {
-  return join(directory, 'services', service)
-}
-
-function journalFile(directory: string, service: string): string {
-  return join(directory, 'services', `${service}.json`)
 }

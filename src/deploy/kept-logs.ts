@@ -6,7 +6,7 @@ import { type CallOptions, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { writeDurably } from '../files.ts'
 import type { Host } from './host.ts'
-import { serviceFolder } from './journal.ts'
+import { placesOf } from './places.ts'
 import type { Target } from './plan.ts'
 
 /** One line that a replica wrote. */
@@ -134,5 +134,5 @@ export async function keptFiles(host: Host, service: string): Promise<KeptFile[]
 }
 
 function logFolder(host: Host, service: string): string {
-  return join(serviceFolder(host.directory, service), 'logs')
+  return join(placesOf(host.directory, service).folder, 'logs')
 }

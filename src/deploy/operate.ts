@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
 import { sampleEnvironment } from '../service/environment.ts'
@@ -9,6 +8,7 @@ import type { Host } from './host.ts'
 import { keptReleases, releaseImage } from './image.ts'
 import { type Journal, readJournal, writeJournal } from './journal.ts'
 import { type Observed, observe } from './observe.ts'
+import { placesOf } from './places.ts'
 import { type Settlement, settle } from './plan.ts'
 
 /** Takes the lock of a service for a command, and says whom it waits for. */
@@ -19,7 +19,7 @@ export function lockService(
   options: { waitMs?: number | undefined; signal?: AbortSignal | undefined; emit?: Emit } = {},
 ): Promise<AsyncDisposable> {
   const waitMs = options.waitMs ?? 0
-  return takeLock(join(host.directory, 'services', `${service}.lock`), {
+  return takeLock(placesOf(host.directory, service).lock, {
     what,
     waitMs,
     signal: options.signal,
@@ -28,9 +28,19 @@ export function lockService(
   })
 }
 
+/**
+ * Takes the lock of a service that must be there, for a command that makes none: what is no service gets no lock file.
+ * @throws {MypaasError} `usage` when there is no such service
+ */
+export async function lockKnown(...args: Parameters<typeof lockService>): Promise<AsyncDisposable> {
+  const [host, service] = args
+  await journalOf(host, service)
+  return lockService(...args)
+}
+
 /** The journal of a service that must be there. @throws {MypaasError} `usage` when there is no such service */
 export async function journalOf(host: Host, service: string): Promise<Journal> {
-  const journal = /^[a-z0-9][a-z0-9._-]*$/.test(service) ? await readJournal(host.directory, service) : undefined
+  const journal = await readJournal(host.directory, service)
   if (journal) return journal
   throw new MypaasError(`There is no service ${service} here.`, { code: 'usage', hint: 'See mypaas server status' })
 }

@@ -1,5 +1,4 @@
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { removeAbandoned } from '../files.ts'
 import { checkCertificates } from './certificates.ts'
@@ -8,10 +7,11 @@ import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
 import type { Host } from './host.ts'
 import { keptReleases, pruneReleases, releaseImage, removeImage } from './image.ts'
-import { type Journal, journalledServices, readJournal, serviceFolder, writeJournal } from './journal.ts'
+import { type Journal, journalledServices, readJournal, writeJournal } from './journal.ts'
 import { listReplicas, observe, type ReplicasByService } from './observe.ts'
-import { execution, forgetNext, journalOf, lockService, settlement, settlementOf } from './operate.ts'
+import { execution, forgetNext, journalOf, lockKnown, lockService, settlement, settlementOf } from './operate.ts'
 import { persistently } from './persist.ts'
+import { placesOf } from './places.ts'
 import { describe, type Step } from './plan.ts'
 import { removeVolumes } from './volumes.ts'
 import { DeployError } from './why.ts'
@@ -82,10 +82,12 @@ export async function reconcileAll(
  * journal that says so, or steps left to do.
  */
 async function lookAtRest(host: Host, service: string, listed?: ReplicasByService): Promise<Reconciled | undefined> {
-  await removeAbandoned(serviceFolder(host.directory, service))
+  await removeAbandoned(placesOf(host.directory, service).folder)
   const journal = await readJournal(host.directory, service)
-  if (!journal || journal.next) return undefined
+  if (journal?.next) return undefined
   const observed = await observe(host, service, listed)
+  // There is no such service, and there shall be no lock of one.
+  if (!journal) return observed.replicas.length === 0 ? { service, release: undefined, mended: [] } : undefined
   if (observed.replicas.some(({ release }) => release > journal.lastRelease)) return undefined
   const { serve, clean } = await settlementOf(host, journal, observed, host.drainMs)
   if (serve.length + clean.length > 0) return undefined
@@ -113,7 +115,7 @@ export async function clearLeftovers(host: Host, service: string, options: Recon
 
 /** Stops a service until it is started or deployed again; volumes and images stay. */
 export async function stopService(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
-  await using _ = await lockService(host, service, `a stop of ${service}`, options)
+  await using _ = await lockKnown(host, service, `a stop of ${service}`, options)
   const journal = await journalOf(host, service)
   await writeJournal(host.directory, { ...journal, stopped: true })
   return await settleDown(host, service, options)
@@ -121,7 +123,7 @@ export async function stopService(host: Host, service: string, options: Reconcil
 
 /** Starts a service that was stopped, with the release that it had; secrets are sampled anew. */
 export async function startService(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
-  await using _ = await lockService(host, service, `a start of ${service}`, options)
+  await using _ = await lockKnown(host, service, `a start of ${service}`, options)
   const { stopped: _stopped, ...journal } = await journalOf(host, service)
   if (!journal.current)
     throw new MypaasError(`No release of ${service} was ever live here.`, { code: 'usage', hint: 'Deploy it first.' })
@@ -140,7 +142,7 @@ export async function removeService(
   service: string,
   options: ReconcileOptions & { volumes?: boolean },
 ): Promise<readonly string[]> {
-  await using _ = await lockService(host, service, `the removal of ${service}`, options)
+  await using _ = await lockKnown(host, service, `the removal of ${service}`, options)
   const journal = await journalOf(host, service)
   const { current: _current, next: _next, ...bare } = journal
   const { replicas } = await observe(host, service)
@@ -150,13 +152,14 @@ export async function removeService(
   for (const { image } of await keptReleases(host, service))
     if (await removeImage(host, image)) removed.push(`image ${image}`)
   if (options.volumes) removed.push(...(await removeVolumes(host, service, journal)))
-  await rm(serviceFolder(host.directory, service), { recursive: true, force: true })
-  await rm(join(host.directory, 'services', `${service}.json`), { force: true })
+  const places = placesOf(host.directory, service)
+  await rm(places.folder, { recursive: true, force: true })
+  await rm(places.journal, { force: true })
   return removed
 }
 
 async function settleDown(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
-  await removeAbandoned(serviceFolder(host.directory, service))
+  await removeAbandoned(placesOf(host.directory, service).folder)
   const journal = await readJournal(host.directory, service)
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)
@@ -200,7 +203,7 @@ type Replicas = Awaited<ReturnType<typeof observe>>['replicas']
 /** A journal that is missing, or from before what runs, must not decide what is stopped. */
 function refuseLost(host: Host, service: string, journal: Journal | undefined, replicas: Replicas): void {
   if (replicas.length === 0) return
-  const file = join(host.directory, 'services', `${service}.json`)
+  const file = placesOf(host.directory, service).journal
   if (!journal) {
     throw new MypaasError(
       `${service} has containers here (${replicas.map(({ name }) => name).join(', ')}) but no journal that says which release is the one.`,

@@ -6,7 +6,7 @@ import type { Docker } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, removeAbandoned, writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
-import { containerName } from '../service/names.ts'
+import { checkedName, containerName } from '../service/names.ts'
 import type { ServiceUrl } from '../service/spec.ts'
 import { AdminApi, ask } from './ask.ts'
 import { type CertifyOptions, certify, type NameReport, type NameStates, tlsOf } from './certificates.ts'
@@ -370,11 +370,11 @@ export class TraefikRouter implements Router {
   }
 
   #stateFile(service: string): string {
-    return join(this.#options.directory, 'state', `${service}.json`)
+    return join(this.#options.directory, 'state', `${checkedName(service)}.json`)
   }
 
   #file(service: string): string {
-    return join(this.#options.directory, 'dynamic', `service-${service}.yml`)
+    return join(this.#options.directory, 'dynamic', `service-${checkedName(service)}.yml`)
   }
 
   /** Written beside the watched folder, synced, then renamed: Traefik sees the old content or the new, in one event. */

@@ -9,9 +9,10 @@ import { MypaasError } from '../errors.ts'
 import { writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { parseSpec } from '../service/parse.ts'
+import type { Arguments, Taken } from './arguments.ts'
 import { servicesWithChangedSecrets } from './changed-secrets.ts'
 import { parseConfig, secretsOf } from './config.ts'
-import { setKey, unsetKey } from './config-text.ts'
+import { setKey, tomlText, unsetKey } from './config-text.ts'
 import type { OpenServer } from './host.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
 import { refuseForeign, restrictedHost } from './restrict.ts'
@@ -22,7 +23,7 @@ export type ActionCall = Readonly<{
   server: OpenServer
   key: AuthorizedKey
   who: string
-  args: Readonly<Record<string, string>>
+  args: Arguments
   /** What came with it, its digest checked. */
   body: string | undefined
   emit: Emit
@@ -30,16 +31,11 @@ export type ActionCall = Readonly<{
 }>
 
 /**
- * What the daemon checks before it does what a client asks for: a key that may only read gets only what `reads`, and a
- * limited one only services of its own, where `service` says that the argument of that name is one; with `any` the action
- * looks for itself.
+ * What the daemon checks before it does what a client asks for: a key that may only read gets only what `reads`, a limited
+ * one only services of its own (where `service` is not needed the action looks for itself), and arguments are as they must
+ * be.
  */
-export type Terms = Readonly<{
-  reads: boolean
-  service: 'required' | 'any'
-  /** The arguments that it takes, `service` not counted. */
-  takes: readonly string[]
-}>
+export type Terms = Readonly<{ reads: boolean }> & Taken
 
 /** Something that a client can ask for by name. What `run` returns goes back as JSON, after the events that it emitted. */
 export type Action = Terms & Readonly<{ run: (call: ActionCall) => Promise<unknown> }>
@@ -48,21 +44,21 @@ export type Action = Terms & Readonly<{ run: (call: ActionCall) => Promise<unkno
 export const actions: Readonly<Record<string, Action>> = {
   status: {
     reads: true,
-    service: 'any',
+    needs: [],
     takes: [],
     run: async ({ server, key }) =>
       (await serverStatus(server.host, { usage: true })).filter(({ service }) => coversService(key, service)),
   },
   releases: {
     reads: true,
-    service: 'required',
-    takes: [],
+    needs: ['service'],
+    takes: ['service'],
     run: ({ server, args }) => listReleases(server.host, serviceOf(args)),
   },
   plan: {
     reads: true,
-    service: 'required',
-    takes: [],
+    needs: ['service'],
+    takes: ['service'],
     async run({ server, key, args, body, signal }) {
       const dockerfile = body ?? ''
       const spec = parseSpec(dockerfile, { home: server.host.homeRules })
@@ -74,56 +70,56 @@ export const actions: Readonly<Record<string, Action>> = {
   },
   rollback: {
     reads: false,
-    service: 'required',
-    takes: ['release'],
+    needs: ['service'],
+    takes: ['service', 'release'],
     run: ({ server, key, who, args, emit, signal }) =>
-      rollback(hostFor(server, key), serviceOf(args), numberOf(args, 'release'), { emit, signal, who }),
+      rollback(hostFor(server, key), serviceOf(args), args.release, { emit, signal, who }),
   },
   restart: {
     reads: false,
-    service: 'required',
-    takes: [],
+    needs: ['service'],
+    takes: ['service'],
     run: ({ server, key, who, args, emit, signal }) =>
       restart(hostFor(server, key), serviceOf(args), { emit, signal, who }),
   },
   scale: {
     reads: false,
-    service: 'required',
-    takes: ['replicas'],
+    needs: ['service', 'replicas'],
+    takes: ['service', 'replicas'],
     run: ({ server, key, who, args, emit, signal }) =>
-      scale(hostFor(server, key), serviceOf(args), numberOf(args, 'replicas') ?? -1, { emit, signal, who }),
+      scale(hostFor(server, key), serviceOf(args), args.replicas ?? 0, { emit, signal, who }),
   },
   stop: {
     reads: false,
-    service: 'required',
-    takes: [],
+    needs: ['service'],
+    takes: ['service'],
     run: ({ server, args, emit, signal }) => stopService(server.host, serviceOf(args), { emit, signal }),
   },
   start: {
     reads: false,
-    service: 'required',
-    takes: [],
+    needs: ['service'],
+    takes: ['service'],
     run: ({ server, key, args, emit, signal }) => startService(hostFor(server, key), serviceOf(args), { emit, signal }),
   },
   reconcile: {
     reads: false,
-    service: 'required',
-    takes: [],
-    run: ({ server, args, emit, signal }) => reconcile(server.host, serviceOf(args), { emit, signal }),
+    needs: ['service'],
+    takes: ['service'],
+    run: ({ server, key, args, emit, signal }) => reconcile(hostFor(server, key), serviceOf(args), { emit, signal }),
   },
   rm: {
     reads: false,
-    service: 'required',
-    takes: ['volumes'],
+    needs: ['service'],
+    takes: ['service', 'volumes'],
     run: ({ server, args, emit, signal }) =>
-      removeService(server.host, serviceOf(args), { emit, signal, volumes: args['volumes'] === 'yes' }),
+      removeService(server.host, serviceOf(args), { emit, signal, volumes: args.volumes === true }),
   },
   'env-ls': {
     reads: true,
-    service: 'any',
+    needs: [],
     takes: ['service'],
     async run({ server, key, args }) {
-      const service = args['service']
+      const service = args.service
       refuseShared(key, service)
       return Object.keys(
         (service === undefined ? server.config.env : server.config.services[service]?.env) ?? {},
@@ -132,10 +128,10 @@ export const actions: Readonly<Record<string, Action>> = {
   },
   'env-set': {
     reads: false,
-    service: 'any',
+    needs: ['name'],
     takes: ['service', 'name'],
     async run({ server, key, args, body }) {
-      refuseShared(key, args['service'])
+      refuseShared(key, args.service)
       if (body === undefined || body.includes('\0')) {
         throw new MypaasError('There is no value, or it has a zero byte in it.', { code: 'usage' })
       }
@@ -144,10 +140,10 @@ export const actions: Readonly<Record<string, Action>> = {
   },
   'env-rm': {
     reads: false,
-    service: 'any',
+    needs: ['name'],
     takes: ['service', 'name'],
     run: async ({ server, key, args }) => {
-      refuseShared(key, args['service'])
+      refuseShared(key, args.service)
       return editConfig(server, args, unsetKey)
     },
   },
@@ -158,16 +154,8 @@ export function hostFor({ host, config }: OpenServer, key: AuthorizedKey): OpenS
   return key.services === undefined ? host : restrictedHost(host, config)
 }
 
-export function serviceOf(args: Readonly<Record<string, string>>): string {
-  return args['service'] ?? ''
-}
-
-/** An argument that is a number. @throws {MypaasError} `usage` */
-export function numberOf(args: Readonly<Record<string, string>>, name: string): number | undefined {
-  const text = args[name]
-  if (text === undefined) return undefined
-  if (/^\d{1,9}$/.test(text)) return Number(text)
-  throw new MypaasError(`${name} must be a whole number, not ${JSON.stringify(text.slice(0, 40))}.`, { code: 'usage' })
+export function serviceOf(args: Arguments): string {
+  return args.service ?? ''
 }
 
 export function otherService(found: string, signed: string): MypaasError {
@@ -189,22 +177,13 @@ function refuseShared(key: AuthorizedKey, service: string | undefined): void {
  */
 async function editConfig(
   { host }: OpenServer,
-  args: Readonly<Record<string, string>>,
-  edit: (text: string, table: string, name: string) => string,
+  { service, name = '' }: Arguments,
+  edit: (text: string, table: readonly string[], name: string) => string,
 ): Promise<readonly string[]> {
-  const name = args['name'] ?? ''
-  const { service } = args
-  if (!/^[A-Za-z_][A-Za-z0-9_]{0,199}$/.test(name)) {
-    throw new MypaasError(`${JSON.stringify(name.slice(0, 60))} is no name of an environment variable.`, {
-      code: 'usage',
-    })
-  }
   await using _ = await takeLock(join(host.directory, 'config.lock'), { what: 'a change of the config', waitMs: 5_000 })
   const file = join(host.directory, 'config.toml')
   const before = await readFile(file, 'utf8')
-  const table =
-    service === undefined ? 'env' : `services.${/^[a-z0-9_-]+$/.test(service) ? service : `"${service}"`}.env`
-  const after = edit(before, table, name)
+  const after = edit(before, service === undefined ? ['env'] : ['services', service, 'env'], name)
   const config = parseConfig(after, file)
   if (after !== before) await writeDurably(file, after)
   // The value is set, whether or not the engine can be asked who has an older one.
@@ -213,8 +192,4 @@ async function editConfig(
   return older
     .filter((found) => found.secrets.includes(name) && (service === undefined || found.service === service))
     .map((found) => found.service)
-}
-
-function tomlText(value: string): string {
-  return JSON.stringify(value).replace(/\x7f/g, '\\u007F')
 }

@@ -9,8 +9,10 @@ import { MypaasError } from '../errors.ts'
 import { lacksNothing } from '../push/missing.ts'
 import { sessionProtocol } from '../push/session-frames.ts'
 import type { CallStatement, Statement } from '../push/statement.ts'
+import { checkedName } from '../service/names.ts'
 import { parseSpec } from '../service/parse.ts'
 import { type ActionCall, actions, otherService, type Terms } from './actions.ts'
+import { type Arguments, parseArguments } from './arguments.ts'
 import type { Audit, AuditEntry } from './audit.ts'
 import { type Authority, authorise, DeniedError } from './authorise.ts'
 import type { Challenges } from './challenges.ts'
@@ -126,7 +128,7 @@ export class Api {
     ])
     const { key, statement: signed } = await this.#authorise(request, via, statement ?? '', signature ?? '')
     if (signed.purpose !== 'push') throw new DeniedError('for another purpose', key.fingerprint)
-    mayDeploy(key, signed.service)
+    mayDeploy(key, checkedName(signed.service))
     const { push, token } = await this.#options.pushes.begin(signed, key, index ?? '')
     await this.#audit(request, via, { key, action: 'push', service: signed.service, outcome: 'accepted' })
     sendJson(response, 201, { push: push.id, token, ...push.missing() })
@@ -224,8 +226,8 @@ export class Api {
     if (statement.action === 'attach') return this.#attach(request, response, key, statement)
     const stream = Object.hasOwn(streams, statement.action) ? streams[statement.action] : undefined
     if (stream) {
-      refuseUnlessMay(key, stream, statement)
-      return this.#stream(request, response, via, { stream, key, statement, body })
+      const args = argumentsOf(key, stream, statement)
+      return this.#stream(request, response, via, { stream, key, action: statement.action, args, body })
     }
     const action = Object.hasOwn(actions, statement.action) ? actions[statement.action] : undefined
     if (!action) {
@@ -234,8 +236,8 @@ export class Api {
         hint: 'Is mypaas there of the same version?',
       })
     }
-    refuseUnlessMay(key, action, statement)
-    const { service } = statement.args
+    const args = argumentsOf(key, action, statement)
+    const { service } = args
     const entry = { action: statement.action, ...(service === undefined ? {} : { service }) }
     const from = fromOf(request, via)
     const who = nameOf(key)
@@ -245,7 +247,7 @@ export class Api {
         server,
         key,
         who,
-        args: statement.args,
+        args,
         body,
         emit: emit as ActionCall['emit'],
         signal,
@@ -278,10 +280,9 @@ export class Api {
     request: IncomingMessage,
     response: ServerResponse,
     via: Via,
-    asked: { stream: Stream; key: AuthorizedKey; statement: CallStatement; body: string | undefined },
+    asked: { stream: Stream; key: AuthorizedKey; action: string; args: Arguments; body: string | undefined },
   ): Promise<void> {
-    const { stream, key, statement, body } = asked
-    const { action, args } = statement
+    const { stream, key, action, args, body } = asked
     const { service = '' } = args
     const { home } = this.#options
     const about = { key, who: nameOf(key), args, body }
@@ -352,19 +353,20 @@ export class Api {
     request: IncomingMessage,
     response: ServerResponse,
     key: AuthorizedKey,
-    { args }: CallStatement,
+    statement: CallStatement,
   ): Promise<void> {
     const { jobs } = this.#options
+    const { job, after = -1 } = parseArguments('attach', { takes: ['job', 'after'], needs: [] }, statement.args)
     const maySee = ({ service }: { service?: string }): boolean =>
       service === undefined ? key.services === undefined : coversService(key, service)
     const info =
-      args['job'] === undefined
-        ? (await jobs.list()).find((job) => job.what === 'push' && maySee(job))
-        : await jobs.info(args['job'])
+      job === undefined
+        ? (await jobs.list()).find((found) => found.what === 'push' && maySee(found))
+        : await jobs.info(job)
     if (!info)
       throw new MypaasError('There is nothing to follow.', { code: 'usage', hint: 'Nothing was pushed here yet.' })
     if (!maySee(info)) throw notAllowed(`The key may not see ${info.service ?? 'that'}.`)
-    await this.#follow(request, response, info.job, /^\d{1,9}$/.test(args['after'] ?? '') ? Number(args['after']) : -1)
+    await this.#follow(request, response, info.job, after)
   }
 
   /** Sends a job's lines as they come. Who leaves stops nothing. */
@@ -461,13 +463,11 @@ export class Api {
 const maxSignedBytes = 1024 * 1024
 
 /** @throws {MypaasError} `unauthorised` or `usage` when the key may not ask for that, or not in that way */
-function refuseUnlessMay(key: AuthorizedKey, terms: Terms, { action, args }: CallStatement): void {
+function argumentsOf(key: AuthorizedKey, terms: Terms, { action, args }: CallStatement): Arguments {
   const { service } = args
   if (key.readOnly && !terms.reads) throw notAllowed('The key may only read.')
-  if (terms.service === 'required' && service === undefined) throw new MypaasError('Which service?', { code: 'usage' })
   if (service !== undefined) mayReach(key, service)
-  const strange = Object.keys(args).find((name) => name !== 'service' && !terms.takes.includes(name))
-  if (strange) throw new MypaasError(`${action} takes no ${strange}.`, { code: 'usage' })
+  return parseArguments(action, terms, args)
 }
 
 function messageOf(error: unknown): string {

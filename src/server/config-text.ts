@@ -1,28 +1,139 @@
-/** Sets one key in TOML text and leaves every other character as a person wrote it. */
-export function setKey(text: string, table: string, key: string, value: string): string {
+import { isDeepStrictEqual } from 'node:util'
+import { MypaasError } from '../errors.ts'
+import { parseToml } from './toml.ts'
+
+/** The name of a table, or its path from the top: `['services', 'blog.api', 'env']`. */
+type TablePath = string | readonly string[]
+
+/**
+ * Sets one key in TOML text and leaves every other character as a person wrote it.
+ * @param table Each part is one name, whatever is in it: `['services', 'blog.api', 'env']`.
+ * @param value As TOML writes it: `"text"`, `80`.
+ * @throws {MypaasError} `usage` when the text is not TOML, or can't be changed without changing anything else in it
+ */
+export function setKey(text: string, table: TablePath, key: string, value: string): string {
+  const path = [table].flat()
+  const line = `${writeKey(key)} = ${value}`
   const lines = text.split('\n')
-  const isHeader = (line: string): boolean => /^\s*\[/.test(line)
-  const begin = lines.findIndex((line) => line.trim().replaceAll(' ', '') === `[${table}]`)
-  if (begin < 0) return `${text.trimEnd()}\n\n[${table}]\n${key} = ${value}\n`
-  const rest = lines.slice(begin + 1).findIndex(isHeader)
-  const end = rest < 0 ? lines.length : begin + 1 + rest
-  const at = lines.findIndex((line, index) => index > begin && index < end && new RegExp(`^\\s*${key}\\s*=`).test(line))
-  if (at >= 0) lines[at] = `${key} = ${value}`
-  else lines.splice(begin + 1, 0, `${key} = ${value}`)
-  return lines.join('\n')
+  const found = find(lines, path, key)
+  if (found.at !== undefined) lines[found.at] = line
+  else if (found.header !== undefined) lines.splice(found.header + 1, 0, line)
+  const after =
+    found.header === undefined ? `${text.trimEnd()}\n\n[${path.map(writeKey).join('.')}]\n${line}\n` : lines.join('\n')
+  return verified(text, after, path, (before) => ({ ...before, [key]: parseToml(`value = ${value}`)['value'] }))
 }
 
-/** Takes one key out of TOML text; every other character stays. */
-export function unsetKey(text: string, table: string, key: string): string {
-  let current = ''
-  return text
-    .split('\n')
-    .filter((line) => {
-      const header = /^\s*\[\s*([^\]]+?)\s*\]/.exec(line)?.[1]
-      if (header !== undefined) current = header.replaceAll(' ', '')
-      return current !== table || !new RegExp(`^\\s*${key}\\s*=`).test(line)
-    })
-    .join('\n')
+/** Takes one key out of TOML text; every other character stays. @throws as {@link setKey} */
+export function unsetKey(text: string, table: TablePath, key: string): string {
+  const path = [table].flat()
+  const lines = text.split('\n')
+  const { at } = find(lines, path, key)
+  const from = path.reduce<unknown>(within, parseToml(text))
+  if (within(from, key) === undefined) return text
+  const after = at === undefined ? text : lines.toSpliced(at, 1).join('\n')
+  return verified(text, after, path, ({ [key]: _, ...rest }) => rest)
+}
+
+/** Where a table begins and where a key of it stands, as far as lines tell; {@link verified} has the last word. */
+function find(
+  lines: readonly string[],
+  path: readonly string[],
+  key: string,
+): { header: number | undefined; at: number | undefined } {
+  const header = lines.findIndex((line) => isDeepStrictEqual(headerOf(line), path))
+  if (header < 0) return { header: undefined, at: undefined }
+  for (let at = header + 1; at < lines.length; at += 1) {
+    const line = lines[at] ?? ''
+    if (/^\s*\[/.test(line)) break
+    if (isDeepStrictEqual(readKeys(line.trimStart(), /^\s*=/)?.keys, [key])) return { header, at }
+  }
+  return { header, at: undefined }
+}
+
+/** `[a."b.c"]` → `['a', 'b.c']`; `undefined` for what is not the head of a table. */
+function headerOf(line: string): readonly string[] | undefined {
+  const inside = /^\s*\[(?!\[)\s*(.*)$/s.exec(line)?.[1]
+  const read = inside === undefined ? undefined : readKeys(inside, /^\s*\]\s*(#.*)?$/s)
+  return read?.keys
+}
+
+/** A dotted key at the start of a text that goes on as `end` says. */
+function readKeys(text: string, end: RegExp): { keys: readonly string[] } | undefined {
+  const keys: string[] = []
+  for (let rest = text; ; ) {
+    const match = /^(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')/.exec(rest)
+    if (!match) return undefined
+    const key = match[1] ?? match[3] ?? unescaped(match[2] ?? '')
+    if (key === undefined) return undefined
+    keys.push(key)
+    rest = rest.slice(match[0].length)
+    if (end.test(rest)) return { keys }
+    const dot = /^\s*\.\s*/.exec(rest)
+    if (!dot) return undefined
+    rest = rest.slice(dot[0].length)
+  }
+}
+
+function unescaped(text: string): string | undefined {
+  try {
+    return JSON.parse(`"${text}"`) as string
+  } catch {
+    return undefined
+  }
+}
+
+/** Bare where TOML allows that, else in quotes: no name ends its own. */
+function writeKey(key: string): string {
+  return /^[A-Za-z0-9_-]+$/.test(key) ? key : tomlText(key)
+}
+
+/** Text as TOML writes it. */
+export function tomlText(text: string): string {
+  return JSON.stringify(text).replace(/\x7f/g, '\\u007F')
+}
+
+/**
+ * The text after a change, if it says what the one before said but for the one table, which is as `change` has it. Lines
+ * can look like what they are not (in a text of several lines, say); what they mean the parser tells.
+ */
+function verified(
+  before: string,
+  after: string,
+  path: readonly string[],
+  change: (table: Record<string, unknown>) => Record<string, unknown>,
+): string {
+  const edit = (value: unknown, [first, ...rest]: readonly string[]): unknown => {
+    const found = plain(value ?? {}) as Record<string, unknown>
+    return first === undefined ? change(found) : { ...found, [first]: edit(within(found, first), rest) }
+  }
+  const wanted = plain(edit(parseToml(before), path))
+  let is: unknown
+  try {
+    is = plain(parseToml(after))
+  } catch (error) {
+    if (!(error instanceof MypaasError)) throw error
+  }
+  if (isDeepStrictEqual(is, wanted)) return after
+  throw new MypaasError(
+    `[${path.map(writeKey).join('.')}] of the config can't be changed without a change of something else.`,
+    {
+      code: 'usage',
+      hint: 'It is written in a way that only a person can change: do it by hand, on the server.',
+    },
+  )
+}
+
+function within(table: unknown, key: string): unknown {
+  if (typeof table !== 'object' || table === null || !Object.hasOwn(table, key)) return undefined
+  return (table as Record<string, unknown>)[key]
+}
+
+/** Tables of the parser as objects that compare by what is in them. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain)
+  if (typeof value !== 'object' || value === null) return value
+  if ('toISOString' in value) return String(value)
+  return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plain(one)]))
 }
 
 /** The text of a new config.toml. */

@@ -1,8 +1,8 @@
 import { homedir } from 'node:os'
-import { join } from 'node:path'
 import { keptReleases, removeImage } from '../deploy/image.ts'
 import { journalledServices } from '../deploy/journal.ts'
 import { observe, observedServices } from '../deploy/observe.ts'
+import { placesOf } from '../deploy/places.ts'
 import { takeLock } from '../lock.ts'
 import { removeRouter } from '../router/container.ts'
 import { openServer, routerContainer } from './host.ts'
@@ -24,7 +24,7 @@ export async function removeServer(
   if (await removeUnit(instance)) removed.push(`unit ${unitName(instance)}`)
   const services = new Set([...(await journalledServices(host.directory)), ...(await observedServices(host))])
   for (const service of services) {
-    await using _ = await takeLock(join(host.directory, 'services', `${service}.lock`), {
+    await using _ = await takeLock(placesOf(host.directory, service).lock, {
       what: `the removal of ${service}`,
     })
     options.onProgress?.(`removing ${service}`)

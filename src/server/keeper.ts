@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
+import { placesOf, servicesFolder } from '../deploy/places.ts'
 import { reconcile, reconcileAll } from '../deploy/reconcile.ts'
 import type { EngineEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
@@ -212,7 +212,7 @@ class WrittenJournals {
   async find(): Promise<readonly string[]> {
     const now = Date.now()
     // A journal is written by a rename, which changes the directory.
-    const folder = await stat(join(this.#directory, 'services')).catch(() => undefined)
+    const folder = await stat(servicesFolder(this.#directory)).catch(() => undefined)
     if (!folder) return []
     if (folder.mtimeMs <= this.#readAt - 2_000 && folder.mtimeMs <= now) return this.#unfinished
     const before = this.#seen
@@ -220,7 +220,7 @@ class WrittenJournals {
     const written: string[] = []
     const unfinished: string[] = []
     for (const service of await journalledServices(this.#directory)) {
-      const file = await stat(join(this.#directory, 'services', `${service}.json`)).catch(() => undefined)
+      const file = await stat(placesOf(this.#directory, service).journal).catch(() => undefined)
       if (!file) continue
       seen.set(service, `${file.ino} ${file.mtimeMs}`)
       // Before the first look all were looked after.

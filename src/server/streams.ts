@@ -2,10 +2,10 @@ import { setMaxListeners } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import type { RunningCommand } from '../deploy/command.ts'
 import { execInService, runInService } from '../deploy/command.ts'
-import { parseSince, serviceLogs } from '../deploy/logs.ts'
+import { serviceLogs } from '../deploy/logs.ts'
 import { MypaasError } from '../errors.ts'
 import { reportError } from '../push/remote-error.ts'
-import { type ActionCall, hostFor, numberOf, serviceOf, type Terms } from './actions.ts'
+import { type ActionCall, hostFor, serviceOf, type Terms } from './actions.ts'
 import { openServer } from './host.ts'
 import type { AuthorizedKey } from './keys.ts'
 import { beatMs, drained } from './reply.ts'
@@ -27,37 +27,37 @@ export const streams: Readonly<Record<string, Stream>> = {
   logs: {
     kind: 'lines',
     reads: true,
-    service: 'required',
-    takes: ['follow', 'since', 'tail', 'replica', 'release'],
+    needs: ['service'],
+    takes: ['service', 'follow', 'since', 'tail', 'replica', 'release'],
     lines: ({ server, args, signal }) =>
       serviceLogs(server.host, serviceOf(args), {
-        follow: args['follow'] === 'yes',
-        since: args['since'] === undefined ? undefined : parseSince(args['since']),
-        tail: numberOf(args, 'tail'),
-        replica: numberOf(args, 'replica'),
-        release: numberOf(args, 'release'),
+        follow: args.follow,
+        since: args.since,
+        tail: args.tail,
+        replica: args.replica,
+        release: args.release,
         signal,
       }),
   },
   exec: {
     kind: 'session',
     reads: false,
-    service: 'required',
-    takes: ['tty', 'replica'],
+    needs: ['service'],
+    takes: ['service', 'tty', 'replica'],
     open: ({ server, args, body, signal }) =>
       execInService(server.host, serviceOf(args), wordsOf(body), {
-        tty: args['tty'] === 'yes',
-        replica: numberOf(args, 'replica'),
+        tty: args.tty === true,
+        replica: args.replica,
         signal,
       }),
   },
   run: {
     kind: 'session',
     reads: false,
-    service: 'required',
-    takes: ['tty'],
+    needs: ['service'],
+    takes: ['service', 'tty'],
     open: ({ server, key, args, body, signal }) =>
-      runInService(hostFor(server, key), serviceOf(args), wordsOf(body), { tty: args['tty'] === 'yes', signal }),
+      runInService(hostFor(server, key), serviceOf(args), wordsOf(body), { tty: args.tty === true, signal }),
   },
 }
 

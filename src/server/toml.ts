@@ -18,7 +18,7 @@ export class SettingsReader {
   constructor(text: string, file: string) {
     this.#text = text
     this.#file = file
-    this.root = new Section(parse(text, file), [], (path, message) => {
+    this.root = new Section(parseToml(text, file), [], (path, message) => {
       this.#problems.push({ line: lineOf(this.#text, path), message })
     })
   }
@@ -133,14 +133,14 @@ export class Section {
 
   /** Every key of this table as the name of an environment variable. Messages never have the values: they are secrets. */
   variables(): Readonly<Record<string, string>> {
-    const result: Record<string, string> = {}
+    const result: [string, string][] = []
     for (const key of this.keys()) {
       const value = this.#value(key)
       if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) this.fail(key, `${key} is no name of an environment variable`)
-      else if (typeof value === 'string') result[key] = value
+      else if (typeof value === 'string') result.push([key, value])
       else this.fail(key, `${key} must be text: put it in quotes`)
     }
-    return result
+    return Object.fromEntries(result)
   }
 
   refuseUnknown(): void {
@@ -181,7 +181,8 @@ function isTable(value: unknown): value is Table {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function parse(text: string, file: string): Table {
+/** TOML text → its tables. @throws {MypaasError} `usage` with the line, never with what stands there */
+export function parseToml(text: string, file = 'config.toml'): Table {
   try {
     return TOML.parse(text, { joiner: '\n', bigint: false }) as Table
   } catch (error) {

@@ -1,3 +1,4 @@
+import { MypaasError } from '../errors.ts'
 import { quote, type Report } from './problems.ts'
 
 /** How long the name of a service may be: with release and replica it still fits in one DNS label. */
@@ -17,6 +18,24 @@ export function parseServiceName(text: string, report: Report): string | undefin
     better && `For example: mypaas.service = ${better}`,
   )
   return undefined
+}
+
+/** Whether a service can have that name. */
+export function isServiceName(text: string): boolean {
+  return nameProblem(text) === undefined
+}
+
+/**
+ * The same name, which may become part of a path, of a filter or of a reference from here on.
+ * @throws {MypaasError} `usage` when no service can have it
+ */
+export function checkedName(text: string): string {
+  const problem = nameProblem(text)
+  if (problem === undefined) return text
+  throw new MypaasError(`${quote(text)} can't be the name of a service: ${problem}.`, {
+    code: 'usage',
+    hint: 'The services of a server: mypaas server status, or from elsewhere: mypaas status SERVER',
+  })
 }
 
 /** `NAME-r7-1`: one replica of one release. */
