@@ -2,7 +2,8 @@ import type { Host } from '../deploy/host.ts'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
 import { NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { scanDockerfile } from '../service/dockerfile.ts'
+import { type LimitedReading, readLimited, triggerProblem } from '../service/dockerfile.ts'
+import { formatProblem } from '../service/problems.ts'
 import type { Mount, ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import type { ServerConfig } from './config.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
@@ -23,13 +24,20 @@ export async function refuseForeign(
   host: Host,
   config: ServerConfig,
   key: AuthorizedKey,
-  input: { spec: ServiceSpec; dockerfile: string; signal?: AbortSignal | undefined },
+  input: {
+    spec: ServiceSpec
+    dockerfile: string
+    /** What reads the Dockerfile; given by tests that a build is held without it, too. */
+    read?: ((dockerfile: string) => LimitedReading) | undefined
+    signal?: AbortSignal | undefined
+  },
 ): Promise<void> {
-  const { spec } = input
-  const { images, problems } = imageReferences(input.dockerfile, spec.service)
-  for (const image of images) {
+  const { spec, read = readLimited } = input
+  const reading = read(input.dockerfile)
+  const problems = reading.problems.map((problem) => `line ${problem.line}: ${formatProblem(problem)}`)
+  for (const [image, line] of linesOf(reading)) {
     const problem = await imageProblem(host, key, image, input.signal)
-    if (problem) problems.push(problem)
+    if (problem) problems.push(`line ${line}: ${problem}`)
   }
   const others = await otherServices(host, spec.service)
   const current = (await readJournal(host.directory, spec.service).catch(() => undefined))?.current?.spec
@@ -51,78 +59,17 @@ export async function refuseForeign(
       problems.push(`the host ${url.host}: it is the server's own`)
   }
   if (problems.length === 0) return
-  throw new MypaasError(`The key may not use: ${problems.join('; ')}.`, {
+  throw new MypaasError(`The key may not use:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
     code: 'unauthorised',
     hint: `It is limited to the services ${key.services?.join(', ') ?? ''} and what is theirs. Somebody with an unlimited key can deploy this.`,
   })
 }
 
-/**
- * Every image that a Dockerfile names, `ARG`s filled in, and what in it can't be told for sure. Here-documents count both
- * as text and as instructions: not all builders know them.
- */
-export function imageReferences(dockerfile: string, service: string): { images: string[]; problems: string[] } {
-  const images = new Set<string>()
-  const problems = new Set<string>()
-  for (const text of [dockerfile, dockerfile.replaceAll('<<', '< <')]) {
-    const stages = new Set<string>()
-    const args = new Map<string, string>()
-    let stageCount = 0
-    for (const line of dockerfile.split(/\r?\n/)) {
-      const syntax = /^\s*#\s*syntax\s*=\s*(.*?)\s*$/i.exec(line)?.[1]
-      if (syntax !== undefined && !/^(docker\.io\/)?docker\/dockerfile(:[\w.-]+)?$/.test(syntax))
-        problems.add(`the syntax ${quoted(syntax)}: a builder of somebody else could read anything`)
-      // Other ways to name one, which a newer builder knows: `//` comments and JSON in the first lines.
-      if (/^\s*(\/\/\s*syntax\s*=|\{.*"syntax")/i.test(line)) problems.add(`the line ${quoted(line.trim())}`)
-    }
-    for (const { text: instruction } of scanDockerfile(text).instructions) {
-      const body = instruction.replace(/^(onbuild\s+)+/i, '')
-      const keyword = /^[a-z]+/i.exec(body)?.[0].toUpperCase() ?? ''
-      const words = split(body.slice(keyword.length))
-      if (keyword === 'ARG' && stageCount === 0) {
-        for (const word of words) {
-          const at = word.indexOf('=')
-          if (at > 0) args.set(word.slice(0, at), expand(unquote(word.slice(at + 1)), args) ?? '$')
-        }
-      }
-      if (keyword === 'FROM') {
-        const rest = words.filter((word) => !word.startsWith('--'))
-        const image = expand(unquote(rest[0] ?? ''), args)
-        if (image === undefined || image === '')
-          problems.add(`the image ${quoted(rest[0] ?? '')}: it can't be told which one that is`)
-        else if (image !== 'scratch' && !stages.has(image.toLowerCase())) images.add(image)
-        stageCount += 1
-        if (rest[1]?.toUpperCase() === 'AS' && rest[2]) stages.add(unquote(rest[2]).toLowerCase())
-      }
-      for (const word of words) {
-        if (!word.startsWith('--')) {
-          if (keyword === 'RUN' || keyword === 'COPY' || keyword === 'ADD') break
-          continue
-        }
-        const flag = unquote(word)
-        const from = /^--from=(.*)$/is.exec(flag)?.[1]
-        if (from !== undefined) reference(from)
-        const mount = /^--mount=(.*)$/is.exec(flag)?.[1]
-        if (mount === undefined) continue
-        const fields = mount.split(',').map((field) => field.split('=', 2) as [string, string?])
-        const value = (name: string): string | undefined =>
-          fields.find(([found]) => found.trim().toLowerCase() === name)?.[1]
-        if (mount.includes('$')) problems.add(`the mount ${quoted(mount)}: it can't be told what that is`)
-        else if (value('from') !== undefined) reference(value('from') as string)
-        if (value('type') === 'cache' && !(value('id') ?? '').startsWith(`${service}-`))
-          problems.add(
-            `the build cache ${quoted(value('id') ?? value('target') ?? value('dst') ?? '')}: give it one of its own, id=${service}-…`,
-          )
-      }
-      function reference(name: string): void {
-        // What a variable is in here can come from a base image.
-        if (name.includes('$')) problems.add(`the image ${quoted(name)}: it can't be told which one that is`)
-        else if (!stages.has(name.toLowerCase()) && !/^\d+$/.test(name)) images.add(name)
-        else if (/^\d+$/.test(name) && Number(name) >= stageCount) images.add(name)
-      }
-    }
-  }
-  return { images: [...images], problems: [...problems] }
+/** Each image once, with the first line that names it. */
+function linesOf({ images }: LimitedReading): Map<string, number> {
+  const lines = new Map<string, number>()
+  for (const { reference, line } of images) if (!lines.has(reference)) lines.set(reference, line)
+  return lines
 }
 
 /** Why an image may not be used, or nothing. */
@@ -155,9 +102,10 @@ async function imageProblem(
   }
   const owner = found?.Config?.Labels?.['mypaas.image.service']
   if (owner !== undefined && !coversService(key, owner)) return `the image ${image}: it is made from one of ${owner}`
-  const triggers = found?.Config?.OnBuild ?? []
-  if (triggers.some((line) => /--(from|mount)\b/i.test(line)))
-    return `the image ${image}: it brings ONBUILD instructions that name images`
+  for (const trigger of found?.Config?.OnBuild ?? []) {
+    const problem = triggerProblem(trigger)
+    if (problem) return `the image ${image}: it brings an ONBUILD instruction, and ${problem}`
+  }
   return undefined
 }
 
@@ -228,34 +176,6 @@ function overlaps(a: string, b: string): boolean {
 function sameHost(a: ServiceUrl, b: ServiceUrl): boolean {
   const covers = (wide: string, host: string): boolean => wide.startsWith('*.') && host.endsWith(wide.slice(1))
   return a.host === b.host || covers(a.host, b.host) || covers(b.host, a.host)
-}
-
-/** `$X`, `${X}`, `${X:-y}`, `${X:+y}` → the text, as far as the ARGs above the first FROM say; else `undefined`. */
-function expand(text: string, args: ReadonlyMap<string, string>): string | undefined {
-  let unknown = /\\/.test(text)
-  const result = text.replace(
-    /\$(?:\{([A-Za-z_]\w*)(?::([-+])([^${}]*))?\}|([A-Za-z_]\w*))/g,
-    (_, braced: string | undefined, how: string | undefined, other: string | undefined, plain: string | undefined) => {
-      const name = braced ?? plain ?? ''
-      const value = args.get(name)
-      // The builder itself gives values to some, so that `${TARGETOS:+…}` is what stands behind the sign.
-      if (!args.has(name) || builderArgs.test(name)) unknown = true
-      if (how === '+') return value ? (other ?? '') : ''
-      if (how === '-') return value || (other ?? '')
-      return value ?? ''
-    },
-  )
-  return unknown || result.includes('$') ? undefined : result
-}
-
-const builderArgs = /^(TARGET|BUILD|SOURCE_DATE|(HTTP|HTTPS|FTP|NO|ALL)_PROXY)/i
-
-function split(text: string): string[] {
-  return text.match(/(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\]|["'\\])+/gs) ?? []
-}
-
-function unquote(word: string): string {
-  return word.replace(/["']/g, '')
 }
 
 function quoted(text: string): string {

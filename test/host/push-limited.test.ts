@@ -52,7 +52,16 @@ test('a key that is limited to one service reaches nothing of another', async (t
     ['a mount of its image', { lines: [`RUN --mount=type=bind,from=${image},target=/x true`] }, /it is one of shop/],
     ['what can not be told', { lines: ['ARG X', 'COPY --from=$X / /'] }, /can't be told/],
     ['a hidden frontend', { dockerfile: `# syntax=evil/frontend\n# mypaas.service=blog\nFROM scratch\n` }, /syntax/],
-    ['its build cache', { lines: ['RUN --mount=type=cache,id=npm,target=/x true'] }, /build cache/],
+    [
+      'a file of its image, behind a line that only seems to go on',
+      { lines: ['RUN echo hello \\\\', `COPY --from=${image} /data /stolen`] },
+      /line 4: The line ends with \\\\.*\n *line 5: .* it is one of shop/,
+    ],
+    [
+      'a flag with a backslash',
+      { lines: [`COPY --fr\\om=${image} /data /stolen`] },
+      /line 4: The flag .* is not plain/,
+    ],
     ['its volume', { directives: ['volume=~/shop-data:/x'] }, /shop mounts it/],
     ['a parent of its volume', { directives: ['volume=~/shop-data/sub:/x'] }, /shop mounts it/],
     ['its named volume', { directives: [`volume=${w.instance}-shopvol:/x`] }, /shop mounts it/],

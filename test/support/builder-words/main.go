@@ -1,0 +1,93 @@
+// Says of Dockerfiles what BuildKit reads in them, for the tests of ours that reads them without it.
+//
+// Standard input: a line for each file, {"dockerfile": base64, "images": [what the reader saw]}. Standard output: a line
+// for each, {"parses": …, "images": all that the builder would resolve, "missed": those that are not among the seen,
+// "remotes": sources of ADD that it would fetch}. There are two builds of this: one with the newest BuildKit and one
+// with that of dockerd 20.10; read.go of their folders is what differs.
+package main
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"sort"
+)
+
+type question struct {
+	Dockerfile string   `json:"dockerfile"`
+	Images     []string `json:"images"`
+}
+
+type answer struct {
+	Parses  bool     `json:"parses"`
+	Images  []string `json:"images"`
+	Missed  []string `json:"missed"`
+	Remotes []string `json:"remotes"`
+	Error   string   `json:"error,omitempty"`
+	Panic   string   `json:"panic,omitempty"`
+}
+
+// found collects what a builder would get from elsewhere.
+type found struct {
+	images  map[string]bool
+	remotes map[string]bool
+}
+
+func main() {
+	decoder := json.NewDecoder(bufio.NewReaderSize(os.Stdin, 1<<20))
+	out := bufio.NewWriter(os.Stdout)
+	encoder := json.NewEncoder(out)
+	for {
+		var asked question
+		err := decoder.Decode(&asked)
+		if err == io.EOF {
+			return
+		}
+		if err == nil {
+			var text []byte
+			if text, err = base64.StdEncoding.DecodeString(asked.Dockerfile); err == nil {
+				encoder.Encode(answerFor(text, asked.Images))
+				err = out.Flush()
+			}
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+}
+
+func answerFor(text []byte, seen []string) (given answer) {
+	defer func() {
+		if r := recover(); r != nil {
+			given = answer{Panic: fmt.Sprintf("%v %s", r, debug.Stack())}
+		}
+	}()
+	things := found{images: map[string]bool{}, remotes: map[string]bool{}}
+	parses, err := read(text, things)
+	known := map[string]bool{}
+	for _, image := range seen {
+		known[normalised(image)] = true
+	}
+	given.Parses = parses
+	if err != nil {
+		given.Error = err.Error()
+	}
+	for image := range things.images {
+		given.Images = append(given.Images, image)
+		if !known[image] {
+			given.Missed = append(given.Missed, image)
+		}
+	}
+	for remote := range things.remotes {
+		given.Remotes = append(given.Remotes, remote)
+	}
+	sort.Strings(given.Images)
+	sort.Strings(given.Missed)
+	sort.Strings(given.Remotes)
+	return given
+}

@@ -1,0 +1,3 @@
+module builder-words
+
+go 1.24
