@@ -2,10 +2,11 @@ import { MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { imageName } from './container.ts'
 import type { Host } from './host.ts'
-import { keptReleases, releaseImage, releaseSpec } from './image.ts'
+import { keptReleases, releaseImage, releaseSettings } from './image.ts'
 import type { Journal } from './journal.ts'
 import { journalOf, lockKnown } from './operate.ts'
 import { type Released, type ReleaseOptions, type ReleaseRequest, rollOut } from './release.ts'
+import type { SecretRights } from './secret-rights.ts'
 
 /**
  * Makes an older release current again, without a build and with the same guarantees as a deploy. It gets a number of
@@ -22,11 +23,11 @@ export async function rollback(
   await using _ = await lockKnown(host, service, `a rollback of ${service}`, options)
   const journal = await journalOf(host, service)
   const kept = (await keptReleases(host, service)).map((found) => found.release)
-  const older = kept.filter((found) => found !== journal.current?.release)
-  const wanted = release ?? journal.previous?.map((found) => found.release).find((found) => older.includes(found))
+  const others = kept.filter((found) => found !== journal.current?.release)
+  const wanted = release ?? journal.previous?.map((found) => found.release).find((found) => others.includes(found))
   if (wanted === undefined || !kept.includes(wanted)) {
     const there =
-      older.length > 0 ? `There are ${older.map((found) => `r${found}`).join(', ')}.` : 'No older one is kept.'
+      others.length > 0 ? `There are ${others.map((found) => `r${found}`).join(', ')}.` : 'No older one is kept.'
     throw new MypaasError(
       wanted === undefined
         ? `${service} has no release to go back to.`
@@ -40,17 +41,17 @@ export async function rollback(
       hint: `To start it anew: mypaas server restart ${service}`,
     })
   }
-  const spec =
-    journal.previous?.find((found) => found.release === wanted)?.spec ?? (await releaseSpec(host, service, wanted))
+  const noted = journal.previous?.find((found) => found.release === wanted)
+  const older = noted ?? (await releaseSettings(host, service, wanted))
   // Awaited here: leaving the scope frees the lock.
-  return await rollOut(host, again(host, 'rollback', spec, wanted), options)
+  return await rollOutAgain(host, 'rollback', older, wanted, options)
 }
 
 /** Runs the current release anew, replicas replaced as in a deploy; secrets are sampled anew. */
 export async function restart(host: Host, service: string, options: ReleaseOptions): Promise<Released> {
   await using _ = await lockKnown(host, service, `a restart of ${service}`, options)
   const current = await currentOf(host, service)
-  return await rollOut(host, again(host, 'restart', current.spec, current.release), options)
+  return await rollOutAgain(host, 'restart', current, current.release, options)
 }
 
 /**
@@ -59,7 +60,8 @@ export async function restart(host: Host, service: string, options: ReleaseOptio
  */
 export async function scale(host: Host, service: string, replicas: number, options: ReleaseOptions): Promise<Released> {
   await using _ = await lockKnown(host, service, `a change of scale of ${service}`, options)
-  const { spec, release } = await currentOf(host, service)
+  const current = await currentOf(host, service)
+  const { spec, release } = current
   if ((spec.scale ?? 0) === 0) {
     throw new MypaasError(`${service} does not scale: there must never be two of it.`, {
       code: 'usage',
@@ -79,14 +81,33 @@ export async function scale(host: Host, service: string, replicas: number, optio
       hint: 'Publish it without a host port, or let the router reach it by a URL.',
     })
   }
-  return await rollOut(host, again(host, 'scale', { ...spec, scale: replicas }, release), options)
+  return await rollOutAgain(host, 'scale', { ...current, spec: { ...spec, scale: replicas } }, release, options)
 }
 
-function again(host: Host, action: ReleaseRequest['action'], spec: ServiceSpec, from: number): ReleaseRequest {
+/** Looks for the image before a number is given away. */
+async function rollOutAgain(
+  host: Host,
+  action: ReleaseRequest['action'],
+  older: SecretRights & { spec: ServiceSpec },
+  from: number,
+  options: ReleaseOptions,
+): Promise<Released> {
+  await releaseImage(host, older.spec.service, from)
+  return await rollOut(host, again(host, action, older, from), options)
+}
+
+function again(
+  host: Host,
+  action: ReleaseRequest['action'],
+  older: SecretRights & { spec: ServiceSpec },
+  from: number,
+): ReleaseRequest {
+  const { spec } = older
   return {
     action,
     spec,
     from: `r${from}`,
+    rights: older,
     async provide(release) {
       const image = await releaseImage(host, spec.service, from)
       const repo = `${host.prefix}${spec.service}`

@@ -3,12 +3,12 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type InteractiveStream, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { sampleEnvironment } from '../service/environment.ts'
 import { containerConfig, imageName } from './container.ts'
 import type { Host } from './host.ts'
 import { releaseImage } from './image.ts'
 import { observe } from './observe.ts'
 import { journalOf } from './operate.ts'
+import { environmentOf, narrowed } from './secret-rights.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
 
 /** A command that runs and can be talked to; disposing of it ends it (and removes the container that `run` made). */
@@ -112,7 +112,7 @@ export async function runInService(
     home: host.home,
     image: imageName(host.prefix, service, release),
     bringsInit: image.bringsInit,
-    environment: sampleEnvironment(spec, host.secrets(service)),
+    environment: environmentOf(host, spec, narrowed(host, current)),
     logBytes: host.logBytes,
     hardening: host.hardening(service),
   })

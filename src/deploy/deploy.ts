@@ -1,10 +1,10 @@
 import type { Context } from '../context/index.ts'
-import { sampleEnvironment } from '../service/environment.ts'
 import { parseSpec } from '../service/parse.ts'
 import type { Host } from './host.ts'
 import { buildImage } from './image.ts'
 import { lockService } from './operate.ts'
 import { type Released, type ReleaseOptions, rollOut } from './release.ts'
+import { environmentOf } from './secret-rights.ts'
 import { checkMounts } from './volumes.ts'
 
 /**
@@ -21,8 +21,10 @@ export async function deploy(
   options: ReleaseOptions & { from?: string },
 ): Promise<Released> {
   const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: host.homeRules })
+  // What somebody deploys anew may have what they may give.
+  const rights = { secretsFrom: host.secretsFrom }
   // What can't be deployed is told before anything is waited for or touched; under the lock it is looked at again.
-  sampleEnvironment(spec, host.secrets(spec.service))
+  environmentOf(host, spec, rights)
   await checkMounts(host, spec)
   await using _ = await lockService(host, spec.service, `a deploy of ${spec.service}`, options)
   // Awaited here: leaving the scope frees the lock.
@@ -32,6 +34,7 @@ export async function deploy(
       action: 'deploy',
       spec,
       from: options.from ?? 'a directory',
+      rights,
       provide: (release, onEvent, signal) => buildImage(host, { context, spec, release, onEvent, signal }),
     },
     options,

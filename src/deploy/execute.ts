@@ -20,8 +20,8 @@ export type ReleaseFacts = Readonly<{
   release: number
   spec: ServiceSpec
   image: ReleaseImage
-  /** `KEY=value`, secrets sampled. */
-  environment: readonly string[]
+  /** `KEY=value`, secrets sampled: only what is made anew needs them. */
+  environment: () => readonly string[]
 }>
 
 /** What steps act on besides their targets. */
@@ -138,7 +138,7 @@ async function create(target: Target, run: Execution): Promise<void> {
     home: host.home,
     image: imageName(host.prefix, spec.service, target.release),
     bringsInit: image.bringsInit,
-    environment,
+    environment: environment(),
     logBytes: host.logBytes,
     hardening: host.hardening(spec.service),
   })

@@ -2,6 +2,7 @@ import type { AuthConfig, Docker } from '../docker/index.ts'
 import type { Router } from '../router/router.ts'
 import type { HomeRules } from '../service/home.ts'
 import type { Hardening } from './container.ts'
+import type { SecretsFrom } from './secret-rights.ts'
 
 /** The server that services are deployed to, as a deploy sees it. `src/server` makes it from the config. */
 export type Host = Readonly<{
@@ -41,6 +42,8 @@ export type Host = Readonly<{
   certificateWaitMs: number
   /** Of the keyed hashes by which changed secrets are told. */
   markKey: string
-  /** The secrets that a service may ask for, by name. */
-  secrets: (service: string) => Readonly<Record<string, string>>
+  /** Whose secrets whoever asks for something may give to a new release. */
+  secretsFrom: SecretsFrom
+  /** The secrets that a service may ask for, by name: its own before those of all, or its own alone. */
+  secrets: (service: string, from: SecretsFrom) => Readonly<Record<string, string>>
 }>

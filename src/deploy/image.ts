@@ -6,6 +6,7 @@ import type { ServiceSpec } from '../service/spec.ts'
 import { provideBases } from './bases.ts'
 import { bringsInit, imageName } from './container.ts'
 import type { Host } from './host.ts'
+import type { SecretRights } from './secret-rights.ts'
 import { secretValues } from './secrets.ts'
 
 /** What a deploy needs to know of an image. */
@@ -33,6 +34,8 @@ const imageLabels = {
   server: 'mypaas.image.server',
   service: 'mypaas.image.service',
   release: 'mypaas.image.release',
+  /** Whose secrets the release may have that it was built for. */
+  secrets: 'mypaas.image.secrets',
   /** What it was built from: `node:22@sha256:…`, one after the other. */
   bases: 'mypaas.image.bases',
 } as const
@@ -60,6 +63,7 @@ export async function buildImage(
     [imageLabels.server]: host.server,
     [imageLabels.service]: spec.service,
     [imageLabels.release]: String(release),
+    [imageLabels.secrets]: host.secretsFrom,
     [imageLabels.bases]: bases.map(({ image, digest }) => `${image}@${digest}`).join(' '),
   }
   const builder = (await host.docker.system.ping({ signal })).builderVersion === '1' ? 'classic' : 'buildkit'
@@ -75,7 +79,8 @@ export async function buildImage(
   })
   for await (const event of build) input.onEvent(event)
   const { image, carried } = await inspectImage(host.docker, tag)
-  const foreign = Object.keys(carried).filter((key) => key.startsWith('mypaas.') && !(key in labels))
+  const wanted: Readonly<Record<string, string>> = labels
+  const foreign = Object.keys(carried).filter((key) => key.startsWith('mypaas.') && carried[key] !== wanted[key])
   if (foreign.length > 0) {
     throw new MypaasError(`The image sets the label ${foreign.join(', ')}, which is for mypaas to set.`, {
       code: 'directives',
@@ -100,12 +105,20 @@ export async function releaseImage(host: Host, service: string, release: number)
   }
 }
 
-/** The spec that a kept release was deployed with. @throws {MypaasError} `failed` when the image carries none */
-export async function releaseSpec(host: Host, service: string, release: number): Promise<ServiceSpec> {
+/**
+ * What a kept release was deployed with, as its image says: its spec, and whose secrets it may have. An older one that
+ * does not say may have its own alone.
+ * @throws {MypaasError} `failed` when the image carries no spec
+ */
+export async function releaseSettings(
+  host: Host,
+  service: string,
+  release: number,
+): Promise<SecretRights & { spec: ServiceSpec }> {
   const image = imageName(host.prefix, service, release)
   const { carried } = await inspectImage(host.docker, image)
   const spec = specFromLabels(carried)
-  if (spec) return spec
+  if (spec) return { spec, secretsFrom: carried[imageLabels.secrets] === 'server' ? 'server' : 'service' }
   throw new MypaasError(`The image ${image} does not say how it was deployed.`, {
     code: 'failed',
     hint: `Deploy ${service} from its directory.`,

@@ -4,6 +4,7 @@ import { readIfThere, writeDurably } from '../files.ts'
 import { isServiceName } from '../service/names.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { placesOf, servicesFolder } from './places.ts'
+import type { SecretsFrom } from './secret-rights.ts'
 
 /** A release as intended: its number, its image by id, and its settings (never a secret's value). */
 export type JournalRelease = Readonly<{
@@ -13,6 +14,8 @@ export type JournalRelease = Readonly<{
   deployedAt: string
   /** A keyed hash of each secret that it got. */
   secrets?: Readonly<Record<string, string>>
+  /** Whose secrets it may have; releases of older versions don't say. */
+  secretsFrom?: SecretsFrom
 }>
 
 /**

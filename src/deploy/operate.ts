@@ -1,6 +1,5 @@
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
-import { sampleEnvironment } from '../service/environment.ts'
 import { formatDuration } from '../units.ts'
 import type { Emit } from './events.ts'
 import type { Execution, ReleaseFacts } from './execute.ts'
@@ -10,6 +9,7 @@ import { type Journal, readJournal, writeJournal } from './journal.ts'
 import { type Observed, observe } from './observe.ts'
 import { placesOf } from './places.ts'
 import { type Settlement, settle } from './plan.ts'
+import { environmentOf } from './secret-rights.ts'
 
 /** Takes the lock of a service for a command, and says whom it waits for. */
 export function lockService(
@@ -112,13 +112,13 @@ export function execution(
     async releases(release): Promise<ReleaseFacts> {
       const found = facts.get(release)
       if (found) return found
-      const spec = [journal.current, journal.next].find((candidate) => candidate?.release === release)?.spec
-      if (!spec) throw new MypaasError(`Nothing is known of r${release} of ${service}.`, { code: 'degraded' })
+      const meant = [journal.current, journal.next].find((candidate) => candidate?.release === release)
+      if (!meant) throw new MypaasError(`Nothing is known of r${release} of ${service}.`, { code: 'degraded' })
       const made: ReleaseFacts = {
         release,
-        spec,
+        spec: meant.spec,
         image: await releaseImage(host, service, release),
-        environment: sampleEnvironment(spec, host.secrets(service)),
+        environment: () => environmentOf(host, meant.spec, meant),
       }
       facts.set(release, made)
       return made

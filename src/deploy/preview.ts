@@ -1,5 +1,4 @@
 import { MypaasError } from '../errors.ts'
-import { sampleEnvironment } from '../service/environment.ts'
 import { parseSpec } from '../service/parse.ts'
 import { formatPublish } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
@@ -13,6 +12,7 @@ import { nextRelease } from './operate.ts'
 import type { Plan } from './plan.ts'
 import { makePlan } from './release.ts'
 import { resourceWarnings } from './resources.ts'
+import { environmentOf, secretsFor } from './secret-rights.ts'
 import { changedSecrets, secretMarks } from './secrets.ts'
 import { checkMounts } from './volumes.ts'
 
@@ -32,7 +32,8 @@ export type Preview = Readonly<{
  */
 export async function previewDeploy(host: Host, dockerfile: string): Promise<Preview> {
   const spec = parseSpec(dockerfile, { home: host.homeRules })
-  sampleEnvironment(spec, host.secrets(spec.service))
+  const rights = { secretsFrom: host.secretsFrom }
+  environmentOf(host, spec, rights)
   await checkMounts(host, spec)
   await refuseClashes(host.directory, spec)
   const journal: Journal = (await readJournal(host.directory, spec.service)) ?? {
@@ -52,7 +53,9 @@ export async function previewDeploy(host: Host, dockerfile: string): Promise<Pre
   return {
     plan,
     changes: current ? differences(current.spec, spec) : [],
-    changedSecrets: current ? changedSecrets(current.secrets ?? {}, secretMarks(host, spec)) : [],
+    changedSecrets: current
+      ? changedSecrets(current.secrets ?? {}, secretMarks(host, spec, secretsFor(host, spec.service, rights)))
+      : [],
     warnings: await resourceWarnings(host, plan, spec),
   }
 }

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { MypaasError } from '../errors.ts'
 import { removeAbandoned } from '../files.ts'
 import { checkCertificates } from './certificates.ts'
+import { refuseClashes } from './claims.ts'
 import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
@@ -13,7 +14,8 @@ import { execution, forgetNext, journalOf, lockKnown, lockService, settlement, s
 import { persistently } from './persist.ts'
 import { placesOf } from './places.ts'
 import { describe, type Step } from './plan.ts'
-import { removeVolumes } from './volumes.ts'
+import { environmentOf } from './secret-rights.ts'
+import { checkMounts, removeVolumes } from './volumes.ts'
 import { DeployError } from './why.ts'
 
 export type ReconcileOptions = Readonly<{
@@ -117,16 +119,26 @@ export async function clearLeftovers(host: Host, service: string, options: Recon
 export async function stopService(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
   await using _ = await lockKnown(host, service, `a stop of ${service}`, options)
   const journal = await journalOf(host, service)
+  refuseLost(host, service, journal, (await observe(host, service)).replicas)
   await writeJournal(host.directory, { ...journal, stopped: true })
   return await settleDown(host, service, options)
 }
 
-/** Starts a service that was stopped, with the release that it had; secrets are sampled anew. */
+/**
+ * Starts a service that was stopped, with the release that it had; secrets are sampled anew.
+ * @throws {MypaasError} when that can't be done, as far as it can be told before: then it stays stopped
+ */
 export async function startService(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
   await using _ = await lockKnown(host, service, `a start of ${service}`, options)
   const { stopped: _stopped, ...journal } = await journalOf(host, service)
   if (!journal.current)
     throw new MypaasError(`No release of ${service} was ever live here.`, { code: 'usage', hint: 'Deploy it first.' })
+  const { replicas } = await observe(host, service)
+  refuseLost(host, service, journal, replicas)
+  await refuseUnrunnable(host, journal, replicas)
+  environmentOf(host, journal.current.spec, journal.current)
+  await checkMounts(host, journal.current.spec)
+  await refuseClashes(host.directory, journal.current.spec)
   await writeJournal(host.directory, journal)
   return await settleDown(host, service, options)
 }
@@ -146,6 +158,7 @@ export async function removeService(
   const journal = await journalOf(host, service)
   const { current: _current, next: _next, ...bare } = journal
   const { replicas } = await observe(host, service)
+  refuseLost(host, service, journal, replicas)
   await writeJournal(host.directory, bare)
   await settleDown(host, service, options)
   const removed = replicas.map(({ name }) => `container ${name}`)
@@ -177,11 +190,19 @@ async function settleDown(host: Host, service: string, options: ReconcileOptions
     })
   } catch (error) {
     if (options.signal?.aborted || !(error instanceof MypaasError)) throw error
+    const { current } = journal
+    const runs = current !== undefined && !journal.stopped
     throw new DeployError(
-      `r${journal.current?.release} of ${service}, its current release, does not run: ${error.message}`,
+      runs
+        ? `r${current.release} of ${service}, its current release, does not run: ${error.message}`
+        : `${service} is not meant to run, and could not be taken down: ${error.message}`,
       {
         code: 'degraded',
-        hint: error.hint ?? `Deploy ${service} again, or go back: mypaas server rollback ${service}`,
+        hint:
+          error.hint ??
+          (runs
+            ? `Deploy ${service} again, or go back: mypaas server rollback ${service}`
+            : `When that is mended: mypaas server reconcile ${service}`),
         report: error instanceof DeployError ? error.report : undefined,
         cause: error,
       },

@@ -2,7 +2,6 @@ import { join } from 'node:path'
 import { BuildError, type BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
-import { sampleEnvironment } from '../service/environment.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { checkCertificates } from './certificates.ts'
 import { refuseClashes } from './claims.ts'
@@ -21,6 +20,7 @@ import { type Plan, planDeploy, type Settlement, type Step } from './plan.ts'
 import { Stopwatch } from './receipt.ts'
 import { clearLeftovers } from './reconcile.ts'
 import { resourceWarnings } from './resources.ts'
+import { environmentOf, narrowed, noted, type SecretRights, secretsFor } from './secret-rights.ts'
 import { secretMarks } from './secrets.ts'
 import { checkMounts } from './volumes.ts'
 import { DeployError } from './why.ts'
@@ -45,6 +45,8 @@ export type ReleaseRequest = Readonly<{
   spec: ServiceSpec
   /** What it is made from, for the history. */
   from: string
+  /** Whose secrets it may have, as far as whoever asks may give them: as the release that it comes of, or as a new one. */
+  rights: SecretRights
   /** Makes the image `NAME:rN`. */
   provide: (
     release: number,
@@ -69,11 +71,12 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     watch.see(event)
     options.emit(event)
   }
-  const environment = sampleEnvironment(spec, host.secrets(service))
+  const rights = narrowed(host, request.rights)
+  const environment = environmentOf(host, spec, rights)
   await checkMounts(host, spec)
   await refuseUnlessCurrent(host.directory, service, options.ifRelease)
   await clearLeftovers(host, service, { ...options, emit })
-  const { journal, release } = await claim(host, spec)
+  const { journal, release } = await claim(host, spec, rights)
   emit({ type: 'deploy', service, release, action: request.action })
 
   const begun = new Date().toISOString()
@@ -101,7 +104,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   try {
     const { signal } = options
     const image = await request.provide(release, (event) => emit({ type: 'build', event }), signal)
-    facts = { release, spec, image, environment }
+    facts = { release, spec, image, environment: () => environment }
     track.plan = await makePlan(host, spec, release, journal, options.ifPlan)
     emit({ type: 'planned', plan: track.plan })
     for (const message of await resourceWarnings(host, track.plan, spec)) emit({ type: 'warning', message })
@@ -110,7 +113,8 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
       image: image.id,
       spec,
       deployedAt: new Date().toISOString(),
-      secrets: secretMarks(host, spec),
+      ...noted(rights),
+      secrets: secretMarks(host, spec, secretsFor(host, service, rights)),
     }
     committed = committedJournal(journal, made, host.keepReleases)
     const run = execution(host, service, emit, [facts], journal, () => writeJournal(host.directory, committed))
@@ -208,7 +212,11 @@ type Track = { step: Step | undefined; plan: Plan | undefined }
  * Gives the release its number and, under the lock that all services share, its URLs and host ports: from here on the
  * journal says that it is coming.
  */
-async function claim(host: Host, spec: ServiceSpec): Promise<{ journal: Journal; release: number }> {
+async function claim(
+  host: Host,
+  spec: ServiceSpec,
+  rights: SecretRights,
+): Promise<{ journal: Journal; release: number }> {
   await using _ = await takeLock(join(host.directory, 'claims.lock'), {
     what: 'a claim of URLs and ports',
     waitMs: 10_000,
@@ -216,7 +224,13 @@ async function claim(host: Host, spec: ServiceSpec): Promise<{ journal: Journal;
   await refuseClashes(host.directory, spec)
   const journal = await readJournal(host.directory, spec.service)
   const release = await nextRelease(host, spec.service, journal)
-  const next: JournalRelease = { release, image: '', spec, deployedAt: new Date().toISOString() }
+  const next: JournalRelease = {
+    release,
+    image: '',
+    spec,
+    deployedAt: new Date().toISOString(),
+    ...noted(rights),
+  }
   const claimed: Journal = {
     ...(journal ?? { version: 1, service: spec.service, server: host.server }),
     next,

@@ -9,21 +9,20 @@ import type { Host } from './host.ts'
  * key stays on the server, so a hash tells nothing about a value, nor whether two services have the same.
  */
 export function secretMarks(
-  host: Pick<Host, 'markKey' | 'secrets'>,
+  host: Pick<Host, 'markKey'>,
   spec: ServiceSpec,
+  values: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {
-  const values = host.secrets(spec.service)
   const marks: Record<string, string> = {}
   for (const { key, value } of spec.env) {
-    const secret = value === undefined ? values[key] : undefined
-    if (secret !== undefined) {
-      marks[key] = createHmac('sha256', host.markKey)
-        .update(`${spec.service}\0${key}\0${secret}`)
-        .digest('hex')
-        .slice(0, 16)
-    }
+    if (value !== undefined || !Object.hasOwn(values, key)) continue
+    marks[key] = markOf(host, spec.service, key, values[key] ?? '')
   }
   return marks
+}
+
+export function markOf({ markKey }: Pick<Host, 'markKey'>, service: string, key: string, secret: string): string {
+  return createHmac('sha256', markKey).update(`${service}\0${key}\0${secret}`).digest('hex').slice(0, 16)
 }
 
 /** The names of secrets that differ between two releases, and of those that only one of them has. */
@@ -53,8 +52,8 @@ export function secretMask(config: {
 }
 
 /** The values of the secrets that a service gets: what a build may print of them (a file that was copied) is masked. */
-export function secretValues(host: Pick<Host, 'secrets'>, spec: ServiceSpec): readonly string[] {
-  const values = host.secrets(spec.service)
+export function secretValues(host: Pick<Host, 'secrets' | 'secretsFrom'>, spec: ServiceSpec): readonly string[] {
+  const values = host.secrets(spec.service, host.secretsFrom)
   return spec.env.flatMap(({ key, value }) => (value === undefined && values[key] !== undefined ? [values[key]] : []))
 }
 

@@ -11,9 +11,9 @@ import { takeLock } from '../lock.ts'
 import { parseSpec } from '../service/parse.ts'
 import type { Arguments, Taken } from './arguments.ts'
 import { servicesWithChangedSecrets } from './changed-secrets.ts'
-import { parseConfig, secretsOf } from './config.ts'
+import { parseConfig } from './config.ts'
 import { setKey, tomlText, unsetKey } from './config-text.ts'
-import type { OpenServer } from './host.ts'
+import { type OpenServer, secretsIn } from './host.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
 import { refuseForeign, restrictedHost } from './restrict.ts'
 import { serverStatus } from './status.ts'
@@ -65,7 +65,7 @@ export const actions: Readonly<Record<string, Action>> = {
       if (spec.service !== serviceOf(args)) throw otherService(spec.service, serviceOf(args))
       if (key.services === undefined) return previewDeploy(server.host, dockerfile)
       await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal })
-      return previewDeploy(restrictedHost(server.host, server.config), dockerfile)
+      return previewDeploy(restrictedHost(server.host), dockerfile)
     },
   },
   rollback: {
@@ -150,8 +150,8 @@ export const actions: Readonly<Record<string, Action>> = {
 }
 
 /** A server as a key may see it. */
-export function hostFor({ host, config }: OpenServer, key: AuthorizedKey): OpenServer['host'] {
-  return key.services === undefined ? host : restrictedHost(host, config)
+export function hostFor({ host }: OpenServer, key: AuthorizedKey): OpenServer['host'] {
+  return key.services === undefined ? host : restrictedHost(host)
 }
 
 export function serviceOf(args: Arguments): string {
@@ -187,8 +187,7 @@ async function editConfig(
   const config = parseConfig(after, file)
   if (after !== before) await writeDurably(file, after)
   // The value is set, whether or not the engine can be asked who has an older one.
-  const secrets = (found: string) => secretsOf(config, found)
-  const older = await servicesWithChangedSecrets({ ...host, secrets }).catch(() => [])
+  const older = await servicesWithChangedSecrets({ ...host, ...secretsIn(config) }).catch(() => [])
   return older
     .filter((found) => found.secrets.includes(name) && (service === undefined || found.service === service))
     .map((found) => found.service)

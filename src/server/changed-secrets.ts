@@ -1,6 +1,7 @@
 import type { Host } from '../deploy/host.ts'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
 import { observe } from '../deploy/observe.ts'
+import { secretsFor } from '../deploy/secret-rights.ts'
 import { NotFoundError } from '../docker/index.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 
@@ -15,11 +16,10 @@ export type ChangedSecrets = Readonly<{ service: string; secrets: readonly strin
  * it was started with: the new ones come with the next deploy or restart.
  */
 export function changedSecretsOf(
-  { service, env }: Pick<ServiceSpec, 'service' | 'env'>,
+  { env }: Pick<ServiceSpec, 'env'>,
   containers: readonly Variables[],
-  host: Pick<Host, 'secrets'>,
+  values: Readonly<Record<string, string>>,
 ): readonly string[] {
-  const values = host.secrets(service)
   const wanted = env.flatMap(({ key, value }) => (value === undefined ? [key] : []))
   return wanted
     .filter((key) => {
@@ -33,9 +33,7 @@ export function changedSecretsOf(
 }
 
 /** Every service of this server that runs with older values, by name. Reads without a lock. */
-export async function servicesWithChangedSecrets(
-  host: Pick<Host, 'directory' | 'docker' | 'server' | 'prefix' | 'router' | 'secrets'>,
-): Promise<readonly ChangedSecrets[]> {
+export async function servicesWithChangedSecrets(host: Host): Promise<readonly ChangedSecrets[]> {
   const found: ChangedSecrets[] = []
   for (const service of await journalledServices(host.directory)) {
     const current = (await readJournal(host.directory, service).catch(() => undefined))?.current
@@ -43,7 +41,7 @@ export async function servicesWithChangedSecrets(
     const { replicas } = await observe(host, service)
     const running = replicas.filter(({ release, state }) => release === current.release && state === 'running')
     const containers = await Promise.all(running.map(({ id }) => variablesOf(host, id)))
-    const secrets = changedSecretsOf(current.spec, containers, host)
+    const secrets = changedSecretsOf(current.spec, containers, secretsFor(host, service, current))
     if (secrets.length > 0) found.push({ service, secrets })
   }
   return found

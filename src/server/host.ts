@@ -80,9 +80,18 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     registryAuth: (registry) => config.registries[registry],
     certificateWaitMs: router.certificateWaitMs,
     markKey: identity.adminPassword,
-    secrets: (service) => secretsOf(config, service),
+    ...secretsIn(config),
   }
   return { host, config, identity, [Symbol.asyncDispose]: async () => docker.close() }
+}
+
+/** The secrets as a config has them. */
+export function secretsIn(config: ServerConfig): Pick<Host, 'secretsFrom' | 'secrets'> {
+  return {
+    secretsFrom: 'server',
+    secrets: (service, from) =>
+      from === 'server' ? secretsOf(config, service) : (config.services[service]?.env ?? {}),
+  }
 }
 
 /** What the router's container is to be, from the config. */

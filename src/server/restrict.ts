@@ -9,10 +9,10 @@ import type { ServerConfig } from './config.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
 
 /**
- * The host as a limited key may see it: only its service's own secrets.
+ * The host as a limited key may use it: what it deploys or runs gets its service's own secrets only.
  */
-export function restrictedHost(host: Host, config: ServerConfig): Host {
-  return { ...host, secrets: (service) => config.services[service]?.env ?? {} }
+export function restrictedHost(host: Host): Host {
+  return { ...host, secretsFrom: 'service' }
 }
 
 /**

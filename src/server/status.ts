@@ -2,6 +2,7 @@ import { replicaCount } from '../deploy/container.ts'
 import type { Host } from '../deploy/host.ts'
 import { type Journal, journalledServices, readJournal } from '../deploy/journal.ts'
 import { type Observed, observe, observedServices } from '../deploy/observe.ts'
+import { secretsFor } from '../deploy/secret-rights.ts'
 import { type ContainerInspect, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { NameStates } from '../router/certificates.ts'
@@ -97,7 +98,9 @@ async function serviceStatus(host: Host, service: string, names: NameStates): Pr
     routed,
     certificates: Object.fromEntries(secure.map((name) => [name, certificateState(names[name])])),
     deployedAt: current?.deployedAt,
-    changedSecrets: current ? changedSecretsOf(current.spec, containers.map(variables), host) : [],
+    changedSecrets: current
+      ? changedSecretsOf(current.spec, containers.map(variables), secretsFor(host, service, current))
+      : [],
     replicas,
     problem: problem ?? problemOf({ running, wanted, routed, replicas }),
   }

@@ -6,12 +6,14 @@ import type { ServiceSpec } from './spec.ts'
  * value are sampled from the secrets; the result is for the container alone, never for a message, a plan or a label.
  * @param secrets What the server has for this service: key → value.
  * @param options.config What the message calls the file to add a missing one to; `~/_mypaas/config.toml` unless given.
+ * @param options.from Whose secrets these are: the server's and the service's, the service's alone, or `unknown`, those
+ *   that are known to be allowed; `server` unless given.
  * @throws {MypaasError} `directives`, with every key that the server does not have and the lines to add
  */
 export function sampleEnvironment(
   spec: Pick<ServiceSpec, 'service' | 'env'>,
   secrets: Readonly<Record<string, string>>,
-  options: { config?: string } = {},
+  options: { config?: string; from?: 'server' | 'service' | 'unknown' } = {},
 ): string[] {
   const missing: string[] = []
   const environment = spec.env.map(({ key, value = Object.hasOwn(secrets, key) ? secrets[key] : undefined }) => {
@@ -20,6 +22,24 @@ export function sampleEnvironment(
   })
   if (missing.length === 0) return environment
   const config = options.config ?? '~/_mypaas/config.toml'
+  if (options.from === 'service') {
+    throw new MypaasError(
+      `${spec.service} has no ${missing.join(', ')} of its own, and may have no secret of others: it was deployed, or is run, by a key that is limited to some services.`,
+      {
+        code: 'directives',
+        hint: `Give it one: mypaas env set SERVER ${missing[0]} --service ${spec.service}\nOr have somebody with an unlimited key deploy it.`,
+      },
+    )
+  }
+  if (options.from === 'unknown') {
+    throw new MypaasError(
+      `An older mypaas deployed this release of ${spec.service} and did not note whose secrets it may have, and ${missing.join(', ')} is not what it got then.`,
+      {
+        code: 'directives',
+        hint: `Deploy ${spec.service} again, or give it one of its own: mypaas env set SERVER ${missing[0]} --service ${spec.service}`,
+      },
+    )
+  }
   const lines = missing.map((key) => `  ${/^[A-Za-z0-9_-]+$/.test(key) ? key : `"${key}"`} = "…"`)
   throw new MypaasError(
     `The server has no value for ${missing.join(', ')}, which ${spec.service} wants (mypaas.env without a value).`,

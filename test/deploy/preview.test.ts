@@ -42,7 +42,7 @@ FROM scratch`)
 test('of a secret a mark is kept that shows a change and nothing of the value', () => {
   const spec = parseSpec('# mypaas.service=blog\n# mypaas.env=A\n# mypaas.env=B\n# mypaas.env=PLAIN=1\nFROM scratch')
   const marks = (values: Record<string, string>, markKey = 'k'): Readonly<Record<string, string>> =>
-    secretMarks({ markKey, secrets: () => values }, spec)
+    secretMarks({ markKey }, spec, values)
   const first = marks({ A: 'one', B: 'one' })
   assert.deepEqual(Object.keys(first), ['A', 'B'])
   assert.notEqual(first['A'], first['B'], 'the same value of two secrets does not show')

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { changedSecretsOf } from '../../src/server/changed-secrets.ts'
 
-const spec = { service: 'blog', env: [{ key: 'TOKEN' }, { key: 'KEY' }, { key: 'PLAIN', value: 'x' }] }
+const spec = { env: [{ key: 'TOKEN' }, { key: 'KEY' }, { key: 'PLAIN', value: 'x' }] }
 
 function changed(secrets: Readonly<Record<string, string>>, ...containers: (readonly string[] | null | undefined)[]) {
-  return changedSecretsOf(spec, containers, { secrets: (service) => (service === 'blog' ? secrets : {}) })
+  return changedSecretsOf(spec, containers, secrets)
 }
 
 test('what a container was started with counts, in any of the replicas', () => {
@@ -23,6 +23,6 @@ test('one that is gone from the config has changed; one that no container has, a
 
 test('a value that begins like another one, and a name that every object has, are told apart', () => {
   assert.deepEqual(changed({ TOKEN: 'ab', KEY: 'k' }, ['TOKEN=a', 'KEY=k']), ['TOKEN'])
-  const odd = { service: 'blog', env: [{ key: 'constructor' }] }
-  assert.deepEqual(changedSecretsOf(odd, [['constructor=1']], { secrets: () => ({}) }), ['constructor'])
+  const odd = { env: [{ key: 'constructor' }] }
+  assert.deepEqual(changedSecretsOf(odd, [['constructor=1']], {}), ['constructor'])
 })
