@@ -107,6 +107,7 @@ export async function runInService(
     release,
     replica: 1,
     server: host.server,
+    markKey: host.markKey,
     prefix: host.prefix,
     network: host.network,
     home: host.home,

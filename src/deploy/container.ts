@@ -1,6 +1,7 @@
 import type { ContainerConfig, PortBinding } from '../docker/types/container.ts'
 import { containerName, imageReference, networkAliases } from '../service/names.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
+import { identityLabels } from './identity.ts'
 
 /** What a container is made from, besides the spec. */
 export type ContainerInput = Readonly<{
@@ -8,6 +9,8 @@ export type ContainerInput = Readonly<{
   release: number
   replica: number
   server: string
+  /** Of the labels that say which replica it is. */
+  markKey: string
   prefix: string
   network: string
   home: string
@@ -51,12 +54,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
   const ports = publishedPorts(spec)
   return {
     Image: input.image,
-    Labels: {
-      'mypaas.server': input.server,
-      'mypaas.service': spec.service,
-      'mypaas.release': String(input.release),
-      'mypaas.replica': String(input.replica),
-    },
+    Labels: identityLabels(input, { service: spec.service, release: input.release, replica: input.replica }),
     Env: [
       ...input.environment,
       `MYPAAS_SERVICE=${spec.service}`,

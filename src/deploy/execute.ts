@@ -7,6 +7,7 @@ import { formatDuration } from '../units.ts'
 import { containerConfig, imageName } from './container.ts'
 import type { Emit } from './events.ts'
 import type { Host } from './host.ts'
+import { identify, nameOf } from './identity.ts'
 import type { ReleaseImage } from './image.ts'
 import { keepLog } from './kept-logs.ts'
 import { checkPatienceMs, describe, fallbackAlias, type Step, type Target } from './plan.ts'
@@ -104,6 +105,8 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
       return each(step.targets, (target) => stop(target, run))
     case 'remove':
       return each(step.targets, (target) => remove(target, run))
+    case 'rename':
+      return rename(step.targets, run)
   }
 }
 
@@ -133,6 +136,7 @@ async function create(target: Target, run: Execution): Promise<void> {
     release: target.release,
     replica: target.replica,
     server: host.server,
+    markKey: host.markKey,
     prefix: host.prefix,
     network: host.network,
     home: host.home,
@@ -148,9 +152,9 @@ async function create(target: Target, run: Execution): Promise<void> {
     if (!(error instanceof ConflictError)) throw error
     // Only a container of our own can be in the way of its own name after a crash; anything else is somebody's.
     const found = await host.docker.containers.inspect(target.name)
-    const labels = found.Config.Labels ?? {}
-    const ours = Object.entries(config.Labels ?? {}).every(([key, value]) => labels[key] === value)
-    if (!ours) {
+    const { Id, Name, Image, Config } = found
+    const it = await identify(host, { Id, Names: [Name], ImageID: Image, Labels: Config.Labels ?? {} })
+    if (it?.service !== spec.service || it.release !== target.release || it.replica !== target.replica) {
       throw new MypaasError(`There is a container ${target.name} already that mypaas did not make.`, {
         code: 'failed',
         hint: `Rename or remove it: docker rename ${target.name} OTHER`,
@@ -282,6 +286,21 @@ async function stop({ name }: Target, run: Execution): Promise<void> {
 async function remove(target: Target, run: Execution): Promise<void> {
   await keepLog(run.host, run.service, target)
   await run.host.docker.containers.remove(target.name, { force: true }).catch(unlessGone)
+}
+
+/** Gives replicas the names back that they had. One that somebody else has by now keeps nobody from anything. */
+async function rename(targets: readonly Target[], run: Execution): Promise<string | undefined> {
+  const { docker, prefix } = run.host
+  const kept: string[] = []
+  for (const { name, release, replica } of targets) {
+    const own = nameOf(prefix, { service: run.service, release, replica })
+    await docker.containers.rename(name, own).catch((error: unknown) => {
+      if (!(error instanceof ConflictError)) return unlessGone(error)
+      kept.push(`${own} is somebody else's`)
+      return undefined
+    })
+  }
+  return kept.length > 0 ? kept.join(', ') : undefined
 }
 
 /** Asks the new release for each URL by the router's probe entry, often enough that each replica has its turn. */

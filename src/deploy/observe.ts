@@ -1,9 +1,11 @@
 import { type ContainerSummary, type Docker, NotFoundError } from '../docker/index.ts'
-import { containerName } from '../service/names.ts'
+import { checkedName } from '../service/names.ts'
+import { identify, nameOf, replicaLabels } from './identity.ts'
 
 /** One container of a service, as it is. */
 export type Replica = Readonly<{
   id: string
+  /** As it is called now: somebody may have renamed it, see {@link isRenamed}. */
   name: string
   release: number
   /** From 1. */
@@ -18,22 +20,22 @@ export type Replica = Readonly<{
 /** All containers of a service, also stopped ones, of all releases; by release, then replica. */
 export type Observed = Readonly<{ service: string; replicas: readonly Replica[] }>
 
-/** What identifies a container as ours: exact labels, and a name that says the same. */
-const replicaLabels = {
-  server: 'mypaas.server',
-  service: 'mypaas.service',
-  release: 'mypaas.release',
-  replica: 'mypaas.replica',
-} as const
-
-type Where = Readonly<{ docker: Docker; server: string; prefix: string; router: { gate: string } }>
+type Where = Readonly<{
+  docker: Docker
+  server: string
+  markKey: string
+  prefix: string
+  router: { gate: string }
+}>
 
 /**
  * Reads what runs of a service. Only reads.
  * @param listed Of {@link listReplicas}, where more than one service is looked at.
  */
 export async function observe(where: Where, service: string, listed?: ReplicasByService): Promise<Observed> {
-  const found = listed ? (listed.get(service) ?? []) : await list(where, `${replicaLabels.service}=${service}`)
+  const found = listed
+    ? (listed.get(service) ?? [])
+    : await list(where, `${replicaLabels.service}=${checkedName(service)}`)
   const replicas = await Promise.all(found.map((summary) => replica(where, summary)))
   return {
     service,
@@ -50,9 +52,8 @@ export type ReplicasByService = ReadonlyMap<string, readonly ContainerSummary[]>
 export async function listReplicas(where: Where): Promise<ReplicasByService> {
   const found = new Map<string, ContainerSummary[]>()
   for (const summary of await list(where, replicaLabels.service)) {
-    if (identify(where, summary) === undefined) continue
-    const service = summary.Labels[replicaLabels.service] ?? ''
-    found.set(service, [...(found.get(service) ?? []), summary])
+    const identity = await identify(where, summary)
+    if (identity) found.set(identity.service, [...(found.get(identity.service) ?? []), summary])
   }
   return found
 }
@@ -68,13 +69,16 @@ function list(where: Where, label: string): Promise<readonly ContainerSummary[]>
 }
 
 async function replica(where: Where, summary: ContainerSummary): Promise<Replica | undefined> {
-  const identity = identify(where, summary)
+  const identity = await identify(where, summary)
   if (!identity) return undefined
+  const { release, replica } = identity
   try {
-    const { Id, State, HostConfig, NetworkSettings } = await where.docker.containers.inspect(summary.Id)
+    const { Id, Name, State, HostConfig, NetworkSettings } = await where.docker.containers.inspect(summary.Id)
     return {
       id: Id,
-      ...identity,
+      name: Name.slice(1),
+      release,
+      replica,
       state: State.Status,
       armed: HostConfig.RestartPolicy?.Name === 'always',
       onGate: where.router.gate in NetworkSettings.Networks,
@@ -86,17 +90,7 @@ async function replica(where: Where, summary: ContainerSummary): Promise<Replica
   }
 }
 
-/**
- * Labels alone don't make a container ours: an image can carry any, and a container that somebody runs from it inherits
- * them. The name is unique on the engine and is the one that we gave.
- */
-function identify(
-  where: Where,
-  { Labels, Names }: ContainerSummary,
-): Pick<Replica, 'name' | 'release' | 'replica'> | undefined {
-  const service = Labels[replicaLabels.service] ?? ''
-  const release = Number(Labels[replicaLabels.release])
-  const index = Number(Labels[replicaLabels.replica])
-  const name = `${where.prefix}${containerName(service, release, index)}`
-  return Names.includes(`/${name}`) ? { name, release, replica: index } : undefined
+/** Whether a replica is called otherwise than mypaas called it. */
+export function isRenamed(prefix: string, service: string, { name, release, replica }: Replica): boolean {
+  return name !== nameOf(prefix, { service, release, replica })
 }

@@ -7,7 +7,7 @@ import type { ServiceSpec } from '../service/spec.ts'
 import { formatDuration } from '../units.ts'
 import { replicaCount } from './container.ts'
 import type { Journal } from './journal.ts'
-import type { Observed, Replica } from './observe.ts'
+import { isRenamed, type Observed, type Replica } from './observe.ts'
 
 /** One container as a step names it: by release and replica, so that it can be named before it exists. */
 export type Target = Readonly<{ release: number; replica: number; name: string }>
@@ -34,6 +34,8 @@ export type Step = Readonly<
   | { kind: 'stay'; targets: readonly Target[]; ms: number }
   | { kind: 'stop'; targets: readonly Target[] }
   | { kind: 'remove'; targets: readonly Target[] }
+  /** Gives back the names that somebody changed. */
+  | { kind: 'rename'; targets: readonly Target[] }
 >
 
 /** What a deploy costs those who use the service meanwhile, and why. */
@@ -204,10 +206,12 @@ export function settle(input: {
   const { journal, observed, prefix, timing, drainMs } = input
   const { current, next } = journal
   const stay = current && !journal.stopped ? targetsOf(current.spec, current.release, prefix) : []
-  const isOurs = (replica: Replica): boolean =>
-    stay.some((target) => target.release === replica.release && target.replica === replica.replica)
-  const mine = observed.replicas.filter(isOurs)
-  const others = observed.replicas.filter((replica) => !isOurs(replica))
+  const mine = stay.flatMap((target) => bestOf(observed.replicas, target) ?? [])
+  const others = observed.replicas.filter((replica) => !mine.includes(replica))
+  const asItIsCalled = (target: Target): Target => {
+    const found = mine.find(({ replica }) => replica === target.replica)
+    return found ? targetOf(found) : target
+  }
   const go = others.map(targetOf)
   const runningOthers = others.filter(({ state }) => state !== 'created' && state !== 'exited' && state !== 'dead')
 
@@ -218,7 +222,7 @@ export function settle(input: {
     if (!('targets' in step) || step.targets.length > 0) steps.push(step)
   }
   const mustStay = (): void => {
-    if (input.stayMs) add({ kind: 'stay', targets: stay, ms: input.stayMs })
+    if (input.stayMs) add({ kind: 'stay', targets: stay.map(asItIsCalled), ms: input.stayMs })
   }
   const takeAway = (replicas: readonly Replica[], timeoutMs: number): void => {
     const targets = replicas.map(targetOf)
@@ -281,7 +285,17 @@ export function settle(input: {
   if (!stopBefore && runningOthers.length > 0) takeAway(runningOthers, drainMs)
   else mustStay()
   add({ kind: 'remove', targets: go })
+  // At the very end: until then each is called as it was found.
+  add({ kind: 'rename', targets: mine.filter((replica) => isRenamed(prefix, journal.service, replica)).map(targetOf) })
   return { serve, clean }
+}
+
+/** Of several that say to be the same replica (somebody copied one), the one that runs, then the one of that name. */
+function bestOf(replicas: readonly Replica[], { release, replica, name }: Target): Replica | undefined {
+  const same = replicas.filter((found) => found.release === release && found.replica === replica)
+  const running = same.filter(({ state }) => state === 'running' || state === 'restarting')
+  const candidates = running.length > 0 ? running : same
+  return candidates.find((found) => found.name === name) ?? candidates[0]
 }
 
 function sameRoutes(found: FoundRoutes, wanted: ServiceRoutes): boolean {
@@ -389,6 +403,8 @@ export function describe(step: Step): string {
       return `stop ${names(step.targets)}`
     case 'remove':
       return `remove ${names(step.targets)}`
+    case 'rename':
+      return `give ${names(step.targets)} the name back that mypaas gave`
   }
 }
 

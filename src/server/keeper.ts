@@ -5,6 +5,7 @@ import { placesOf, servicesFolder } from '../deploy/places.ts'
 import { reconcile, reconcileAll } from '../deploy/reconcile.ts'
 import type { EngineEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { isServiceName } from '../service/names.ts'
 import { serverDirectory } from './config.ts'
 import { openServer } from './host.ts'
 
@@ -92,7 +93,7 @@ export class Keeper {
       await this.settle()
     }
     const label = [`mypaas.server=${id}`, 'mypaas.service']
-    const filters = { type: ['container'], event: ['die', 'destroy'], label }
+    const filters = { type: ['container'], event: ['die', 'destroy', 'rename'], label }
     const gone = new AbortController()
     const looking = this.#lookNowAndThen(AbortSignal.any([signal, gone.signal]))
     try {
@@ -105,7 +106,9 @@ export class Keeper {
 
   #note({ Actor }: EngineEvent): void {
     const service = Actor.Attributes['mypaas.service']
-    if (service !== undefined) this.#lookAt(service, Math.max(comesBackMs, this.#pauseMs(service)))
+    // Anybody can run a container that says so.
+    if (service !== undefined && isServiceName(service))
+      this.#lookAt(service, Math.max(comesBackMs, this.#pauseMs(service)))
   }
 
   async #lookNowAndThen(signal: AbortSignal): Promise<void> {

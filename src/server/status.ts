@@ -1,7 +1,8 @@
 import { replicaCount } from '../deploy/container.ts'
 import type { Host } from '../deploy/host.ts'
+import { nameOf } from '../deploy/identity.ts'
 import { type Journal, journalledServices, readJournal } from '../deploy/journal.ts'
-import { type Observed, observe, observedServices } from '../deploy/observe.ts'
+import { isRenamed, type Observed, observe, observedServices } from '../deploy/observe.ts'
 import { secretsFor } from '../deploy/secret-rights.ts'
 import { type ContainerInspect, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
@@ -102,7 +103,8 @@ async function serviceStatus(host: Host, service: string, names: NameStates): Pr
       ? changedSecretsOf(current.spec, containers.map(variables), secretsFor(host, service, current))
       : [],
     replicas,
-    problem: problem ?? problemOf({ running, wanted, routed, replicas }),
+    problem:
+      problem ?? problemOf({ running, wanted, routed, replicas }) ?? renamed(host.prefix, observed, current?.release),
   }
   return { status, ids }
 }
@@ -166,6 +168,13 @@ function problemOf({
   const restless = replicas.filter(({ restarts }) => restarts >= manyRestarts)
   if (restless.length > 0) return `does not stay up: ${restless.map(({ name }) => name).join(', ')}`
   return undefined
+}
+
+function renamed(prefix: string, { service, replicas }: Observed, release: number | undefined): string | undefined {
+  const found = replicas.filter((replica) => replica.release === release && isRenamed(prefix, service, replica))
+  if (found.length === 0) return undefined
+  const names = found.map((one) => `${nameOf(prefix, { service, ...one })} is called ${one.name} now`)
+  return `renamed by somebody: ${names.join(', ')}`
 }
 
 async function withUsage(host: Host, found: readonly Found[]): Promise<readonly ServiceStatus[]> {

@@ -98,6 +98,7 @@ export class Model {
       case 'commit':
         this.journal = commit(step.release)
         break
+      case 'rename':
       case 'stay':
       case 'probe':
       case 'request':

@@ -436,6 +436,7 @@ test('a container is made as the earlier implementation made it, but for the lis
         release: 1,
         replica: 1,
         server: `${w.instance}-server`,
+        markKey: 'k',
         prefix: '',
         network: 'mypaas-net',
         home: '/home/me',

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
 import { rootfs } from '../../scripts/rootfs.ts'
+import { NotFoundError } from '../../src/docker/index.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { scratchImage } from '../support/images.ts'
 import { inventory } from '../support/inventory.ts'
@@ -18,7 +19,8 @@ test('what mypaas did not make is never counted, stopped or removed, whatever la
   await other.deploy(await other.service('web', files))
 
   const replica = { 'mypaas.server': server, 'mypaas.service': 'web' }
-  const claiming = await imageWithLabels(w, { ...replica, 'mypaas.release': '1', 'mypaas.replica': '3' })
+  const claims = { ...replica, 'mypaas.release': '1', 'mypaas.replica': '3' }
+  const claiming = await imageWithLabels(w, claims)
   const ours = `${w.instance}-web:r1`
   const strangers = {
     'one of our images, run by hand': await run(w, 'by-hand', ours),
@@ -33,6 +35,11 @@ test('what mypaas did not make is never counted, stopped or removed, whatever la
       'mypaas.replica': '1',
     }),
     'an image with labels of mypaas': await run(w, 'claiming', claiming),
+    'the same, by the name that they say': await run(w, 'web-r1-3', claiming),
+    'the same, with a proof that is none': await run(w, 'web-r1-4', claiming, {
+      'mypaas.replica': '4',
+      'mypaas.proof': '0'.repeat(32),
+    }),
     'a name that begins like one of ours': await run(w, 'web-r1-10', await scratchImage(w.docker)),
   }
   const othersBefore = await inventory(other)
@@ -67,7 +74,7 @@ test('what mypaas did not make is never counted, stopped or removed, whatever la
     await w.ok(['server', 'down', '--yes'])
     await alive()
     const names = (await w.containers()).map((container) => w.nameOf(container)).sort()
-    assert.deepEqual(names, ['claiming', 'relic', 'twin'], 'of all that carries our labels')
+    assert.deepEqual(names, ['claiming', 'relic', 'twin', 'web-r1-3', 'web-r1-4'], 'of all that carries our labels')
   })
 })
 
@@ -84,6 +91,75 @@ test('a container of somebody else that has the name of a coming one is in the w
   await w.deploy(join(w.home, 'services', 'web'))
   assert.deepEqual(await w.runningNames('web'), ['web-r3-1'], 'the next number is free')
   assert.equal((await w.docker.containers.inspect(id)).State.Running, true)
+})
+
+test('a container that somebody renames is still the one: no second writer, in a reconcile, a deploy and a removal', async (t) => {
+  const w = await initialised(t)
+  const name = 'writer'
+  const directory = await w.service(name, { directives: ['volume=~/writer:/data'] })
+  await w.deploy(directory)
+  const rename = async (release: number, to: string) => {
+    const { Id } = await w.docker.containers.inspect(`${w.instance}-${name}-r${release}-1`)
+    await w.docker.containers.rename(Id, `${w.instance}-${to}`)
+    return Id
+  }
+  const first = await rename(1, 'by-hand')
+
+  await t.test('status says it, and a reconcile gives the name back', async () => {
+    const [status] = JSON.parse((await w.ok(['server', 'status', '--json'])).stdout) as Record<string, unknown>[]
+    assert.equal(status?.['running'], 1)
+    assert.equal(
+      status?.['problem'],
+      `renamed by somebody: ${w.instance}-writer-r1-1 is called ${w.instance}-by-hand now`,
+    )
+    await w.ok(['server', 'reconcile', name])
+    const found = await w.containers(name)
+    assert.deepEqual(
+      found.map(({ Id, Names }) => [Id, Names[0]]),
+      [[first, `/${w.instance}-writer-r1-1`]],
+    )
+  })
+
+  await t.test('a deploy stops it before the new one starts, and removes it', async () => {
+    await rename(1, 'by-hand')
+    await w.deploy(directory)
+    assert.deepEqual(await w.runningNames(name), ['writer-r2-1'])
+    await assert.rejects(w.docker.containers.inspect(first), NotFoundError)
+  })
+
+  await t.test('whoever took its name stays, and it serves on under its new one', async () => {
+    const second = await rename(2, 'by-hand')
+    const squatter = await run(w, 'writer-r2-1', await scratchImage(w.docker))
+    await w.ok(['server', 'reconcile', name])
+    assert.equal((await w.docker.containers.inspect(second)).State.Running, true)
+    assert.equal((await w.docker.containers.inspect(squatter.id)).State.Running, true)
+    assert.deepEqual(
+      (await w.containers(name)).map(({ Id }) => Id),
+      [second],
+    )
+    await w.docker.containers.remove(squatter.id, { force: true })
+  })
+
+  await t.test('what is made of it is not it, with its labels and all', async () => {
+    const { Id } = await w.docker.containers.commit(`${w.instance}-by-hand`, { repo: `${w.instance}-copied`, tag: '1' })
+    const copy = await run(w, 'copy', Id)
+    await w.ok(['server', 'reconcile', name])
+    await w.deploy(directory)
+    const { State } = await w.docker.containers.inspect(copy.id)
+    assert.deepEqual([State.Running, State.StartedAt], [true, copy.started])
+    assert.deepEqual(await w.runningNames(name), ['copy', 'writer-r3-1'])
+    await w.docker.containers.remove(copy.id, { force: true })
+  })
+
+  await t.test('a stop and a removal find it', async () => {
+    await rename(3, 'by-hand')
+    await w.ok(['server', 'stop', name])
+    assert.deepEqual(await w.containers(name), [])
+    await w.ok(['server', 'start', name])
+    await rename(3, 'by-hand')
+    await w.ok(['server', 'rm', name, '--yes'])
+    assert.deepEqual(await w.containers(name), [])
+  })
 })
 
 test('a second home that claims the name of a mypaas that is there is refused', async (t) => {
