@@ -25,32 +25,45 @@ const keptBytes = 2 * 1024 * 1024
 
 /** Keeps the end of a container's log before the container goes; a replica that never ran has none. */
 export async function keepLog(host: Host, service: string, target: Target): Promise<void> {
-  const lines: string[] = []
+  let lines: string[] = []
+  let held = 0
   try {
     for await (const { at, stream, text } of linesOf(host, target, {
       tail: keptLines,
       timeoutMs: host.engineTimeoutMs,
-    }))
-      lines.push(`${at} ${stream} ${text}\n`)
+    })) {
+      const line = `${at} ${stream} ${text}\n`
+      lines.push(line)
+      held += line.length
+      // Lines may be of any length: what is too old to be kept goes now and then.
+      if (held <= 4 * keptBytes) continue
+      lines = endOf(lines, keptBytes)
+      held = lines.reduce((sum, { length }) => sum + length, 0)
+    }
   } catch (error) {
     if (error instanceof NotFoundError) return
     // A log driver that can't be read keeps nobody from removing the container.
     if (!(error instanceof MypaasError)) throw error
   }
   if (lines.length === 0) return
-  let bytes = 0
-  let from = lines.length
-  while (from > 0 && bytes + Buffer.byteLength(lines[from - 1] ?? '') <= keptBytes) {
-    from -= 1
-    bytes += Buffer.byteLength(lines[from] ?? '')
-  }
   const folder = logFolder(host, service)
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 })
-    await writeDurably(join(folder, `r${target.release}-${target.replica}.log`), lines.slice(from).join(''))
+    await writeDurably(join(folder, `r${target.release}-${target.replica}.log`), endOf(lines, keptBytes).join(''))
   } catch {
     // Nor does a full disk.
   }
+}
+
+/** The last lines, as many as have room. */
+function endOf(lines: readonly string[], maxBytes: number): string[] {
+  let bytes = 0
+  let from = lines.length
+  while (from > 0 && bytes + Buffer.byteLength(lines[from - 1] ?? '') <= maxBytes) {
+    from -= 1
+    bytes += Buffer.byteLength(lines[from] ?? '')
+  }
+  return lines.slice(from)
 }
 
 /** Removes the kept logs of all but the newest `keep` releases. */

@@ -102,15 +102,25 @@ async function* noting(lines: AsyncGenerator<LogLine, void>, seen: Map<string, s
   }
 }
 
+/** Of a `tail`, so much at most is held: lines may be of any length, and as many as are asked for. */
+const maxTailBytes = 64 * 1024 ** 2
+
 async function* lastOf(lines: AsyncGenerator<LogLine, void>, count: number): AsyncGenerator<LogLine, void> {
-  const last: LogLine[] = []
-  let at = 0
+  let last: LogLine[] = []
+  let from = 0
+  let bytes = 0
   for await (const line of lines) {
-    last[at % Math.max(1, count)] = line
-    at += 1
+    last.push(line)
+    bytes += sizeOf(line)
+    while (last.length - from > count || bytes > maxTailBytes) {
+      bytes -= sizeOf(last[from] as LogLine)
+      from += 1
+    }
+    if (from <= 1000 || from < last.length / 2) continue
+    last = last.slice(from)
+    from = 0
   }
-  if (count === 0) return
-  for (let index = Math.max(0, at - count); index < at; index += 1) yield last[index % count] as LogLine
+  yield* last.slice(from)
 }
 
 /** Lines as they come, of every replica that is there or appears, also of one that is started again. */

@@ -1,10 +1,9 @@
 import { chmod, chown, lstat, mkdir, realpath, rm } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative, sep } from 'node:path'
-import { text } from 'node:stream/consumers'
-import { pipeline } from 'node:stream/promises'
 import { NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
+import { readForeignFile } from './foreign-file.ts'
 import type { Host } from './host.ts'
 import { type Journal, journalledServices, readJournal } from './journal.ts'
 
@@ -176,33 +175,49 @@ async function firstMissing(path: string): Promise<string | undefined> {
   return missing
 }
 
-/** The user of an image as numbers: `''` is root, names are looked up in the container's own `/etc/passwd`. */
+/**
+ * The user of an image as numbers: `''` is root, names are looked up in the container's own `/etc/passwd` and
+ * `/etc/group`, which whoever made the image wrote. One that is not there is taken for root: the container won't start.
+ */
 async function userOf(host: Host, container: string, user: string): Promise<{ uid: number; gid: number }> {
   const [name = '', group] = user.split(':')
   if (name === '' || name === 'root') return { uid: 0, gid: 0 }
-  const passwd = await fileOf(host, container, '/etc/passwd')
-  const row = passwd.map((line) => line.split(':')).find((fields) => fields[0] === name || fields[2] === name)
-  const uid = /^\d+$/.test(name) ? Number(name) : Number(row?.[2] ?? 0)
-  if (group === undefined) return { uid, gid: Number(row?.[3] ?? 0) }
-  if (/^\d+$/.test(group)) return { uid, gid: Number(group) }
-  const groups = await fileOf(host, container, '/etc/group')
-  const found = groups.map((line) => line.split(':')).find((fields) => fields[0] === group)
-  return { uid, gid: Number(found?.[2] ?? 0) }
+  const row =
+    isNumber(name) && isNumber(group)
+      ? undefined
+      : await rowOf(host, container, '/etc/passwd', (fields) => fields[0] === name || fields[2] === name)
+  const uid = isNumber(name) ? name : row?.[2]
+  if (group === undefined) return { uid: idOf(uid), gid: idOf(row?.[3]) }
+  if (isNumber(group)) return { uid: idOf(uid), gid: idOf(group) }
+  const found = await rowOf(host, container, '/etc/group', (fields) => fields[0] === group)
+  return { uid: idOf(uid), gid: idOf(found?.[2]) }
 }
 
-async function fileOf(host: Host, container: string, path: string): Promise<string[]> {
-  const { extract } = await import('tar-stream')
-  const reader = extract()
-  const lines: string[] = []
-  try {
-    const archive = await host.docker.containers.getArchive(container, path, { timeoutMs: host.engineTimeoutMs })
-    const done = (async () => {
-      for await (const entry of reader) lines.push(...(await text(entry)).split('\n'))
-    })()
-    await pipeline(archive.tar, reader)
-    await done
-  } catch (error) {
-    if (!(error instanceof NotFoundError)) throw error
+function isNumber(text: string | undefined): boolean {
+  return text !== undefined && /^\d+$/.test(text)
+}
+
+const maxId = 2 ** 32 - 2
+
+function idOf(text: string | undefined): number {
+  const id = isNumber(text) ? Number(text) : 0
+  return id <= maxId ? id : 0
+}
+
+/** The first line that is meant, its fields: a file of only line ends costs no more than its bytes. */
+async function rowOf(
+  host: Host,
+  container: string,
+  path: string,
+  isMeant: (fields: readonly string[]) => boolean,
+): Promise<readonly string[] | undefined> {
+  const text = (await readForeignFile(host.docker, container, path, { timeoutMs: host.engineTimeoutMs })) ?? ''
+  for (let at = 0; at < text.length; ) {
+    const newline = text.indexOf('\n', at)
+    const end = newline < 0 ? text.length : newline
+    const fields = text.slice(at, end).split(':', 8)
+    if (isMeant(fields)) return fields
+    at = end + 1
   }
-  return lines
+  return undefined
 }

@@ -161,8 +161,12 @@ function signalName(exitCode: number): string | undefined {
   return found?.[0]
 }
 
+/** Of the last lines, so much at least. */
+const maxLastBytes = 256 * 1024
+
 async function lastLines(docker: Docker, id: string, mask: (text: string) => string): Promise<readonly string[]> {
   const chunks: Buffer[] = []
+  let bytes = 0
   try {
     for await (const { data } of docker.containers.logs(id, {
       stdout: true,
@@ -171,6 +175,9 @@ async function lastLines(docker: Docker, id: string, mask: (text: string) => str
       timeoutMs: 5_000,
     })) {
       chunks.push(Buffer.from(data))
+      bytes += data.length
+      // A line may be of any length; its end is what counts.
+      while (bytes - (chunks[0]?.length ?? 0) > maxLastBytes) bytes -= chunks.shift()?.length ?? 0
     }
   } catch {
     // Gone, or with a log driver that can't be read: the report does without.

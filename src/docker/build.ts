@@ -320,7 +320,8 @@ class ProgressReader {
 
   #lines(step: Step, stream: 'stdout' | 'stderr', text: string): BuildEvent {
     const masked = this.#mask(text)
-    step.tail.push(...masked.split(/\r?\n|\r/).filter((line) => line !== ''))
+    const written = masked.split(/\r?\n|\r/).filter((line) => line !== '')
+    step.tail.push(...written.slice(-tailLines))
     step.tail.splice(0, step.tail.length - tailLines)
     return { type: 'log', id: step.id, stream, text: masked }
   }

@@ -329,7 +329,7 @@ export class TraefikRouter implements Router {
     await this.#sortOut(new Set())
     await this.#put(this.#namesFile(), JSON.stringify(after))
     await this.#put(askFile, asking(after))
-    const written: Promise<void>[] = []
+    const written: (() => Promise<void>)[] = []
     for (const routes of await this.#keptServices()) {
       const was = serviceFile(routes, this.#tls(before))
       const is = serviceFile(routes, this.#tls(after))
@@ -337,9 +337,10 @@ export class TraefikRouter implements Router {
       // One that is not what was written last is lost or changed by hand: whoever mends it takes the names along.
       if (was.content === is.content || (await readIfThere(file)) !== was.content) continue
       await this.#put(file, is.content)
-      written.push(this.#confirm(routes.service, is.revision, signal))
+      // Begun together when all are written: one that fails while others are written would fail unseen.
+      written.push(() => this.#confirm(routes.service, is.revision, signal))
     }
-    await Promise.all(written)
+    await Promise.all(written.map((confirm) => confirm()))
   }
 
   #namesFile(): string {

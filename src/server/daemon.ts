@@ -74,6 +74,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const challenges = new Challenges({ server: identity.id, key: () => own.current(), nonces, limits, now: Date.now })
   const api = new Api({ home, directory, server: identity.id, keys, challenges, nonces, pushes, jobs, audit, log })
 
+  using _net = catchUnseen(audit, log)
+
   const socket = daemonSocket(directory)
   await rm(socket, { force: true })
   const local = httpServer(api, 'socket')
@@ -89,9 +91,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     const address = await gatewayOf(server.host.docker, networks.edge)
     return address === undefined ? undefined : { host: address, port: wanted.server.daemonPort }
   })
-  const sweeping = sweepNowAndThen(pushes, options.signal, log)
-  const keeping = keeper.keep()
-  const certifying = keepCertificates(home, options.signal, log)
+  // Awaited at the end, so that what breaks one of them would otherwise break the daemon, and unseen.
+  const seen = (what: string, work: Promise<void>): Promise<void> =>
+    work.catch((error: unknown) => log(`a bug: ${what} ended: ${stackOf(error)}`))
+  const sweeping = seen('the sweeper', sweepNowAndThen(pushes, options.signal, log))
+  const keeping = seen('the keeper', keeper.keep())
+  const certifying = seen('what looks after certificates', keepCertificates(home, options.signal, log))
   await gateway.keepListening(options.signal)
 
   log('stops: takes nothing new, lets what is on finish')
@@ -103,6 +108,24 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await Promise.all([sweeping, keeping, certifying])
   await pushes.close()
   await rm(socket, { force: true })
+}
+
+/**
+ * The net below everything: a promise that nobody looks at ends no daemon, with the deploys and sessions that are on. That
+ * there was one is a bug, so it is told.
+ */
+export function catchUnseen(audit: Pick<Audit, 'write'>, log: (line: string) => void): Disposable {
+  const tell = (error: unknown): void => {
+    log(`a bug: a promise failed and nobody looked: ${stackOf(error)}`)
+    const detail = 'a promise failed and nobody looked; see the log of the daemon'
+    audit.write({ from: 'daemon', action: 'bug', outcome: 'failed', detail }).catch(() => {})
+  }
+  process.on('unhandledRejection', tell)
+  return { [Symbol.dispose]: () => void process.off('unhandledRejection', tell) }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
 async function identityOf(home: string): Promise<OpenServer['identity']> {

@@ -166,6 +166,8 @@ class Live {
     this.#push(JSON.stringify({ end }))
     const file = this.#file
     if (!file) return
+    // A full disk has closed it already.
+    if (file.closed) return
     await new Promise<void>((resolve) => {
       file.once('close', resolve)
       file.end()
