@@ -1,4 +1,4 @@
-import { chown, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, chown, type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { MypaasError } from './errors.ts'
 
@@ -38,6 +38,42 @@ export async function writeDurably(
   } finally {
     await directory.close()
   }
+}
+
+/**
+ * Opens a file that is nobody else's business (0600). One that others could read before, they can't from then on.
+ * @param flags as `fs.open` has them
+ */
+export async function openPrivate(file: string, flags: string): Promise<FileHandle> {
+  const handle = await open(file, flags, 0o600)
+  try {
+    const { mode } = await handle.stat()
+    // Another user's, who may do with it as they like: the doctor tells.
+    if ((mode & 0o077) !== 0) await handle.chmod(0o600).catch(() => {})
+    return handle
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+/** Adds to a file that is nobody else's business: see {@link openPrivate}. */
+export async function appendPrivately(file: string, text: string): Promise<void> {
+  await using handle = await openPrivate(file, 'a')
+  await handle.writeFile(text)
+}
+
+/** The text of such a file. */
+export async function readPrivately(file: string): Promise<string> {
+  await using handle = await openPrivate(file, 'r')
+  return await handle.readFile('utf8')
+}
+
+/** Makes a folder that is nobody else's business (0700), or one that is there so. */
+export async function privateFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const { mode } = await stat(folder)
+  if ((mode & 0o077) !== 0) await chmod(folder, 0o700).catch(() => {})
 }
 
 /** Removes what {@link writeDurably} left in a folder when its process was killed; that of living processes stays. */

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type TestContext } from 'node:test'
-import { readIfThere, removeAbandoned, writeDurably } from '../src/files.ts'
+import {
+  appendPrivately,
+  privateFolder,
+  readIfThere,
+  readPrivately,
+  removeAbandoned,
+  writeDurably,
+} from '../src/files.ts'
 
 test('a file is written whole, with its mode, and nothing else is left beside it', async (t) => {
   const folder = await directory(t)
@@ -25,6 +32,26 @@ test('a file has the mode that is asked for, whatever the mask of the process', 
     ['a.yml', 'b.json'].map(async (name) => (await stat(join(folder, name))).mode & 0o777),
   )
   assert.deepEqual(modes, [0o640, 0o600])
+})
+
+test('a private file or folder is one, whatever the mask of the process, and whatever it was before', async (t) => {
+  const folder = await directory(t)
+  const before = process.umask(0)
+  t.after(() => process.umask(before))
+  const modes = (): Promise<string[]> =>
+    Promise.all(
+      ['', 'made/a.log', 'made'].map(async (name) => ((await stat(join(folder, name))).mode & 0o777).toString(8)),
+    )
+  await privateFolder(join(folder, 'made'))
+  await appendPrivately(join(folder, 'made/a.log'), 'one\n')
+  assert.deepEqual(await modes(), ['700', '600', '700'])
+  for (const name of ['', 'made', 'made/a.log']) await chmod(join(folder, name), 0o777)
+  await privateFolder(join(folder, 'made'))
+  await appendPrivately(join(folder, 'made/a.log'), 'two\n')
+  assert.deepEqual(await modes(), ['777', '600', '700'])
+  await chmod(join(folder, 'made/a.log'), 0o644)
+  assert.equal(await readPrivately(join(folder, 'made/a.log')), 'one\ntwo\n')
+  assert.deepEqual(await modes(), ['777', '600', '700'])
 })
 
 test('a write that fails leaves what was there', async (t) => {

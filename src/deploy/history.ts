@@ -1,6 +1,7 @@
-import { appendFile, mkdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ErrorCode } from '../errors.ts'
+import { appendPrivately, privateFolder } from '../files.ts'
 import { placesOf } from './places.ts'
 
 /** What made a release: a build, an older release run again, the same one restarted or with more replicas. */
@@ -41,8 +42,8 @@ export type HistoryEntry = Readonly<{
 /** Appends to a service's history. One line per entry, so a crash costs the last at most. */
 export async function recordRelease(directory: string, service: string, entry: HistoryEntry): Promise<void> {
   const file = historyFile(directory, service)
-  await mkdir(dirname(file), { recursive: true, mode: 0o700 })
-  await appendFile(file, `${JSON.stringify(entry)}\n`, { mode: 0o600 })
+  await privateFolder(dirname(file))
+  await appendPrivately(file, `${JSON.stringify(entry)}\n`)
 }
 
 /** A service's history, oldest first. Lines that are no entries (cut off by a crash) are passed over. */

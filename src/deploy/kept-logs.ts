@@ -1,10 +1,10 @@
 import { createReadStream } from 'node:fs'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type CallOptions, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { writeDurably } from '../files.ts'
+import { privateFolder, writeDurably } from '../files.ts'
 import type { Host } from './host.ts'
 import { placesOf } from './places.ts'
 import type { Target } from './plan.ts'
@@ -48,7 +48,7 @@ export async function keepLog(host: Host, service: string, target: Target): Prom
   if (lines.length === 0) return
   const folder = logFolder(host, service)
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await privateFolder(folder)
     await writeDurably(join(folder, `r${target.release}-${target.replica}.log`), endOf(lines, keptBytes).join(''))
   } catch {
     // Nor does a full disk.

@@ -87,6 +87,8 @@ export function serviceFile(
   const routers: Record<string, unknown> = {}
   const middlewares: Record<string, unknown> = {
     [`${service}~retry`]: { retry: retry(routes.holdMs ?? restartPatienceMs) },
+    // In each file, not in the base: a router that knows the newer file and not yet the newer base would serve nobody.
+    [`${service}~client`]: { headers: { customRequestHeaders: withoutOurs } },
   }
   for (const [index, url] of routes.urls.entries()) {
     const common = { rule: rule(url), priority: priority(url) }
@@ -95,7 +97,7 @@ export function serviceFile(
         ...common,
         entryPoints: ['websecure'],
         service: releaseName(service, routes.active.release),
-        middlewares: names[url.host]?.trusted ? ['mypaas~hsts', `${service}~retry`] : [`${service}~retry`],
+        middlewares: [...(names[url.host]?.trusted ? ['mypaas~hsts'] : []), `${service}~client`, `${service}~retry`],
         tls: {},
       }
       routers[`${service}~${index}~redirect`] = {
@@ -109,7 +111,7 @@ export function serviceFile(
         ...common,
         entryPoints: ['web'],
         service: releaseName(service, routes.active.release),
-        middlewares: [`${service}~retry`],
+        middlewares: [`${service}~client`, `${service}~retry`],
       }
     }
   }
@@ -137,6 +139,14 @@ export function serviceFile(
 
 /** The request header by which the admin entry point finds the release to probe, whatever `Host` says. */
 export const probeHeader = 'X-Mypaas-Probe'
+
+/** What services may take for the router's word about a client, and clients could say themselves. Empty takes it away. */
+const withoutOurs: Readonly<Record<string, string>> = {
+  Forwarded: '',
+  [probeHeader]: '',
+  'X-Mypaas-Revision': '',
+  'X-Mypaas-Server': '',
+}
 
 /** The name of a release among Traefik's services, and the value of {@link probeHeader}. */
 export function releaseName(service: string, release: number): string {

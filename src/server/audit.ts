@@ -1,5 +1,6 @@
-import { open, rename } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { openPrivate } from '../files.ts'
 
 /** One line of the audit log: who wanted what, from where, and what came of it. Never a secret's value. */
 export type AuditEntry = Readonly<{
@@ -68,7 +69,7 @@ export class Audit {
 
   async #append(line: string): Promise<void> {
     for (let isNew = false; ; isNew = true) {
-      await using handle = await open(this.#file, 'a', 0o600)
+      await using handle = await openPrivate(this.#file, 'a')
       const { size } = await handle.stat()
       if (isNew || size === 0 || size + Buffer.byteLength(line) <= this.#maxBytes) {
         await handle.write(line)

@@ -1,9 +1,9 @@
 import { hash } from 'node:crypto'
 import { closeSync, openSync, readSync } from 'node:fs'
-import { type FileHandle, mkdir, open, readdir, rm } from 'node:fs/promises'
+import { type FileHandle, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
-import { readIfThere, writeDurably } from '../files.ts'
+import { openPrivate, privateFolder, readIfThere, writeDurably } from '../files.ts'
 import type { Blob } from '../push/manifest.ts'
 
 /** Where a blob's bytes are. */
@@ -30,7 +30,7 @@ export class BlobStore {
   }
 
   static async open(folder: string): Promise<BlobStore> {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await privateFolder(folder)
     const store = new BlobStore(folder)
     const numbers = (await readdir(folder)).flatMap((name) => /^(\d+)\.list$/.exec(name)?.[1] ?? []).map(Number)
     for (const number of numbers.sort((a, b) => a - b)) await store.#load(number)
@@ -196,10 +196,10 @@ export class BlobStore {
 
   async #openPack(number: number): Promise<Pack> {
     const path = join(this.#folder, String(number))
-    const data = await open(`${path}.pack`, 'a+', 0o600)
+    const data = await openPrivate(`${path}.pack`, 'a+')
       .then((made) => made.close())
       .then(() => open(`${path}.pack`, 'r+'))
-    const list = await open(`${path}.list`, 'a+', 0o600)
+    const list = await openPrivate(`${path}.list`, 'a+')
       .then((made) => made.close())
       .then(() => open(`${path}.list`, 'r+'))
     const pack = { number, data, list, descriptor: openSync(`${path}.pack`, 'r'), path }

@@ -1,4 +1,4 @@
-import { chmod, mkdir, rm } from 'node:fs/promises'
+import { chmod, rm } from 'node:fs/promises'
 import http from 'node:http'
 import type { Socket } from 'node:net'
 import { homedir } from 'node:os'
@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readJournal } from '../deploy/journal.ts'
 import { MypaasError } from '../errors.ts'
+import { privateFolder } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { defaultLimits } from '../push/manifest.ts'
 import { gatewayOf } from '../router/container.ts'
@@ -50,7 +51,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const config = await readConfig(directory)
   const identity = await identityOf(home)
   const folder = join(directory, 'push')
-  await mkdir(folder, { recursive: true, mode: 0o700 })
+  await privateFolder(folder)
   await using _ = await takeLock(daemonLock(directory), { what: 'the daemon' })
 
   const own = await LiveServerKey.open(directory, log)
@@ -64,7 +65,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     inAll: 16,
     idleMs: 10 * 60_000,
   })
-  await mkdir(join(folder, 'blobs'), { recursive: true, mode: 0o700 })
+  await privateFolder(join(folder, 'blobs'))
   const keeper = new Keeper({ home, log, signal: options.signal })
   await keeper.settle()
   const jobs = await Jobs.open(join(folder, 'jobs'), (info) => whatServes(home, info))

@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { createReadStream, createWriteStream, type WriteStream } from 'node:fs'
-import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises'
+import { open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { MypaasError } from '../errors.ts'
+import { openPrivate, privateFolder, readPrivately } from '../files.ts'
 import { reportError } from '../push/remote-error.ts'
 
 export type JobInfo = Readonly<{ job: string; what: string; service?: string; who: string; at: string }>
@@ -23,11 +24,11 @@ export class Jobs {
    * @param ended says what became of the service of such a job, after it was brought in order
    */
   static async open(folder: string, ended: (info: JobInfo) => Promise<string>): Promise<Jobs> {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await privateFolder(folder)
     const jobs = new Jobs(folder)
     const all = await jobs.#list()
     for (const job of all) {
-      const text = await readFile(jobs.#file(job), 'utf8')
+      const text = await readPrivately(jobs.#file(job))
       const lines = text.split('\n')
       if (lines.some((line) => line.startsWith('{"end":'))) continue
       const info = parseInfo(lines[0])
@@ -38,7 +39,7 @@ export class Jobs {
         ...(now === '' ? {} : { now }),
         hint: 'Push again.',
       }
-      await using handle = await open(jobs.#file(job), 'a')
+      await using handle = await openPrivate(jobs.#file(job), 'a')
       // A line that the end of the process cut off stays one by itself.
       await handle.write(`${text.endsWith('\n') ? '' : '\n'}${JSON.stringify({ end: { ok: false, error } })}\n`)
     }

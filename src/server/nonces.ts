@@ -1,7 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { appendFile, mkdir, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readIfThere, writeDurably } from '../files.ts'
+import { openPrivate, privateFolder, readIfThere, writeDurably } from '../files.ts'
 
 /** How long a challenge may be answered, and how far the times of a statement may be off. */
 export const nonceLifeMs: number = 5 * 60_000
@@ -26,7 +25,7 @@ export class Nonces {
   }
 
   static async open(folder: string, now: () => number = Date.now): Promise<Nonces> {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await privateFolder(folder)
     const keyFile = join(folder, 'nonce.key')
     let key = Buffer.from((await readIfThere(keyFile)) ?? '', 'hex')
     if (key.length !== 32) {
@@ -75,8 +74,8 @@ export class Nonces {
   /** One after the other: a line that is appended while the file is replaced would be lost with the old one. */
   async #write(nonce: string, expires: number): Promise<void> {
     if (++this.#writes % 1000 === 0) await this.#compact()
-    await appendFile(this.#file, `${nonce} ${expires}\n`, { mode: 0o600 })
-    await using handle = await open(this.#file, 'r+')
+    await using handle = await openPrivate(this.#file, 'a')
+    await handle.writeFile(`${nonce} ${expires}\n`)
     await handle.datasync()
   }
 

@@ -20,7 +20,7 @@ test('a service is routed by host and whole path segments, each URL to the one a
       priority: 1000,
       entryPoints: ['websecure'],
       service: 'blog-r7',
-      middlewares: ['blog~retry'],
+      middlewares: ['blog~client', 'blog~retry'],
       tls: {},
     },
     'blog~0~redirect': {
@@ -35,7 +35,7 @@ test('a service is routed by host and whole path segments, each URL to the one a
       priority: 1004,
       entryPoints: ['web'],
       service: 'blog-r7',
-      middlewares: ['blog~retry'],
+      middlewares: ['blog~client', 'blog~retry'],
     },
   })
   assert.deepEqual(http['services'], {
@@ -52,6 +52,11 @@ test('requests that are held are retried for the whole hold, ask no health check
   const healthcheck = { path: '/up', intervalMs: 5_000, timeoutMs: 2_000 }
   const active = { ...routes.active, healthcheck, fallback: { upstream: 'up-blog-r7-x0', port: 80 } }
   const { http } = parse(serviceFile({ ...routes, active, holdMs: 30_000 }).content)
+  assert.deepEqual(http['middlewares']?.['blog~client'], {
+    headers: {
+      customRequestHeaders: { Forwarded: '', 'X-Mypaas-Probe': '', 'X-Mypaas-Revision': '', 'X-Mypaas-Server': '' },
+    },
+  })
   assert.deepEqual(http['middlewares']?.['blog~retry'], { retry: { attempts: 600, initialInterval: '50ms' } })
   assert.deepEqual(http['services']?.['blog-r7'], {
     loadBalancer: {
@@ -165,5 +170,5 @@ test('each name that is asked for has a router of its own, apart from the routes
 
 test('browsers are told to come by https only where the name has a trusted certificate', () => {
   const { http } = parse(serviceFile(routes, { 'example.com': { trusted: true } }).content)
-  assert.deepEqual(http['routers']?.['blog~0']?.['middlewares'], ['mypaas~hsts', 'blog~retry'])
+  assert.deepEqual(http['routers']?.['blog~0']?.['middlewares'], ['mypaas~hsts', 'blog~client', 'blog~retry'])
 })

@@ -1,4 +1,4 @@
-import { readdir, stat } from 'node:fs/promises'
+import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AuthorizedKeys } from '../keys.ts'
 import { findServerKey } from '../server-key.ts'
@@ -12,28 +12,25 @@ export type FileFact = Readonly<{
   allowed: number
 }>
 
+/** Every file and folder of mypaas's own, whatever made it: what is new there is looked at, too. */
 export async function fileFacts(directory: string): Promise<readonly FileFact[]> {
-  const journals = await readdir(join(directory, 'services')).catch(() => [])
-  const wanted: readonly (readonly [path: string, allowed: number])[] = [
-    ['.', 0o700],
-    ['config.toml', 0o600],
-    ['server.json', 0o600],
-    ['server-key.json', 0o600],
-    ['authorized_keys', 0o600],
-    ['services', 0o700],
-    ['traefik/acme', 0o700],
-    ['traefik/acme/acme.json', 0o600],
-    ...journals.filter((file) => file.endsWith('.json')).map((file) => [`services/${file}`, 0o600] as const),
-  ]
-  const found = await Promise.all(
-    wanted.map(async ([name, allowed]) => {
-      const path = join(directory, name)
-      const entry = await stat(path).catch(() => undefined)
-      return entry ? [{ path, mode: entry.mode & 0o777, allowed }] : []
-    }),
-  )
-  return found.flat()
+  const facts: FileFact[] = []
+  const look = async (name: string): Promise<void> => {
+    const path = join(directory, name)
+    const entry = await lstat(path).catch(() => undefined)
+    if (!entry || entry.isSymbolicLink() || facts.length >= mostFacts) return
+    // The router runs as another user, and reads what is written for it by its group.
+    const group = /^traefik(?!\/acme)(?:\/|$)/.test(name) ? 0o050 : 0
+    const allowed = (0o700 | group) & (entry.isDirectory() ? 0o777 : 0o666)
+    facts.push({ path, mode: entry.mode & 0o777, allowed })
+    if (!entry.isDirectory()) return
+    for (const child of await readdir(path).catch(() => [])) await look(name === '.' ? child : join(name, child))
+  }
+  await look('.')
+  return facts
 }
+
+const mostFacts = 20_000
 
 export function judgeFiles(facts: readonly FileFact[]): readonly Finding[] {
   return facts.flatMap(({ path, mode, allowed }): readonly Finding[] => {
