@@ -2,6 +2,7 @@ import http from 'node:http'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ContainerInspect, Docker } from '../docker/index.ts'
+import { healthRequest } from '../router/health-request.ts'
 import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import { DeployError, explainExit, explainPort, report } from './why.ts'
 
@@ -65,7 +66,7 @@ export async function awaitAnswers(container: string, wait: Wait & { patienceMs:
   for (const url of wait.spec.urls) {
     const begin = performance.now()
     for (;;) {
-      const status = await get(address, wait.spec.port, url.path, hostOf(url), 10_000, wait.signal)
+      const status = await get(address, wait, { path: url.path, urls: [url], timeoutMs: 10_000 })
       if (status > 0 && status < 500) break
       const { State } = await wait.docker.containers.inspect(container, { signal: wait.signal })
       if (!State.Running || performance.now() - begin > wait.patienceMs) {
@@ -111,14 +112,7 @@ async function isReady(found: ContainerInspect, wait: Wait, elapsedMs: number): 
   if (spec.healthcheck) {
     if (!address) return false
     const { path, timeoutMs } = spec.healthcheck
-    const status = await get(
-      address,
-      spec.port,
-      path,
-      spec.urls[0] ? hostOf(spec.urls[0]) : address,
-      timeoutMs,
-      wait.signal,
-    )
+    const status = await get(address, wait, { path, urls: spec.urls, timeoutMs })
     return status >= 200 && status < 400
   }
   if (spec.urls.length > 0) return address ? accepts(address, spec.port) : false
@@ -137,7 +131,7 @@ async function late(found: ContainerInspect, wait: Wait): Promise<DeployError> {
   if (!(await accepts(address, spec.port)))
     return new DeployError(...words(explainPort(facts, spec, wait.timeoutMs), facts))
   const path = spec.healthcheck?.path ?? '/'
-  const status = await get(address, spec.port, path, spec.urls[0] ? hostOf(spec.urls[0]) : address, 2_000, undefined)
+  const status = await get(address, { spec }, { path, urls: spec.urls, timeoutMs: 2_000 })
   const answer = status === 0 ? 'does not answer' : `answers ${status}`
   return new DeployError(
     ...words(
@@ -164,10 +158,6 @@ function words(
   return [text.message, { hint: text.hint, report: facts }]
 }
 
-function hostOf(url: ServiceUrl): string {
-  return url.host.replace(/^\*/, 'mypaas-probe')
-}
-
 /** Whether somebody accepts connections there. */
 function accepts(address: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
@@ -182,23 +172,21 @@ function accepts(address: string, port: number): Promise<boolean> {
   })
 }
 
-/** The status that a GET is answered with; 0 when it is not. */
+/** The status that a GET is answered with, sent as the router sends its own; 0 when it is not answered. */
 function get(
   address: string,
-  port: number,
-  path: string,
-  host: string,
-  timeoutMs: number,
-  signal: AbortSignal | undefined,
+  { spec, signal }: Pick<Wait, 'spec' | 'signal'>,
+  { path, urls, timeoutMs }: { path: string; urls: readonly ServiceUrl[]; timeoutMs: number },
 ): Promise<number> {
+  const asked = healthRequest(urls)
   return new Promise((resolve) => {
     const request = http.get({
       host: address,
-      port,
+      port: spec.port,
       path,
       agent: false,
       timeout: timeoutMs,
-      headers: { host, 'user-agent': 'mypaas', connection: 'close', 'x-forwarded-proto': 'https' },
+      headers: { host: asked?.host ?? address, 'user-agent': 'mypaas', connection: 'close', ...asked?.headers },
       ...(signal ? { signal } : {}),
     })
     request.once('response', (response) => {

@@ -1,6 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { ServiceUrl } from '../service/spec.ts'
+import { concreteHost } from './health-request.ts'
 import type { Answer } from './router.ts'
 
 const requestTimeoutMs = 10_000
@@ -17,7 +18,7 @@ export function ask(call: {
   timeoutMs?: number
 }): Promise<Answer> {
   const timeoutMs = call.timeoutMs ?? requestTimeoutMs
-  const host = call.url.host.replace(/^\*/, 'mypaas-probe')
+  const host = concreteHost(call.url)
   const options: https.RequestOptions = {
     host: call.address,
     port: call.port,

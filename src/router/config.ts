@@ -1,6 +1,7 @@
 import { fingerprint } from '../fingerprint.ts'
 import type { HealthCheck, ServiceUrl } from '../service/spec.ts'
 import { formatDuration } from '../units.ts'
+import { healthRequest } from './health-request.ts'
 
 /** The replicas of one release as the router sees them: names on the gate network that exist once a replica has joined. */
 export type RoutedRelease = Readonly<{
@@ -126,7 +127,7 @@ export function serviceFile(
   }
   const services: Record<string, unknown> = {}
   for (const release of [routes.active, routes.probe]) {
-    if (release) services[releaseName(service, release.release)] = loadBalancer(release, routes.holdMs !== undefined)
+    if (release) services[releaseName(service, release.release)] = loadBalancer(release, routes)
   }
   const revision = fingerprint(JSON.stringify([routers, middlewares, services]))
   middlewares[revisionName(service, revision)] = {
@@ -210,21 +211,25 @@ function priority(url: ServiceUrl): number {
   return (url.host.startsWith('*.') ? 100 : 1000) + (url.path === '/' ? 0 : url.path.length)
 }
 
-function loadBalancer(release: RoutedRelease, holding: boolean): unknown {
+function loadBalancer(release: RoutedRelease, { urls, holdMs }: ServiceRoutes): unknown {
   const servers = release.upstreams
     .filter((upstream) => !release.out?.includes(upstream))
     .map((upstream) => ({ url: `http://${upstream}:${release.port}` }))
   if (release.fallback) servers.push({ url: `http://${release.fallback.upstream}:${release.fallback.port}` })
   const { healthcheck } = release
+  const asked = healthRequest(urls)
   return {
     loadBalancer: {
       servers,
       serversTransport: 'mypaas',
       // A health check during a hold would mark the missing upstream down: 503, which is not retried.
-      ...(healthcheck && !holding
+      ...(healthcheck && holdMs === undefined
         ? {
             healthCheck: {
               path: healthcheck.path,
+              ...(asked ? { hostname: asked.host, headers: asked.headers } : {}),
+              // A redirect counts as an answer; where it leads is none of the router's business.
+              followRedirects: false,
               interval: formatDuration(healthcheck.intervalMs),
               timeout: formatDuration(healthcheck.timeoutMs),
             },

@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import tls from 'node:tls'
+import { concreteHost } from './health-request.ts'
 
 /** A certificate as it is served. */
 export type ServedCertificate = Readonly<{
@@ -24,7 +25,7 @@ export function servedCertificate(
   where: { address: string; port: number; authorities: readonly string[]; timeoutMs?: number },
 ): Promise<ServedCertificate | undefined> {
   // No name of its own belongs to a wildcard; any that it covers will do.
-  const name = host.replace(/^\*/, 'mypaas-probe')
+  const name = concreteHost({ host })
   return new Promise((resolve) => {
     const socket = tls.connect({
       host: where.address,

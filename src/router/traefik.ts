@@ -24,6 +24,7 @@ import {
 } from './config.ts'
 import { servedCertificate } from './handshake.ts'
 import { type RouterProblem, routerProblems } from './health.ts'
+import { concreteHost, healthRequest } from './health-request.ts'
 import { acmeError } from './log.ts'
 import { checkReach } from './reach.ts'
 import type { Answer, FoundRoutes, Router } from './router.ts'
@@ -161,8 +162,7 @@ export class TraefikRouter implements Router {
         acme,
         // A server for the machine itself has no names that an authority would know.
         missing: names.isLocal ? undefined : noEmail,
-        isOwn: (host) =>
-          certificates.some((found) => found.checkHost(host.replace(/^\*/, 'mypaas-probe')) !== undefined),
+        isOwn: (host) => certificates.some((found) => found.checkHost(concreteHost({ host })) !== undefined),
         states: () => this.#nameStates(),
         change: (states) => this.#changeNames(states, options.signal),
         look: (host) => servedCertificate(host, { address, port, authorities }),
@@ -270,14 +270,15 @@ export class TraefikRouter implements Router {
     const address = found?.NetworkSettings.Networks[network]?.IPAddress
     const { healthcheck } = active
     if (!address || !healthcheck) return false
-    const url = { scheme: 'http', host: urls[0]?.host ?? address, path: healthcheck.path } as const
+    const asked = healthRequest(urls)
+    const url = { scheme: 'http', host: asked?.host ?? address, path: healthcheck.path } as const
     const { timeoutMs } = healthcheck
     const answer = await ask({
       address,
       port: active.port,
       secure: false,
       url,
-      headers: {},
+      headers: asked?.headers ?? {},
       signal: undefined,
       timeoutMs,
     })

@@ -48,6 +48,25 @@ test('a service is routed by host and whole path segments, each URL to the one a
   })
 })
 
+test('a replica is asked for its health as users of the first URL come, and is followed nowhere', () => {
+  const healthcheck = { path: '/up', intervalMs: 5_000, timeoutMs: 2_000 }
+  const asked = (urls: ServiceRoutes['urls']): unknown => {
+    const file = serviceFile({ ...routes, urls, active: { ...routes.active, healthcheck } })
+    return parse(file.content).http['services']?.['blog-r7']?.['loadBalancer']?.['healthCheck']
+  }
+  const common = { path: '/up', interval: '5s', timeout: '2s', followRedirects: false }
+  assert.deepEqual(asked(routes.urls), {
+    ...common,
+    hostname: 'example.com',
+    headers: { 'X-Forwarded-Proto': 'https' },
+  })
+  assert.deepEqual(asked([{ scheme: 'http', host: '*.example.com', path: '/' }]), {
+    ...common,
+    hostname: 'mypaas-probe.example.com',
+    headers: { 'X-Forwarded-Proto': 'http' },
+  })
+})
+
 test('requests that are held are retried for the whole hold, ask no health check, and may end at the fallback', () => {
   const healthcheck = { path: '/up', intervalMs: 5_000, timeoutMs: 2_000 }
   const active = { ...routes.active, healthcheck, fallback: { upstream: 'up-blog-r7-x0', port: 80 } }

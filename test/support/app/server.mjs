@@ -4,6 +4,8 @@
 //   LISTEN_DELAY_MS                 opens its port that late
 //   UNREADY_MS                      answers 503 for that long after its port is open
 //   READY_PATH                      answers 200 `ready` there
+//   HOSTS                           answers 400 to every other host, as Django and Rails do (example.com,www.example.com)
+//   FORCE_HTTPS                     sends on whoever has not come by https
 //   STATUS                          answers / with that status
 //   ON_SIGTERM                      exit: finishes open requests, then exits · slow:MS: takes at least that long
 //                                   ignore · without it there is no handler, as in most apps
@@ -50,6 +52,10 @@ async function answer(request, response) {
   const url = new URL(request.url, 'http://here')
   response.setHeader('x-release', release)
   if (Date.now() < readyAt) return response.writeHead(503).end('not ready yet\n')
+  if (env.HOSTS && !env.HOSTS.split(',').includes(request.headers.host?.replace(/:.*/, '')))
+    return response.writeHead(400).end(`not a host of mine: ${request.headers.host}\n`)
+  if (env.FORCE_HTTPS && request.headers['x-forwarded-proto'] !== 'https')
+    return response.writeHead(301, { location: `https://elsewhere.invalid${request.url}` }).end()
   if (url.pathname === env.READY_PATH) return response.end('ready\n')
   const number = (key) => Number(url.searchParams.get(key) ?? 0)
   switch (url.pathname) {
