@@ -1,6 +1,8 @@
+// Says of Dockerfiles what the newest BuildKit would get from elsewhere for them.
 package main
 
 import (
+	"builder"
 	"bytes"
 	"context"
 	"strings"
@@ -17,9 +19,13 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
+func main() {
+	builder.Answer(read, normalised)
+}
+
 // read lets the builder's own conversion run, for each stage as if it were the wanted one, with a registry that has every
 // image: what it asks for, and what stands in its result, is what it would use.
-func read(text []byte, things found) (bool, error) {
+func read(text []byte, things builder.Found) (bool, error) {
 	parsed, err := parser.Parse(bytes.NewReader(text))
 	if err != nil {
 		return false, err
@@ -29,7 +35,7 @@ func read(text []byte, things found) (bool, error) {
 		return false, err
 	}
 	if ref, _, _, ok := parser.DetectSyntax(text); ok {
-		things.images["syntax "+normalised(ref)] = true
+		things.Images["syntax "+normalised(ref)] = true
 	}
 	targets := map[string]bool{"": true}
 	for _, stage := range stages {
@@ -61,9 +67,9 @@ func read(text []byte, things found) (bool, error) {
 			}
 			identifier := op.GetSource().Identifier
 			if image, ok := strings.CutPrefix(identifier, "docker-image://"); ok {
-				things.images[normalised(image)] = true
+				things.Images[normalised(image)] = true
 			} else if !strings.HasPrefix(identifier, "local://") {
-				things.remotes[identifier] = true
+				things.Remotes[identifier] = true
 			}
 		}
 	}
@@ -72,7 +78,7 @@ func read(text []byte, things found) (bool, error) {
 
 type everything struct {
 	mutex  sync.Mutex
-	things found
+	things builder.Found
 }
 
 const config = `{"architecture":"amd64","os":"linux","config":{"Env":["FROM_IMAGE=image"]},"rootfs":{"type":"layers","diff_ids":["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"]}}`
@@ -80,7 +86,7 @@ const config = `{"architecture":"amd64","os":"linux","config":{"Env":["FROM_IMAG
 func (e *everything) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	e.mutex.Lock()
 	defer e.mutex.Unlock()
-	e.things.images[normalised(ref)] = true
+	e.things.Images[normalised(ref)] = true
 	return ref, "", []byte(config), nil
 }
 

@@ -1,10 +1,9 @@
-// Says of Dockerfiles what BuildKit reads in them, for the tests of ours that reads them without it.
+// Package builder is what the programs beside it share: they say of Dockerfiles what a builder reads in them.
 //
-// Standard input: a line for each file, {"dockerfile": base64, "images": [what the reader saw]}. Standard output: a line
-// for each, {"parses": …, "images": all that the builder would resolve, "missed": those that are not among the seen,
-// "remotes": sources of ADD that it would fetch}. There are two builds of this: one with the newest BuildKit and one
-// with that of dockerd 20.10; read.go of their folders is what differs.
-package main
+// Standard input: a line for each file, {"dockerfile": base64, "images": [what the reader of ours saw]}. Standard output:
+// a line for each, {"parses": …, "images": all that the builder would resolve, "missed": those that are not among the
+// seen, "remotes": sources of ADD that it would fetch}.
+package builder
 
 import (
 	"bufio"
@@ -31,13 +30,15 @@ type answer struct {
 	Panic   string   `json:"panic,omitempty"`
 }
 
-// found collects what a builder would get from elsewhere.
-type found struct {
-	images  map[string]bool
-	remotes map[string]bool
+// Found collects what a builder would get from elsewhere.
+type Found struct {
+	Images  map[string]bool
+	Remotes map[string]bool
 }
 
-func main() {
+// Answer answers all that is asked: read is the builder, which says whether a file parses; normalised is how it spells
+// the name of an image.
+func Answer(read func(text []byte, things Found) (bool, error), normalised func(image string) string) {
 	decoder := json.NewDecoder(bufio.NewReaderSize(os.Stdin, 1<<20))
 	out := bufio.NewWriter(os.Stdout)
 	encoder := json.NewEncoder(out)
@@ -50,7 +51,7 @@ func main() {
 		if err == nil {
 			var text []byte
 			if text, err = base64.StdEncoding.DecodeString(asked.Dockerfile); err == nil {
-				encoder.Encode(answerFor(text, asked.Images))
+				encoder.Encode(answerFor(text, asked.Images, read, normalised))
 				err = out.Flush()
 			}
 		}
@@ -61,13 +62,18 @@ func main() {
 	}
 }
 
-func answerFor(text []byte, seen []string) (given answer) {
+func answerFor(
+	text []byte,
+	seen []string,
+	read func(text []byte, things Found) (bool, error),
+	normalised func(image string) string,
+) (given answer) {
 	defer func() {
 		if r := recover(); r != nil {
 			given = answer{Panic: fmt.Sprintf("%v %s", r, debug.Stack())}
 		}
 	}()
-	things := found{images: map[string]bool{}, remotes: map[string]bool{}}
+	things := Found{Images: map[string]bool{}, Remotes: map[string]bool{}}
 	parses, err := read(text, things)
 	known := map[string]bool{}
 	for _, image := range seen {
@@ -77,13 +83,13 @@ func answerFor(text []byte, seen []string) (given answer) {
 	if err != nil {
 		given.Error = err.Error()
 	}
-	for image := range things.images {
+	for image := range things.Images {
 		given.Images = append(given.Images, image)
 		if !known[image] {
 			given.Missed = append(given.Missed, image)
 		}
 	}
-	for remote := range things.remotes {
+	for remote := range things.Remotes {
 		given.Remotes = append(given.Remotes, remote)
 	}
 	sort.Strings(given.Images)

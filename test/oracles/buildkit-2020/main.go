@@ -1,6 +1,8 @@
+// Says of Dockerfiles what the BuildKit of dockerd 20.10 would get from elsewhere for them.
 package main
 
 import (
+	"builder"
 	"bytes"
 	"errors"
 	"strconv"
@@ -12,9 +14,13 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/shell"
 )
 
+func main() {
+	builder.Answer(read, normalised)
+}
+
 // read takes the builder's parser, instructions and variables. Its conversion itself needs packages that can't be had in
 // the versions of then, so what it does with names is done here: those that are no stage are images.
-func read(text []byte, things found) (bool, error) {
+func read(text []byte, things builder.Found) (bool, error) {
 	parsed, err := parser.Parse(bytes.NewReader(text))
 	if err != nil {
 		return false, err
@@ -24,7 +30,7 @@ func read(text []byte, things found) (bool, error) {
 		return false, err
 	}
 	if ref, ok := syntaxOf(text); ok {
-		things.images["syntax "+normalised(ref)] = true
+		things.Images["syntax "+normalised(ref)] = true
 	}
 	shlex := shell.NewLex(parsed.EscapeToken)
 	// It gives values to these itself.
@@ -57,7 +63,7 @@ func read(text []byte, things found) (bool, error) {
 			return true, errors.New("base name should not be blank")
 		}
 		if !names[base] {
-			things.images[normalised(base)] = true
+			things.Images[normalised(base)] = true
 		}
 		if stages[i].Name != "" {
 			names[strings.ToLower(stages[i].Name)] = true
@@ -65,7 +71,7 @@ func read(text []byte, things found) (bool, error) {
 	}
 	image := func(name string) {
 		if name != "" && !names[strings.ToLower(name)] {
-			things.images[normalised(name)] = true
+			things.Images[normalised(name)] = true
 		}
 	}
 	var look func(command instructions.Command)
@@ -82,7 +88,7 @@ func read(text []byte, things found) (bool, error) {
 		case *instructions.AddCommand:
 			for _, source := range c.Sources() {
 				if strings.HasPrefix(source, "http://") || strings.HasPrefix(source, "https://") {
-					things.remotes[source] = true
+					things.Remotes[source] = true
 				}
 			}
 		case *instructions.OnbuildCommand:

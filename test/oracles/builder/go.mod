@@ -1,0 +1,3 @@
+module builder
+
+go 1.17

@@ -1,3 +1,0 @@
-module builder-words
-
-go 1.24
