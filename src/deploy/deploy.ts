@@ -1,9 +1,9 @@
 import type { Context } from '../context/index.ts'
-import { parseSpec } from '../service/parse.ts'
 import type { Host } from './host.ts'
 import { buildImage } from './image.ts'
 import { lockService } from './operate.ts'
 import { type Released, type ReleaseOptions, rollOut } from './release.ts'
+import { specForHere } from './reserved.ts'
 import { environmentOf } from './secret-rights.ts'
 import { checkMounts } from './volumes.ts'
 
@@ -20,7 +20,7 @@ export async function deploy(
   context: Context,
   options: ReleaseOptions & { from?: string },
 ): Promise<Released> {
-  const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: host.homeRules })
+  const spec = await specForHere(host, context.dockerfileText, context.dockerfile)
   // What somebody deploys anew may have what they may give.
   const rights = { secretsFrom: host.secretsFrom }
   // What can't be deployed is told before anything is waited for or touched; under the lock it is looked at again.

@@ -1,6 +1,8 @@
 import type { AuthConfig, Docker } from '../docker/index.ts'
 import type { Router } from '../router/router.ts'
 import type { HomeRules } from '../service/home.ts'
+import type { Reserved } from '../service/reserved.ts'
+import type { PublishedPort } from '../service/spec.ts'
 import type { Hardening } from './container.ts'
 import type { SecretsFrom } from './secret-rights.ts'
 
@@ -25,6 +27,10 @@ export type Host = Readonly<{
   trustedContainers: readonly string[]
   /** The volumes that a service may mount although mypaas did not make them for it. */
   foreignVolumes: (service: string) => readonly string[]
+  /** Ports and the host that no service gets. */
+  reserved: Reserved
+  /** For whoever may publish some ports only, besides those that a service has already: these. */
+  publishable?: readonly PublishedPort[]
   startTimeoutMs: number
   drainMs: number
   holdDrainMs: number

@@ -1,5 +1,4 @@
 import { MypaasError } from '../errors.ts'
-import { parseSpec } from '../service/parse.ts'
 import { formatPublish } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
@@ -11,6 +10,7 @@ import { type Journal, readJournal } from './journal.ts'
 import { nextRelease } from './operate.ts'
 import type { Plan } from './plan.ts'
 import { makePlan } from './release.ts'
+import { specForHere } from './reserved.ts'
 import { resourceWarnings } from './resources.ts'
 import { environmentOf, secretsFor } from './secret-rights.ts'
 import { changedSecrets, secretMarks } from './secrets.ts'
@@ -31,7 +31,7 @@ export type Preview = Readonly<{
  * @throws the same errors as the deploy for what can be known before: directives, secrets, mounts, clashes
  */
 export async function previewDeploy(host: Host, dockerfile: string): Promise<Preview> {
-  const spec = parseSpec(dockerfile, { home: host.homeRules })
+  const spec = await specForHere(host, dockerfile)
   const rights = { secretsFrom: host.secretsFrom }
   environmentOf(host, spec, rights)
   await checkMounts(host, spec)

@@ -14,6 +14,7 @@ import { execution, forgetNext, journalOf, lockKnown, lockService, settlement, s
 import { persistently } from './persist.ts'
 import { placesOf } from './places.ts'
 import { describe, type Step } from './plan.ts'
+import { refuseReserved } from './reserved.ts'
 import { environmentOf } from './secret-rights.ts'
 import { checkMounts, removeVolumes } from './volumes.ts'
 import { DeployError } from './why.ts'
@@ -139,6 +140,7 @@ export async function startService(host: Host, service: string, options: Reconci
   environmentOf(host, journal.current.spec, journal.current)
   await checkMounts(host, journal.current.spec)
   await refuseClashes(host.directory, journal.current.spec)
+  await refuseReserved(host, journal.current.spec)
   await writeJournal(host.directory, journal)
   return await settleDown(host, service, options)
 }

@@ -247,7 +247,8 @@ function retry(patienceMs: number): unknown {
 /**
  * What all services share: redirect, HSTS, the password of the admin entry point, TLS options, how upstreams are talked to,
  * the way to the daemon.
- * @param options.gateway The machine's own address on the router's network; where there is none yet, so is no way to the daemon.
+ * @param options.gateway The machine's own address on the router's network; where there is none, or somebody else has
+ *   the daemon's port there, the way to the daemon leads nowhere.
  * @param options.certificates Those that a person brought.
  */
 export function baseFile(
@@ -255,7 +256,7 @@ export function baseFile(
   options: { gateway?: string | undefined; certificates?: RouterCertificates['own'] } = {},
 ): string {
   const { gateway, certificates = [] } = options
-  const daemon = settings.daemon && gateway ? daemonRoute(settings.daemon, gateway) : undefined
+  const daemon = settings.daemon && daemonRoute(settings.daemon, gateway)
   const port = settings.httpsPort === 443 ? {} : { port: String(settings.httpsPort) }
   return JSON.stringify(
     {
@@ -272,7 +273,7 @@ export function baseFile(
           'mypaas~reach~https': { ...reach(settings), entryPoints: ['websecure'], tls: {} },
           ...daemon?.routers,
         },
-        ...(daemon ? { services: daemon.services } : {}),
+        ...(daemon?.services ? { services: daemon.services } : {}),
         middlewares: {
           'mypaas~reach': { headers: { customResponseHeaders: { [reachHeader]: settings.reachToken } } },
           ...daemon?.middlewares,
@@ -313,28 +314,47 @@ export function baseFile(
 
 /** Stronger than any route of a service, whatever its length. */
 const daemonPriority = 1_000_000
+/** Stronger than any wildcard, however long its path: `*.example.com` is every host that has nobody else. */
+const domainPriority = 999
 
-function daemonRoute({ domain, port }: { domain: string; port: number }, gateway: string) {
-  if (!/^[a-z0-9.-]+$/.test(domain) || !/^[0-9a-f.:]+$/i.test(gateway)) throw new Error(`refusing to route ${domain}`)
+/** The daemon's host: `/daemon/` is the daemon's, and the rest of it is no service's. */
+function daemonRoute({ domain, port }: { domain: string; port: number }, gateway: string | undefined) {
+  if (!/^[a-z0-9.-]+$/.test(domain) || !/^[0-9a-f.:]*$/i.test(gateway ?? ''))
+    throw new Error(`refusing to route ${domain}`)
+  const rule = `Host(\`${domain}\`)`
+  const nothing = { rule, priority: domainPriority, service: 'noop@internal', middlewares: ['mypaas~nothing'] }
+  const way = {
+    rule: `${rule} && PathPrefix(\`/daemon/\`)`,
+    priority: daemonPriority,
+    entryPoints: ['websecure'],
+    tls: {},
+  }
+  const routers = {
+    'mypaas~domain': { ...nothing, entryPoints: ['websecure'], tls: {} },
+    'mypaas~domain~http': { ...nothing, entryPoints: ['web'] },
+  }
+  const middlewares = { 'mypaas~nothing': refuseAll(404) }
+  if (gateway === undefined) {
+    return {
+      routers: { ...routers, 'mypaas~daemon': { ...way, service: 'noop@internal', middlewares: ['mypaas~away'] } },
+      middlewares: { ...middlewares, 'mypaas~away': refuseAll(503) },
+    }
+  }
   const host = gateway.includes(':') ? `[${gateway}]` : gateway
   return {
-    routers: {
-      'mypaas~daemon': {
-        rule: `Host(\`${domain}\`) && PathPrefix(\`/daemon/\`)`,
-        priority: daemonPriority,
-        entryPoints: ['websecure'],
-        service: 'mypaas~daemon',
-        middlewares: ['mypaas~daemon'],
-        tls: {},
-      },
-    },
+    routers: { ...routers, 'mypaas~daemon': { ...way, service: 'mypaas~daemon', middlewares: ['mypaas~daemon'] } },
     services: {
       'mypaas~daemon': {
         loadBalancer: { servers: [{ url: `http://${host}:${port}` }], serversTransport: 'mypaas' },
       },
     },
-    middlewares: { 'mypaas~daemon': { stripPrefix: { prefixes: ['/daemon'] } } },
+    middlewares: { ...middlewares, 'mypaas~daemon': { stripPrefix: { prefixes: ['/daemon'] } } },
   }
+}
+
+/** Nobody comes from that address. */
+function refuseAll(rejectStatusCode: number) {
+  return { ipAllowList: { sourceRange: ['255.255.255.255/32'], rejectStatusCode } }
 }
 
 /** Traefik's static configuration; a change of it needs a restart of the router. */

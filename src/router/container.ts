@@ -8,6 +8,7 @@ import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from 
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
 import { baseFile, type RouterCertificates, type RouterSettings, routerPorts, staticFile } from './config.ts'
+import { holderOf, refuseHeldPorts, withoutRivals } from './rivals.ts'
 
 /** What the router's container is made of. All of it comes from the server's config. */
 export type RouterContainer = Readonly<{
@@ -25,6 +26,8 @@ export type RouterContainer = Readonly<{
   /** On loopback only. */
   adminPort: number
   settings: RouterSettings
+  /** Whether somebody else than the daemon listens where the way to it leads: then it leads nowhere. */
+  isDaemonPortTaken?: (address: string) => Promise<boolean>
   /** `uid:gid` that the router's process runs as. */
   user: string
   extraHosts?: readonly string[]
@@ -67,15 +70,25 @@ export async function ensureRouter(
   const config = containerConfig(wanted, files)
   const found = await find(docker, wanted)
   const change = await changeOf(docker, wanted, config, found, options)
-  await writeRouterFiles(wanted, files, await gatewayOf(docker, wanted.networks.edge))
-  if (change === 'started' && found) {
-    await docker.containers.start(found.id)
-    await answers(docker, wanted)
-  } else if (change === 'replaced' && found) await replace(docker, wanted, config, found)
-  else if (change === 'created') await create(docker, wanted, config)
+  if (change === 'replaced' && found) await refuseHeldPorts(docker, wanted, { serves: found.running })
+  await writeRouterFiles(wanted, files, await daemonAddress(docker, wanted))
+  if (change === 'started' && found) await startAgain(docker, wanted, () => docker.containers.start(found.id))
+  else if (change === 'replaced' && found) await replace(docker, wanted, config, found)
+  else if (change === 'created') await withoutRivals(docker, wanted, () => create(docker, wanted, config))
   // One that the engine has just brought back is still starting: what is routed before it answers is not confirmed.
   else await answers(docker, wanted)
   return change
+}
+
+/** Writes the router's files anew where they are not as they should be: the way to the daemon may have changed. */
+export async function refreshRouterFiles(docker: Docker, wanted: RouterContainer): Promise<void> {
+  await writeRouterFiles(wanted, await readCertificates(wanted), await daemonAddress(docker, wanted))
+}
+
+/** Where the way to the daemon leads; `undefined` for nowhere. */
+async function daemonAddress(docker: Docker, wanted: RouterContainer): Promise<string | undefined> {
+  const gateway = await gatewayOf(docker, wanted.networks.edge)
+  return gateway && (await wanted.isDaemonPortTaken?.(gateway)) ? undefined : gateway
 }
 
 /** What {@link ensureRouter} would do. Changes nothing. */
@@ -94,8 +107,19 @@ export async function restartRouter(docker: Docker, wanted: RouterContainer): Pr
   if (!found) {
     throw new MypaasError(`There is no router ${wanted.name}.`, { code: 'failed', hint: 'Make it: mypaas server init' })
   }
-  await docker.containers.restart(found.id, { graceSeconds: stopGraceSeconds, timeoutMs: stopTimeoutMs })
-  await answers(docker, wanted)
+  const options = { graceSeconds: stopGraceSeconds, timeoutMs: stopTimeoutMs }
+  await startAgain(docker, wanted, () => docker.containers.restart(found.id, options))
+}
+
+async function startAgain(docker: Docker, wanted: RouterContainer, start: () => Promise<void>): Promise<void> {
+  await withoutRivals(docker, wanted, async () => {
+    try {
+      await start()
+    } catch (error) {
+      throw (await portsTaken(docker, wanted, error)) ?? error
+    }
+    await answers(docker, wanted)
+  })
 }
 
 async function changeOf(
@@ -292,6 +316,10 @@ async function replace(
   old: FoundRouter,
 ): Promise<void> {
   await tryOut(docker, wanted, config, old)
+  await withoutRivals(docker, wanted, () => swap(docker, wanted, config, old))
+}
+
+async function swap(docker: Docker, wanted: RouterContainer, config: ContainerConfig, old: FoundRouter): Promise<void> {
   const aside = `${wanted.name}-before`
   await docker.containers.remove(aside, { force: true }).catch(ifNotFound)
   await docker.containers.rename(old.id, aside)
@@ -380,17 +408,25 @@ async function create(
     await answers(docker, wanted)
   } catch (error) {
     await docker.containers.remove(Id, { force: true })
-    const busy = /port is already allocated|address already in use/.exec(String(error))
-    if (!busy) throw asStartError(error, wanted)
-    throw new MypaasError(
-      `The router can't have its ports ${wanted.httpPort} and ${wanted.httpsPort}: something else listens there.`,
-      {
-        code: 'failed',
-        hint: 'Stop that, or choose others: mypaas server init --http-port 8080 --https-port 8443',
-        cause: error,
-      },
-    )
+    throw (await portsTaken(docker, wanted, error)) ?? asStartError(error, wanted)
   }
+}
+
+/** What is in the way of a router that could not have its ports; `undefined` for any other error. */
+async function portsTaken(docker: Docker, wanted: RouterContainer, cause: unknown): Promise<MypaasError | undefined> {
+  if (!/port is already allocated|address already in use/.test(String(cause))) return undefined
+  const ports = [wanted.httpPort, wanted.httpsPort, wanted.adminPort]
+  const holder = await holderOf(docker, ports).catch(() => undefined)
+  return new MypaasError(
+    `The router can't have its ports ${wanted.httpPort} and ${wanted.httpsPort}: ${holder?.what ?? 'something else listens there'}.`,
+    {
+      code: 'failed',
+      hint: holder
+        ? `Stop that: ${holder.mend}; then: mypaas server reconcile`
+        : 'Stop that, or choose others: mypaas server init --http-port 8080 --https-port 8443',
+      cause,
+    },
+  )
 }
 
 function asStartError(error: unknown, wanted: RouterContainer): MypaasError {

@@ -65,7 +65,7 @@ export const actions: Readonly<Record<string, Action>> = {
       if (spec.service !== serviceOf(args)) throw otherService(spec.service, serviceOf(args))
       if (key.services === undefined) return previewDeploy(server.host, dockerfile)
       await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal })
-      return previewDeploy(restrictedHost(server.host), dockerfile)
+      return previewDeploy(restrictedHost(server.host, key), dockerfile)
     },
   },
   rollback: {
@@ -151,7 +151,7 @@ export const actions: Readonly<Record<string, Action>> = {
 
 /** A server as a key may see it. */
 export function hostFor({ host }: OpenServer, key: AuthorizedKey): OpenServer['host'] {
-  return key.services === undefined ? host : restrictedHost(host)
+  return key.services === undefined ? host : restrictedHost(host, key)
 }
 
 export function serviceOf(args: Arguments): string {

@@ -179,7 +179,7 @@ export class Api {
       await refuseUnlessCurrent(directory, statement.service, statement.expect)
       if (key.services !== undefined) {
         await refuseForeign(host, server.config, key, { spec, dockerfile: context.dockerfileText, signal })
-        host = restrictedHost(host)
+        host = restrictedHost(host, key)
       }
       const wait = 30_000
       return await deploy(host, context, {

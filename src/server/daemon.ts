@@ -9,7 +9,8 @@ import { MypaasError } from '../errors.ts'
 import { privateFolder } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { defaultLimits } from '../push/manifest.ts'
-import { gatewayOf } from '../router/container.ts'
+import { gatewayOf, refreshRouterFiles } from '../router/container.ts'
+import { holderOf } from '../router/rivals.ts'
 import { Api } from './api.ts'
 import { Audit } from './audit.ts'
 import { keepCertificates } from './certificates.ts'
@@ -84,13 +85,24 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await chmod(socket, 0o600)
   log(`listens on ${socket}`)
 
-  const gateway = new GatewayListener(api, log, async () => {
-    const wanted = await readConfig(directory)
-    if (wanted.server.domain === '') return undefined
-    await using server = await openServer(home)
-    const { networks } = routerContainer(directory, wanted, identity)
-    const address = await gatewayOf(server.host.docker, networks.edge)
-    return address === undefined ? undefined : { host: address, port: wanted.server.daemonPort }
+  const gateway = new GatewayListener(api, log, {
+    async wanted() {
+      const wanted = await readConfig(directory)
+      if (wanted.server.domain === '') return undefined
+      await using server = await openServer(home)
+      const { networks } = routerContainer(directory, wanted, identity)
+      const address = await gatewayOf(server.host.docker, networks.edge)
+      return address === undefined ? undefined : { host: address, port: wanted.server.daemonPort }
+    },
+    async changed(taken) {
+      await using server = await openServer(home)
+      await refreshRouterFiles(server.host.docker, routerContainer(directory, server.config, identity))
+      if (taken === undefined) return
+      const holder = await holderOf(server.host.docker, [taken]).catch(() => undefined)
+      log(
+        `NOBODY CAN PUSH BY HTTPS: ${holder?.what ?? 'something else on this machine listens'} where the daemon is to listen for the router, who leads nobody there meanwhile. Stop it (${holder?.mend ?? `ss -ltnp 'sport = :${taken}'`}), or set another daemon_port`,
+      )
+    },
   })
   // Awaited at the end, so that what breaks one of them would otherwise break the daemon, and unseen.
   const seen = (what: string, work: Promise<void>): Promise<void> =>
@@ -189,23 +201,27 @@ export function httpServer(api: Api, via: 'socket' | 'router'): http.Server {
 const maxSilent = 256
 const closeGraceMs = 10_000
 
-/** Listens on an address that may not be there yet, or change. */
+type GatewayNeeds = Readonly<{
+  wanted: () => Promise<{ host: string; port: number } | undefined>
+  /** Told when it listens, and when it can't because somebody else has the port, `taken`. */
+  changed: (taken: number | undefined) => Promise<void>
+}>
+
+/** Listens on an address that may not be there yet, or change, or be taken by somebody else for a while. */
 class GatewayListener {
   readonly #api: Api
   readonly #log: (line: string) => void
-  readonly #wanted: () => Promise<{ host: string; port: number } | undefined>
+  readonly #needs: GatewayNeeds
   #server: http.Server | undefined
   #at = ''
   #said = ''
+  /** What {@link GatewayNeeds.changed} was told last. */
+  #told: string | undefined
 
-  constructor(
-    api: Api,
-    log: (line: string) => void,
-    wanted: () => Promise<{ host: string; port: number } | undefined>,
-  ) {
+  constructor(api: Api, log: (line: string) => void, needs: GatewayNeeds) {
     this.#api = api
     this.#log = log
-    this.#wanted = wanted
+    this.#needs = needs
   }
 
   async keepListening(signal: AbortSignal): Promise<void> {
@@ -216,17 +232,32 @@ class GatewayListener {
   }
 
   async #check(): Promise<void> {
-    const wanted = await this.#wanted()
+    const wanted = await this.#needs.wanted()
     const at = wanted ? `${wanted.host}:${wanted.port}` : ''
-    if (at === this.#at) return
+    if (at === this.#at) return this.#server && this.#tell(undefined)
     if (this.#server) await this.close()
     this.#at = ''
     if (!wanted) return
     const server = httpServer(this.#api, 'router')
-    await listen(server, wanted)
+    try {
+      await listen(server, wanted)
+    } catch (error) {
+      const { code } = (error as MypaasError).cause as NodeJS.ErrnoException
+      if (code === 'EADDRINUSE') await this.#tell(wanted.port)
+      throw error
+    }
     this.#server = server
     this.#at = at
     this.#say(`listens on ${at} for the router`)
+    await this.#tell(undefined)
+  }
+
+  /** Again and again until it was heard. */
+  async #tell(taken: number | undefined): Promise<void> {
+    const what = `${taken}`
+    if (what === this.#told) return
+    await this.#needs.changed(taken)
+    this.#told = what
   }
 
   #say(line: string): void {

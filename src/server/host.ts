@@ -10,6 +10,8 @@ import type { AcmeSettings, RouterSettings } from '../router/config.ts'
 import type { RouterContainer } from '../router/container.ts'
 import { TraefikRouter } from '../router/traefik.ts'
 import { hardeningOf, type RouterConfig, readConfig, type ServerConfig, secretsOf, serverDirectory } from './config.ts'
+import { holderOfPort } from './daemon-port.ts'
+import { reservedOf } from './reserved.ts'
 
 /** `~/_mypaas/server.json`: what the server made up for itself once and must not lose. */
 export type ServerIdentity = Readonly<{
@@ -68,6 +70,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     volumeRoots: server.volumeRoots,
     trustedContainers: server.trustedContainers,
     foreignVolumes: (service) => config.services[service]?.volumes ?? [],
+    reserved: await reservedOf(config),
     startTimeoutMs: server.startTimeoutMs,
     drainMs: server.drainMs,
     holdDrainMs: server.holdDrainMs,
@@ -122,6 +125,9 @@ export function routerContainer(directory: string, config: ServerConfig, identit
     httpsPort: router.httpsPort,
     adminPort: router.adminPort,
     settings,
+    async isDaemonPortTaken(address): Promise<boolean> {
+      return (await holderOfPort(directory, address, config.server.daemonPort)) === 'other'
+    },
     ...(router.extraHosts.length > 0 ? { extraHosts: router.extraHosts } : {}),
     ...(router.challenge === 'dns' ? { env: router.dnsEnv } : {}),
     authorities: router.caCertificates,

@@ -2,6 +2,7 @@ import { chmod, mkdir } from 'node:fs/promises'
 import net from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { servicesWithReserved } from '../deploy/reserved.ts'
 import { Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
@@ -11,6 +12,7 @@ import { changedLines, configTemplate, setKey } from './config-text.ts'
 import { refuseUnfitEngine } from './engine.ts'
 import { findIdentity, makeIdentity, routerContainer } from './host.ts'
 import { AuthorizedKeys, addKey, parseKeys } from './keys.ts'
+import { reservedOf } from './reserved.ts'
 import { ensureServerKey } from './server-key.ts'
 import { ensureUnit, type Program, type UnitState, unitName, unitOf, unitState } from './unit.ts'
 
@@ -72,6 +74,7 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   const identity = (await findIdentity(directory)) ?? (await makeIdentity(directory))
   const wanted = routerContainer(directory, config, identity)
   const unit = options.program && unitOf(options.program, home, config.server)
+  for (const line of await reservedLines(directory, config)) say(line)
   if (before !== undefined) {
     const changes = [
       ...changedLines(before, text).map((line) => `config.toml: ${line}`),
@@ -99,6 +102,14 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
     key,
     identity: fingerprint,
   }
+}
+
+/** What services have that this config keeps for the server itself, in lines. */
+export async function reservedLines(directory: string, config: ServerConfig): Promise<readonly string[]> {
+  const found = await servicesWithReserved(directory, await reservedOf(config))
+  return found.flatMap(({ service, problems }) =>
+    problems.map(({ message }) => `! ${service} runs on, but its next deploy is refused: ${message}.`),
+  )
 }
 
 /** Pulls an image that is not here. */

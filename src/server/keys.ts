@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
 import { fingerprint } from '../push/signature.ts'
+import { parseAllowedPort } from '../service/allowed-ports.ts'
+import type { PublishedPort } from '../service/spec.ts'
 import { minRsaBits, parsePublicKey } from '../ssh/public-key.ts'
 import { MalformedError } from '../ssh/wire.ts'
 
@@ -19,6 +21,8 @@ export type AuthorizedKey = Readonly<{
   /** Milliseconds since 1970. */
   expiresMs: number | undefined
   readOnly: boolean
+  /** What a key that is limited to some services may publish for them; nothing unless given. */
+  publish?: readonly PublishedPort[]
 }>
 
 export type KeyFile = Readonly<{
@@ -136,7 +140,7 @@ function parseLine(line: string, number: number): Omit<AuthorizedKey, 'fingerpri
   if (!types.test(type)) return `${JSON.stringify(type.slice(0, 40))} is no type of key that is taken here`
   if (!/^[A-Za-z0-9+/]{40,}={0,2}$/.test(base64)) return 'its key is no base64'
   const key = { public: `${type} ${base64}`, comment: comment.join(' '), line: number }
-  const set: { services?: string[]; expiresMs?: number; readOnly?: boolean } = {}
+  const set: { services?: string[]; expiresMs?: number; readOnly?: boolean; publish?: PublishedPort[] } = {}
   for (const option of options === '' ? [] : (options.match(/(?:[^,"]|"(?:\\.|[^"\\])*")+/g) ?? [])) {
     const [name = '', quoted] = splitOnce(option, '=')
     const value = quoted === undefined ? undefined : /^"((?:\\.|[^"\\])*)"$/.exec(quoted)?.[1]
@@ -149,10 +153,23 @@ function parseLine(line: string, number: number): Omit<AuthorizedKey, 'fingerpri
       const date = parseDate(value)
       if (date === undefined) return `expires: ${JSON.stringify(value)} is no date such as 2027-01-31`
       set.expiresMs = date
+    } else if (name === 'publish' && value !== undefined) {
+      const entries = value.split(',').map((entry) => parseAllowedPort(entry.trim()))
+      const problem = entries.find((entry) => typeof entry === 'string')
+      if (problem !== undefined) return `publish: ${problem}`
+      set.publish = entries.filter((entry) => typeof entry !== 'string')
     } else
-      return `there is no option ${JSON.stringify(option.slice(0, 60))}; there are services="…", expires="…", read-only`
+      return `there is no option ${JSON.stringify(option.slice(0, 60))}; there are services="…", publish="…", expires="…", read-only`
   }
-  return { ...key, services: set.services, expiresMs: set.expiresMs, readOnly: set.readOnly ?? false }
+  if (set.publish && !set.services)
+    return 'publish="…" is for keys with services="…": one without may publish whatever is free'
+  return {
+    ...key,
+    services: set.services,
+    expiresMs: set.expiresMs,
+    readOnly: set.readOnly ?? false,
+    ...(set.publish ? { publish: set.publish } : {}),
+  }
 }
 
 function splitOnce(text: string, at: string): [string, string | undefined] {
@@ -173,7 +190,14 @@ export function parseDate(text: string): number | undefined {
   return day ? time + 86_400_000 : time
 }
 
-export type NewKey = Readonly<{ line: string; services?: readonly string[]; expires?: string; readOnly?: boolean }>
+export type NewKey = Readonly<{
+  line: string
+  services?: readonly string[]
+  /** Entries as of {@link parseAllowedPort}. */
+  publish?: readonly string[]
+  expires?: string
+  readOnly?: boolean
+}>
 
 /**
  * Adds a key to the file. @returns its fingerprint
@@ -182,6 +206,7 @@ export type NewKey = Readonly<{ line: string; services?: readonly string[]; expi
 export async function addKey(directory: string, key: NewKey): Promise<string> {
   const options = [
     ...(key.services && key.services.length > 0 ? [`services="${key.services.join(',')}"`] : []),
+    ...(key.publish && key.publish.length > 0 ? [`publish="${key.publish.join(',')}"`] : []),
     ...(key.expires === undefined ? [] : [`expires="${key.expires}"`]),
     ...(key.readOnly ? ['read-only'] : []),
   ].join(',')

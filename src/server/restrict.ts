@@ -2,17 +2,20 @@ import type { Host } from '../deploy/host.ts'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
 import { NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { describeForeign, foreignPorts } from '../service/allowed-ports.ts'
 import { type LimitedReading, readLimited, triggerProblem } from '../service/dockerfile.ts'
 import { formatProblem } from '../service/problems.ts'
+import { urlProblem } from '../service/reserved.ts'
 import type { Mount, ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import type { ServerConfig } from './config.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
 
 /**
- * The host as a limited key may use it: what it deploys or runs gets its service's own secrets only.
+ * The host as a limited key may use it: what it deploys or runs gets its service's own secrets only, and the ports that its
+ * line allows.
  */
-export function restrictedHost(host: Host): Host {
-  return { ...host, secretsFrom: 'service' }
+export function restrictedHost(host: Host, key: Pick<AuthorizedKey, 'publish'>): Host {
+  return { ...host, secretsFrom: 'service', publishable: key.publish ?? [] }
 }
 
 /**
@@ -55,9 +58,12 @@ export async function refuseForeign(
     const had = current?.urls.some((own) => own.host === url.host && own.path === url.path && own.scheme === url.scheme)
     if (owner && !had)
       problems.push(`the URL ${url.scheme}://${url.host}${url.path}: ${owner.service} is at home on that host`)
-    if (config.server.domain !== '' && url.host === config.server.domain)
-      problems.push(`the host ${url.host}: it is the server's own`)
+    const taken = urlProblem(url, config.server)
+    if (taken) problems.push(taken.message)
   }
+  const foreign = describeForeign(foreignPorts(spec, key.publish ?? [], current))
+  if (foreign)
+    problems.push(`the host port of ${foreign.ports}: the key's line on the server would have to say ${foreign.option}`)
   if (problems.length === 0) return
   throw new MypaasError(`The key may not use:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
     code: 'unauthorised',

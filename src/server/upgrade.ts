@@ -9,6 +9,7 @@ import { parseConfig } from './config.ts'
 import { setKey } from './config-text.ts'
 import { isDaemonOutdated } from './daemon-age.ts'
 import { type OpenServer, routerContainer } from './host.ts'
+import { reservedLines } from './init.ts'
 import { ensureUnit, type Program, restartUnit, unitOf, unitState } from './unit.ts'
 
 export type Upgraded = Readonly<{
@@ -44,6 +45,7 @@ export async function upgradeServer(
   const text = (await readIfThere(file)) ?? ''
   const changed = setKey(text, 'router', 'image', JSON.stringify(image))
   const wanted = routerContainer(host.directory, parseConfig(changed, file), identity)
+  for (const line of await reservedLines(host.directory, config)) say(line)
   const before = await imageOf(host.docker, wanted.name)
   await pullNewest(host.docker, image, say)
   const { result: change, ms } = await interruption(wanted, () =>

@@ -5,8 +5,9 @@ import { directiveKeys, nearestKey } from './keys.ts'
 import { parseServiceName } from './names.ts'
 import { DirectiveError, type Problem, type Report } from './problems.ts'
 import { formatPublish, maxPublishedPorts, parsePublish, portsClash } from './publish.ts'
+import { portProblem, type Reserved, urlProblem } from './reserved.ts'
 import { parseEnv, parseHealthcheck, parseMaxCpu, parseMaxMemory, parsePort, parseScale } from './settings.ts'
-import type { PublishedPort, ServiceSpec } from './spec.ts'
+import type { PublishedPort, ServiceSpec, ServiceUrl } from './spec.ts'
 import { formatUrl, parseUrl } from './url.ts'
 import { formatVolume, parseVolume } from './volume.ts'
 
@@ -14,14 +15,15 @@ import { formatVolume, parseVolume } from './volume.ts'
  * The settings of a service, from the text of its Dockerfile.
  * @param options.file What error messages call the file; `Dockerfile` unless given.
  * @param options.home What the server says of its home; nothing more than others unless given.
+ * @param options.reserved What the server keeps for itself, where that is known: a line that wants it is a problem.
  * @throws {DirectiveError} with every problem of the file
  */
 export function parseSpec(
   dockerfile: string,
-  options: { file?: string | undefined; home?: HomeRules | undefined } = {},
+  options: { file?: string | undefined; home?: HomeRules | undefined; reserved?: Reserved | undefined } = {},
 ): ServiceSpec {
   const reading = readDirectives(dockerfile)
-  const { spec, problems } = specFromDirectives(reading, options.home)
+  const { spec, problems } = specFromDirectives(reading, options.home, options.reserved)
   const all = [...reading.problems, ...problems]
   if (spec === undefined || all.length > 0) throw new DirectiveError(all, options)
   return spec
@@ -31,10 +33,8 @@ export function parseSpec(
 export function specFromDirectives(
   { directives, unread }: Pick<DirectiveReading, 'directives' | 'unread'>,
   home: HomeRules = usualHome,
-): Readonly<{
-  spec: ServiceSpec | undefined
-  problems: readonly Problem[]
-}> {
+  reserved?: Reserved,
+): Readonly<{ spec: ServiceSpec | undefined; problems: readonly Problem[] }> {
   const problems: Problem[] = []
   const report = ({ line, key }: Directive): Report => reporter(problems, line, key)
 
@@ -64,8 +64,15 @@ export function specFromDirectives(
     })
   }
 
+  function urlOfItsOwn(text: string, report: Report): ServiceUrl | undefined {
+    const url = parseUrl(text, report)
+    const problem = url && reserved && urlProblem(url, reserved)
+    if (problem) report(problem.message, problem.hint)
+    return url
+  }
+
   const service = one('service', parseServiceName)
-  const urls = many('url', parseUrl, formatUrl)
+  const urls = many('url', urlOfItsOwn, formatUrl)
   const volumes = many(
     'volume',
     (text, report) => parseVolume(text, report, home),
@@ -74,7 +81,7 @@ export function specFromDirectives(
   const env = many('env', parseEnv, ({ key }) => key)
   const port = one('port', parsePort)
   const scale = one('scale', parseScale)
-  const publish = readPublished(directives, scale?.scale ?? 0, report)
+  const publish = readPublished(directives, scale?.scale ?? 0, report, reserved)
   const healthcheck = one('healthcheck', parseHealthcheck)
   const maxCpu = one('maxcpu', parseMaxCpu)
   const maxMemoryBytes = one('maxmem', parseMaxMemory)
@@ -116,11 +123,12 @@ export function specFromDirectives(
   }
 }
 
-/** The published ports. No two may want the same port of the server, and neither may two replicas. */
+/** The published ports. No two may want the same port of the server, nor two replicas, and none one of the server's own. */
 function readPublished(
   directives: readonly Directive[],
   scale: number,
   report: (directive: Directive) => Report,
+  reserved: Reserved | undefined,
 ): readonly PublishedPort[] {
   const all: { port: PublishedPort; line: number }[] = []
   for (const directive of directives) {
@@ -147,6 +155,8 @@ function readPublished(
         `Set mypaas.scale = 1, or leave the port to the engine: mypaas.publish = ${formatPublish(onAnyPort(fixed))}`,
       )
     }
+    const [problem] = reserved ? ports.flatMap((port) => portProblem(port, reserved) ?? []) : []
+    if (problem) report(directive)(problem.message, problem.hint)
     all.push(...ports.map((port) => ({ port, line: directive.line })))
   }
   return all.map(({ port }) => port)

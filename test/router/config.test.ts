@@ -146,7 +146,7 @@ function parse(content: string): { http: Json } {
   return JSON.parse(content)
 }
 
-test('the way to the daemon is stronger than any service, and is there only with a domain and a network', () => {
+test('the way to the daemon is stronger than any service, and leads nowhere without a network', () => {
   const daemon = { domain: 'paas.example.com', port: 8083 }
   const { routers, services, middlewares } = parse(baseFile({ ...settings, daemon }, { gateway: '172.30.0.1' })).http
   const route = routers?.['mypaas~daemon'] as unknown as { rule: string; priority: number; entryPoints: string[] }
@@ -157,9 +157,23 @@ test('the way to the daemon is stronger than any service, and is there only with
     loadBalancer: { servers: [{ url: 'http://172.30.0.1:8083' }], serversTransport: 'mypaas' },
   })
   assert.deepEqual(middlewares?.['mypaas~daemon'], { stripPrefix: { prefixes: ['/daemon'] } })
-  for (const file of [baseFile({ ...settings, daemon }), baseFile(settings, { gateway: '172.30.0.1' })]) {
-    assert.equal(file.includes('daemon'), false)
-  }
+  const away = parse(baseFile({ ...settings, daemon })).http
+  assert.deepEqual(
+    [away['routers']?.['mypaas~daemon']?.['service'], away['routers']?.['mypaas~daemon']?.['middlewares']],
+    ['noop@internal', ['mypaas~away']],
+  )
+  assert.equal(away['services'], undefined)
+  assert.equal(baseFile(settings, { gateway: '172.30.0.1' }).includes('daemon'), false)
+})
+
+test("the rest of the daemon's host is no service's: stronger than a wildcard with the longest path", () => {
+  const daemon = { domain: 'paas.example.com', port: 8083 }
+  const { routers } = parse(baseFile({ ...settings, daemon }, { gateway: '172.30.0.1' })).http
+  const own = ['mypaas~domain', 'mypaas~domain~http'].map((name) => routers?.[name] as unknown as { priority: number })
+  const url = { scheme: 'https', host: '*.example.com', path: `/${'a'.repeat(254)}` } as const
+  const wild = parse(serviceFile({ ...routes, urls: [url, { ...url, scheme: 'http' }] }).content).http['routers'] ?? {}
+  const strongest = Math.max(...Object.values(wild).map((router) => Number(router['priority'])))
+  for (const { priority } of own) assert.ok(priority > strongest, `${priority} > ${strongest}`)
 })
 
 test('each name that is asked for has a router of its own, apart from the routes; a server without an authority asks for none', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { MypaasError } from '../../src/errors.ts'
 import { AuthorizedKeys, addKey, coversService, parseDate, parseKeys, removeKey } from '../../src/server/keys.ts'
+import { formatAllowedPort } from '../../src/service/allowed-ports.ts'
 import { type Reply, testApi } from '../support/api.ts'
 import { fileKeyOf } from '../support/keys.ts'
 import { securityKey } from '../support/security-key.ts'
@@ -14,6 +15,25 @@ async function folder(t: TestContext): Promise<string> {
   t.after(() => rm(path, { recursive: true, force: true }))
   return path
 }
+
+test('what a limited key may publish stands in its line', async (t) => {
+  const home = await folder(t)
+  const [a, b, c] = await Promise.all(['a', 'b', 'c'].map((name) => fileKeyOf(join(home, name))))
+  await writeFile(join(home, 'authorized_keys'), '', { mode: 0o600 })
+  await addKey(home, { line: a as string, services: ['db'], publish: ['127.0.0.1:5432', '7000-7010/udp', '[::1]:0'] })
+  const written = await readFile(join(home, 'authorized_keys'), 'utf8')
+  assert.match(written, /^services="db",publish="127\.0\.0\.1:5432,7000-7010\/udp,\[::1\]:0" ssh-ed25519 /)
+  await assert.rejects(addKey(home, { line: b as string, services: ['db'], publish: ['http'] }), /"http" is no port/)
+  await assert.rejects(addKey(home, { line: b as string, publish: ['80'] }), /is for keys with services/)
+  const { keys, problems } = await parseKeys(
+    [written, `services="x",publish="0,80:81" ${b}`, `publish="80",services="x" ${c}`].join('\n'),
+  )
+  assert.deepEqual(
+    keys.map(({ publish }) => publish?.map(formatAllowedPort)),
+    [['127.0.0.1:5432', '7000-7010/udp', '[::1]:0'], ['80']],
+  )
+  assert.match(problems.join('\n'), /^line 3: publish: "80:81" is no port such as 5432/)
+})
 
 test('each line counts by itself: what is wrong with one is told and takes nothing from the others', async (t) => {
   const home = await folder(t)

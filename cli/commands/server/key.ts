@@ -3,6 +3,7 @@ import type { CommandDef } from 'citty'
 import { MypaasError } from '../../../src/errors.ts'
 import { serverDirectory } from '../../../src/server/config.ts'
 import { AuthorizedKeys, addKey, parseDate, removeKey } from '../../../src/server/keys.ts'
+import { formatAllowedPort } from '../../../src/service/allowed-ports.ts'
 import { command } from '../../command.ts'
 import { print, printJson, progress, table } from '../../render.ts'
 
@@ -10,6 +11,11 @@ export const add: CommandDef = command({
   args: {
     line: { type: 'positional', required: false, description: 'The public key: "ssh-ed25519 AAAA… name" (stdin)' },
     services: { type: 'string', valueHint: 'LIST', description: 'Only these services, with * for any letters (all)' },
+    publish: {
+      type: 'string',
+      valueHint: 'LIST',
+      description: 'Ports of the server that these services may publish: 127.0.0.1:5432,7000-7010/udp (none)',
+    },
     expires: { type: 'string', valueHint: 'DATE', description: 'Good to the end of that day: 2027-01-31 (for ever)' },
     'read-only': { type: 'boolean', description: 'It may look, not deploy' },
   },
@@ -21,6 +27,7 @@ export const add: CommandDef = command({
     const fingerprint = await addKey(serverDirectory(), {
       line: line.trim(),
       ...(args.services === undefined ? {} : { services: args.services.split(',').map((name) => name.trim()) }),
+      ...(args.publish === undefined ? {} : { publish: args.publish.split(',').map((entry) => entry.trim()) }),
       ...(args.expires === undefined ? {} : { expires: args.expires }),
       ...(args['read-only'] ? { readOnly: true } : {}),
     })
@@ -38,6 +45,7 @@ export const ls: CommandDef = command({
         key.comment || '-',
         key.services === undefined ? 'all services' : key.services.join(','),
         key.readOnly ? 'reads' : 'deploys',
+        key.publish === undefined ? '' : `publishes ${key.publish.map(formatAllowedPort).join(',')}`,
         key.expiresMs === undefined
           ? ''
           : `${key.expiresMs < Date.now() ? 'expired' : 'until'} ${new Date(key.expiresMs - 1).toISOString().slice(0, 10)}`,

@@ -5,7 +5,7 @@ import { formatBytes } from '../../../src/units.ts'
 import { command } from '../../command.ts'
 import { operate } from '../../operate.ts'
 import { clearScreen } from '../../output.ts'
-import { print, printJson, table } from '../../render.ts'
+import { print, printJson, progress, table } from '../../render.ts'
 
 const args = {
   watch: { type: 'boolean', alias: 'w', description: 'Show it again every two seconds, until Ctrl-C' },
@@ -18,11 +18,15 @@ export const status: CommandDef = command({
   args,
   async run({ args }) {
     const { serverStatus } = await import('../../../src/server/status.ts')
-    await operate({ quiet: true }, async ({ server: { host }, signal }) => {
+    const { daemonPortTrouble } = await import('../../../src/server/daemon-trouble.ts')
+    await operate({ quiet: true }, async ({ server, signal }) => {
+      const { host } = server
       do {
         const services = await serverStatus(host, { usage: true })
         if (args.watch && process.stdout.isTTY && !args.json) clearScreen()
         showStatus(services, { json: args.json === true, deploy: 'mypaas server deploy DIR' })
+        const trouble = await daemonPortTrouble(server)
+        if (trouble !== undefined) progress(`! ${trouble}`)
         if (args.watch) await sleep(watchEveryMs, undefined, { signal }).catch(() => {})
       } while (args.watch && !signal.aborted)
     })

@@ -11,6 +11,8 @@ export type DaemonFacts = Readonly<{
   /** Answers on the address that the router uses, to this machine. */
   address: string | undefined
   listens: boolean
+  /** Who has that address in its place, and how to end that. */
+  taken?: Readonly<{ what: string; mend: string }> | undefined
   /** What the router answers for it: a status, or `undefined` for no answer. */
   byRouter: number | undefined
   /** The interface of the router's network, for firewall rules. */
@@ -19,9 +21,21 @@ export type DaemonFacts = Readonly<{
 
 /** @param router Whether the router runs: without it nothing is to be told of the way through it. */
 export function judgeDaemon(facts: DaemonFacts, router: { served: boolean } = { served: true }): readonly Finding[] {
-  const { domain, runs, outdated } = facts
+  const { domain, runs, outdated, address, taken } = facts
+  const stranger: readonly Finding[] =
+    domain !== '' && taken
+      ? [
+          {
+            check: 'daemon',
+            level: 'problem',
+            message: `Where the daemon is to listen for the router, ${address}, ${taken.what}: nobody can push by https.`,
+            mend: `${taken.mend}; or set another daemon_port in [server] of config.toml, then: mypaas server init`,
+          },
+        ]
+      : []
   if (!runs) {
     return [
+      ...stranger,
       {
         check: 'daemon',
         level: domain === '' ? 'warning' : 'problem',
@@ -40,7 +54,7 @@ export function judgeDaemon(facts: DaemonFacts, router: { served: boolean } = { 
         },
       ]
     : []
-  return [...old, ...judgeWay(facts, router)]
+  return [...old, ...(stranger.length > 0 ? stranger : judgeWay(facts, router))]
 }
 
 function judgeWay(facts: DaemonFacts, router: { served: boolean }): readonly Finding[] {

@@ -13,6 +13,7 @@ import { judgeDaemon } from './daemon.ts'
 import { fileFacts, judgeFiles, judgeIdentity, judgeKeys } from './files.ts'
 import type { Finding, FindingFix } from './finding.ts'
 import { judgeMachine, machineFacts } from './machine.ts'
+import { judgeReserved } from './reserved.ts'
 import { judgeRouter } from './router.ts'
 import { judgeServices, serviceFacts } from './services.ts'
 import { daemonFacts, routerFacts } from './ways.ts'
@@ -88,6 +89,7 @@ async function look(home: string): Promise<readonly Finding[]> {
     attempt('certificates', async () =>
       served ? judgeCertificates(await host.router.certify({ thorough: true, readOnly: true }), new Date()) : [],
     ),
+    attempt('ports', () => judgeReserved(host)),
     attempt('services', async () => judgeServices(await serviceFacts(host, await serverStatus(host)))),
   ]
   return [...files, ...router, ...(await Promise.all(checks)).flat()]

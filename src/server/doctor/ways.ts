@@ -3,7 +3,9 @@ import https from 'node:https'
 import { NotFoundError } from '../../docker/index.ts'
 import { reachHeader, reachPath } from '../../router/config.ts'
 import { gatewayOf } from '../../router/container.ts'
+import { holderOf } from '../../router/rivals.ts'
 import { isDaemonOutdated } from '../daemon-age.ts'
+import { holderOfPort } from '../daemon-port.ts'
 import { daemonSocket } from '../daemon-socket.ts'
 import { type OpenServer, routerContainer } from '../host.ts'
 import type { DaemonFacts } from './daemon.ts'
@@ -46,8 +48,14 @@ export async function daemonFacts({ host, config, identity }: OpenServer): Promi
   ])
   const headers = { host: domain || 'localhost' }
   const runs = await ask({ socketPath: daemonSocket(host.directory), path: '/', headers }, false)
-  const direct =
-    gateway === undefined ? undefined : await ask({ host: gateway, port: daemonPort, path: '/', headers }, false)
+  const holder = gateway === undefined ? 'nobody' : await holderOfPort(host.directory, gateway, daemonPort)
+  const taken =
+    holder === 'other'
+      ? ((await holderOf(host.docker, [daemonPort])) ?? {
+          what: 'another program listens',
+          mend: `see which: ss -ltnp 'sport = :${daemonPort}'`,
+        })
+      : undefined
   const byRouter =
     domain === ''
       ? undefined
@@ -60,7 +68,8 @@ export async function daemonFacts({ host, config, identity }: OpenServer): Promi
     runs: runs !== undefined,
     outdated: await isDaemonOutdated(host.directory),
     address: gateway === undefined ? undefined : `${gateway}:${daemonPort}`,
-    listens: direct !== undefined,
+    listens: holder === 'daemon',
+    taken,
     byRouter: byRouter?.statusCode,
     bridge: network ? (network.Options?.['com.docker.network.bridge.name'] ?? `br-${network.Id.slice(0, 12)}`) : 'any',
   }
