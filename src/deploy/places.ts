@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { checkedName } from '../service/names.ts'
 
-/** Where what belongs to a service lies in `~/_mypaas/services`. */
+/** Where what belongs to a service lies: in `~/_mypaas/services`, and what was pushed for it. */
 export type ServicePlaces = Readonly<{
   /** Its journal, `NAME.json`. */
   journal: string
@@ -9,6 +9,8 @@ export type ServicePlaces = Readonly<{
   lock: string
   /** Everything else: its history, logs that it left, and what is being written. */
   folder: string
+  /** What its pushes have brought. */
+  pushed: string
 }>
 
 /**
@@ -16,8 +18,9 @@ export type ServicePlaces = Readonly<{
  * @throws {MypaasError} `usage` for a text that no service can be called
  */
 export function placesOf(directory: string, service: string): ServicePlaces {
-  const folder = join(servicesFolder(directory), checkedName(service))
-  return { journal: `${folder}.json`, lock: `${folder}.lock`, folder }
+  const name = checkedName(service)
+  const folder = join(servicesFolder(directory), name)
+  return { journal: `${folder}.json`, lock: `${folder}.lock`, folder, pushed: join(directory, 'push', 'blobs', name) }
 }
 
 export function servicesFolder(directory: string): string {

@@ -146,7 +146,7 @@ export async function startService(host: Host, service: string, options: Reconci
 }
 
 /**
- * Removes a service: routes, containers, images, journal, history, kept logs. Its lock file stays, for a second one of
+ * Removes a service: routes, containers, images, journal, history, kept logs, what its pushes brought. Its lock file stays, for a second one of
  * that name would be another lock.
  * @param options.volumes Also its directories and volumes, unless another service mounts them, too.
  * @returns what was removed, in lines
@@ -169,6 +169,7 @@ export async function removeService(
   if (options.volumes) removed.push(...(await removeVolumes(host, service, journal)))
   const places = placesOf(host.directory, service)
   await rm(places.folder, { recursive: true, force: true })
+  await rm(places.pushed, { recursive: true, force: true })
   await rm(places.journal, { force: true })
   return removed
 }

@@ -178,7 +178,8 @@ pids_limit = 2048
 domain = ${JSON.stringify(values.domain)}
 # Where the daemon listens for the router, on this machine's address of the router's network.
 daemon_port = 8083
-# What one push may hold, and what the pushes of all services may take on the disk.
+# What one push may hold, and what the pushes of all services may take on the disk. Those of one service, or of all the
+# services of a limited key, take half of that at most: push_store_service.
 push_size = "8g"
 push_store = "32g"
 

@@ -45,6 +45,8 @@ export type ServerConfig = Readonly<{
     pushBytes: number
     /** What pushes of all services may take on the disk. Default 32 GiB. */
     pushStoreBytes: number
+    /** What pushes of one service, or of all the services of a limited key, may take of that. Default: half of it. */
+    pushServiceBytes: number
   }>
   router: RouterConfig
   /** Credentials by the registry's host; `docker.io` for Docker Hub. */
@@ -157,6 +159,7 @@ export function hardeningOf(config: ServerConfig, service: string): Hardening {
 }
 
 function serverSection(server: Section): ServerConfig['server'] {
+  const pushStoreBytes = server.bytes('push_store', 32 * 1024 ** 3)
   return {
     instance: server.text('instance', '', /^([a-z0-9][a-z0-9-]{0,19})?$/, 'up to 20 of a-z, 0-9 and -'),
     volumeRoots: server.list('volume_roots', isCleanDirectory, 'no clean absolute path', '["/srv"]'),
@@ -176,7 +179,8 @@ function serverSection(server: Section): ServerConfig['server'] {
     domain: server.text('domain', '', /^([a-z0-9-]+(\.[a-z0-9-]+)*)?$/, 'a host name in lower case'),
     daemonPort: server.whole('daemon_port', 8083, 1, 65_535),
     pushBytes: server.bytes('push_size', 8 * 1024 ** 3),
-    pushStoreBytes: server.bytes('push_store', 32 * 1024 ** 3),
+    pushStoreBytes,
+    pushServiceBytes: server.bytes('push_store_service', Math.floor(pushStoreBytes / 2)),
   }
 }
 

@@ -58,14 +58,16 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const own = await LiveServerKey.open(directory, log)
   const keys = new AuthorizedKeys(directory)
   for (const problem of (await keys.read()).problems) log(`authorized_keys: ${problem}`)
-  const pushes = new Pushes(join(folder, 'blobs'), {
+  const quota = {
     limits: { ...defaultLimits, bytes: config.server.pushBytes, fileBytes: config.server.pushBytes },
     storeBytes: config.server.pushStoreBytes,
+    serviceBytes: config.server.pushServiceBytes,
     reserveBytes: 512 * 1024 ** 2,
     perKey: 4,
     inAll: 16,
     idleMs: 10 * 60_000,
-  })
+  }
+  const pushes = new Pushes(join(folder, 'blobs'), quota, (service) => isKnown(directory, service))
   await privateFolder(join(folder, 'blobs'))
   const keeper = new Keeper({ home, log, signal: options.signal })
   await keeper.settle()
@@ -152,14 +154,26 @@ async function whatServes(home: string, { service }: JobInfo): Promise<string> {
   return journal?.current ? `r${journal.current.release} of ${service} serves.` : `Nothing of ${service} runs.`
 }
 
+/** A journal that can't be read is one all the same. */
+async function isKnown(directory: string, service: string): Promise<boolean> {
+  return (await readJournal(directory, service).catch(() => true)) !== undefined
+}
+
 async function sweepNowAndThen(pushes: Pushes, signal: AbortSignal, log: (line: string) => void): Promise<void> {
-  while (!signal.aborted) {
-    await pushes
-      .collectGarbage()
-      .catch((error: unknown) => log(`what is left of pushes was not swept: ${String(error)}`))
-    await sleep(6 * 3_600_000, undefined, { signal, ref: false }).catch(() => {})
+  const failed = (error: unknown): void => log(`what is left of pushes was not swept: ${String(error)}`)
+  for (let sweepAt = 0; !signal.aborted; ) {
+    if (performance.now() >= sweepAt) {
+      await pushes.collectGarbage().catch(failed)
+      sweepAt = performance.now() + sweepMs
+    }
+    await pushes.forgetRemoved().catch(failed)
+    await sleep(forgetMs, undefined, { signal, ref: false }).catch(() => {})
   }
 }
+
+const sweepMs = 6 * 3_600_000
+/** How long what a removed service left may take up its room. */
+const forgetMs = 10_000
 
 /** A server whose clients may be strangers: small headers, no dawdling, and silence costs it nothing. */
 export function httpServer(api: Api, via: 'socket' | 'router'): http.Server {

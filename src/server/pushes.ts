@@ -11,14 +11,17 @@ import { readFrames } from '../push/packs.ts'
 import type { PushStatement } from '../push/statement.ts'
 import { formatBytes } from '../units.ts'
 import { BlobStore } from './blobs.ts'
-import type { AuthorizedKey } from './keys.ts'
+import { type AuthorizedKey, coversService } from './keys.ts'
 import { pushedContext } from './pushed-context.ts'
+import { storeSizes } from './store-sizes.ts'
 
 /** How much pushes may use. */
 export type PushQuota = Readonly<{
   limits: PushLimits
   /** Of all services together. */
   storeBytes: number
+  /** Of one service; and of all the services of a key that is limited to some, together. */
+  serviceBytes: number
   /** What must stay free on the disk. */
   reserveBytes: number
   perKey: number
@@ -32,11 +35,16 @@ export class Pushes {
   readonly #folder: string
   readonly #quota: PushQuota
   readonly #pushes = new Map<string, Push>()
-  readonly #stores = new Map<string, Promise<BlobStore>>()
+  readonly #stores = new Map<string, OpenStore>()
+  readonly #isKnown: (service: string) => Promise<boolean>
+  /** Of the stores that are not open, as they were when a push began. */
+  #sizes: ReadonlyMap<string, number> = new Map()
 
-  constructor(folder: string, quota: PushQuota) {
+  /** @param isKnown Whether there is such a service: what was pushed for one that never came to be goes after a day. */
+  constructor(folder: string, quota: PushQuota, isKnown: (service: string) => Promise<boolean> = async () => true) {
     this.#folder = folder
     this.#quota = quota
+    this.#isKnown = isKnown
   }
 
   /**
@@ -62,11 +70,13 @@ export class Pushes {
         hint: 'Wait until one of them is done.',
       })
     }
+    await this.forgetRemoved()
     const store = await this.store(statement.service)
-    await this.#refuseFull(store, index)
+    await this.#refuseFull(store, index, statement.service, key)
     const token = randomBytes(32).toString('base64url')
     const id = randomBytes(9).toString('base64url')
-    const push = new Push({ id, token, statement, key, index, indexText, store, limits: this.#quota.limits })
+    const admit = (bytes: number): Promise<void> => this.#admit(store, bytes, statement.service, key)
+    const push = new Push({ id, token, statement, key, index, indexText, store, limits: this.#quota.limits, admit })
     await push.readManifest()
     this.#pushes.set(id, push)
     return { push, token }
@@ -91,13 +101,28 @@ export class Pushes {
   }
 
   store(service: string): Promise<BlobStore> {
-    let store = this.#stores.get(service)
-    if (!store) {
-      store = BlobStore.open(join(this.#folder, service))
-      this.#stores.set(service, store)
-      store.catch(() => this.#stores.delete(service))
+    const known = this.#stores.get(service)
+    if (known) return known.opened
+    const opened = BlobStore.open(join(this.#folder, service))
+    const store: OpenStore = { opened, bytes: () => 0, folder: join(this.#folder, service) }
+    this.#stores.set(service, store)
+    opened.then(
+      (found) => {
+        store.bytes = () => found.bytes
+      },
+      () => this.#stores.delete(service),
+    )
+    return opened
+  }
+
+  /** Lets go of what was removed from the disk, by a command that removed its service: only then is the room free. */
+  async forgetRemoved(): Promise<void> {
+    for (const [service, { opened, folder }] of this.#stores) {
+      const store = await opened.catch(() => undefined)
+      if (!store || (await isThere(folder)) || this.#isBusy(service)) continue
+      if (this.#stores.get(service)?.opened === opened) this.#stores.delete(service)
+      await store.close()
     }
-    return store
   }
 
   forgetIdle(): void {
@@ -120,8 +145,9 @@ export class Pushes {
       if (this.#isBusy(service)) continue
       const folder = join(this.#folder, service)
       const used = await stat(join(folder, 'recent.json')).catch(() => stat(folder).catch(() => undefined))
-      if (used && Date.now() - used.mtimeMs > unusedMs) {
-        await (await this.#stores.get(service))?.close()
+      const keepMs = (await this.#isKnown(service)) ? unusedMs : unknownMs
+      if (used && Date.now() - used.mtimeMs > keepMs) {
+        await (await this.#stores.get(service)?.opened)?.close()
         this.#stores.delete(service)
         await rm(folder, { recursive: true, force: true })
         continue
@@ -140,7 +166,7 @@ export class Pushes {
 
   async close(): Promise<void> {
     for (const push of this.#pushes.values()) await push.interrupt()
-    for (const store of this.#stores.values()) await (await store).close()
+    for (const { opened } of this.#stores.values()) await (await opened).close()
     this.#stores.clear()
   }
 
@@ -148,22 +174,69 @@ export class Pushes {
     return [...this.#pushes.values()].some((push) => push.service === service && !push.isOver)
   }
 
-  async #refuseFull(store: BlobStore, index: ManifestIndex): Promise<void> {
+  async #refuseFull(store: BlobStore, index: ManifestIndex, service: string, key: AuthorizedKey): Promise<void> {
+    this.#sizes = await storeSizes(this.#folder)
     const { bavail, bsize } = await statfs(this.#folder)
     const free = bavail * bsize - this.#quota.reserveBytes
-    let used = 0
-    for (const other of this.#stores.values()) used += (await other).bytes
+    const used = this.#used()
     if (index.bytes > Math.max(free, store.bytes) || used - store.bytes + index.bytes > this.#quota.storeBytes) {
       throw new MypaasError(
         `There is no room for a push of ${formatBytes(index.bytes)} on the server: ${formatBytes(Math.max(0, free))} are free, ${formatBytes(used)} of ${formatBytes(this.#quota.storeBytes)} for pushes are used.`,
         { code: 'failed', hint: 'Make room there, or raise [server] push_store in its config.' },
       )
     }
+    const own = this.#used(sharing(key, service))
+    if (own - store.bytes + index.bytes > this.#quota.serviceBytes) throw this.#noRoom(service, key, index.bytes)
+  }
+
+  /** Lets so many bytes come, making room for them if need be. @throws {MypaasError} `failed` when there is none */
+  async #admit(store: BlobStore, bytes: number, service: string, key: AuthorizedKey): Promise<void> {
+    const fits = (): boolean =>
+      this.#used() + bytes <= this.#quota.storeBytes &&
+      this.#used(sharing(key, service)) + bytes <= this.#quota.serviceBytes
+    if (fits()) return
+    // What only the pushes before name is there to spare sending it again.
+    const keep = new Set<string>()
+    for (const push of this.#pushes.values()) if (push.service === service) push.nameAll(keep)
+    await store.sweep(keep)
+    if (!fits()) throw this.#noRoom(service, key, bytes)
+  }
+
+  /** @param counts which services; all unless given */
+  #used(counts: (service: string) => boolean = () => true): number {
+    let used = 0
+    for (const [service, bytes] of this.#sizes) if (counts(service) && !this.#stores.has(service)) used += bytes
+    for (const [service, { bytes }] of this.#stores) if (counts(service)) used += bytes()
+    return used
+  }
+
+  #noRoom(service: string, key: AuthorizedKey, bytes: number): MypaasError {
+    const whose = key.services === undefined ? service : `the services of this key (${key.services.join(', ')})`
+    const used = this.#used(sharing(key, service))
+    return new MypaasError(
+      `There is no room for ${formatBytes(bytes)} more of ${whose} on the server: ${formatBytes(used)} of ${formatBytes(this.#quota.serviceBytes)} for their pushes are used.`,
+      {
+        code: 'failed',
+        hint: 'Leave out of the directory what need not travel (.dockerignore), remove services that are not needed any more (mypaas rm), or raise [server] push_store_service in the config of the server.',
+      },
+    )
   }
 }
 
+type OpenStore = { opened: Promise<BlobStore>; bytes: () => number; folder: string }
+
 const unusedMs = 90 * 86_400_000
+const unknownMs = 86_400_000
 const slackBytes = 64 * 1024 ** 2
+
+/** The services whose pushes count together: a key that may push under many names gets no more room by that. */
+function sharing(key: AuthorizedKey, service: string): (other: string) => boolean {
+  return key.services === undefined ? (other) => other === service : (other) => coversService(key, other)
+}
+
+async function isThere(folder: string): Promise<boolean> {
+  return (await stat(folder).catch(() => undefined)) !== undefined
+}
 
 /** Adds to `keep` what a manifest names. @returns how many bytes that is */
 function namesOf(indexText: string, store: BlobStore, keep: Set<string>, limits: PushLimits): number {
@@ -201,6 +274,7 @@ export class Push {
   readonly #indexText: string
   readonly #store: BlobStore
   readonly #limits: PushLimits
+  readonly #admit: (bytes: number) => Promise<void>
   #reader: ManifestReader | undefined
   #lastUsed = performance.now()
   #receiving: { done: Promise<void>; cut: () => void } | undefined
@@ -216,6 +290,8 @@ export class Push {
     indexText: string
     store: BlobStore
     limits: PushLimits
+    /** Makes room for so many bytes, or says that there is none. */
+    admit?: (bytes: number) => Promise<void>
   }) {
     this.id = from.id
     this.key = from.key
@@ -225,6 +301,7 @@ export class Push {
     this.#indexText = from.indexText
     this.#store = from.store
     this.#limits = from.limits
+    this.#admit = from.admit ?? (async () => {})
     // Everything once, and what cut lines cost.
     this.#budget = 2 * (from.index.bytes + from.index.segments.reduce((sum, { size }) => sum + size, 0)) + slackBytes
   }
@@ -244,6 +321,12 @@ export class Push {
   idleForMs(): number {
     const isOn = this.#receiving !== undefined || (this.job !== undefined && !this.isOver)
     return isOn ? 0 : performance.now() - this.#lastUsed
+  }
+
+  /** Adds the digests of all that it needs. */
+  nameAll(names: Set<string>): void {
+    for (const { digest } of this.#index.segments) names.add(digest)
+    for (const { digest } of this.#reader?.blobs ?? []) names.add(digest)
   }
 
   /** Bytes of what it names, each blob once. */
@@ -279,6 +362,7 @@ export class Push {
           if (this.#budget < 0) throw new MypaasError('More was sent than was announced.', { code: 'context' })
           // While one is written the next one comes in; no more than one.
           await writing
+          await this.#admit(data.length)
           writing = this.#store.put(
             indexes.map((index) => blobs[index] as { digest: string; size: number }),
             data,

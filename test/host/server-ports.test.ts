@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -218,5 +218,12 @@ test("what is the server's own is no service's", async (t) => {
     await new Promise((resolve) => stranger.close(resolve))
     await next.seen(/listens on [\d.]+:\d+ for the router/)
     await until(async () => (await challenge()).status === 200, { what: 'the way to the daemon' })
+  })
+
+  await t.test('what the pushes of a service brought goes with it', async () => {
+    const store = join(w.home, '_mypaas', 'push', 'blobs', 'x-own')
+    assert.notDeepEqual(await readdir(store), [])
+    await w.ok(['server', 'rm', 'x-own', '--yes'])
+    await assert.rejects(readdir(store), { code: 'ENOENT' })
   })
 })

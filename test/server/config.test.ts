@@ -25,6 +25,7 @@ test('an empty config has every default', () => {
     daemonPort: 8083,
     pushBytes: 8 * 1024 ** 3,
     pushStoreBytes: 32 * 1024 ** 3,
+    pushServiceBytes: 16 * 1024 ** 3,
   })
   assert.deepEqual(router, {
     image: 'traefik:v3.7.15',

@@ -65,6 +65,7 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
   const pushes = new Pushes(join(directory, 'push', 'blobs'), {
     limits: defaultLimits,
     storeBytes: 8 * 1024 ** 3,
+    serviceBytes: 8 * 1024 ** 3,
     reserveBytes: 0,
     perKey: 1000,
     inAll: 1000,
