@@ -76,7 +76,7 @@ export function parsePins(text: string, from: string): readonly string[] {
   })
 }
 
-export function isFingerprint(text: string): boolean {
+function isFingerprint(text: string): boolean {
   return /^SHA256:[A-Za-z0-9+/]{43}$/.test(text)
 }
 

@@ -109,7 +109,7 @@ export class LiveServerKey {
   }
 }
 
-export function fileOf(directory: string): string {
+function fileOf(directory: string): string {
   return join(directory, 'server-key.json')
 }
 

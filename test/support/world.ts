@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { createPrivateKey, randomInt } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { randomInt } from 'node:crypto'
 import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,10 +8,10 @@ import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { type Journal, readJournal } from '../../src/deploy/journal.ts'
 import { Docker, NotFoundError } from '../../src/docker/index.ts'
-import { keyLine } from '../../src/push/server-key.ts'
 import { setKey } from '../../src/server/config-text.ts'
 import { nodeImage } from './images.ts'
 import { type Reply, type RequestOptions, request } from './request.ts'
+import { serverKeyOf } from './server-key.ts'
 import { removeNetwork } from './stuck-network.ts'
 import { until } from './until.ts'
 import { type Watch, watchContainers } from './watch.ts'
@@ -240,15 +239,7 @@ export class World {
       Object.entries(inherited).filter(([key]) => !key.startsWith('MYPAAS_') || key === run),
     )
     const engine = this.#options.engine === undefined ? {} : { DOCKER_HOST: this.#options.engine }
-    return { ...own, HOME: this.home, ...engine, [mark]: this.instance, ...this.#serverKey(), ...more }
-  }
-
-  /** As CI is told of the server's key: `MYPAAS_SERVER_KEY`, as soon as the server has one. */
-  #serverKey(): Record<string, string> {
-    const file = join(this.home, '_mypaas', 'server-key.json')
-    if (!existsSync(file)) return {}
-    const { private: pem } = JSON.parse(readFileSync(file, 'utf8')) as { private: string }
-    return { MYPAAS_SERVER_KEY: keyLine(createPrivateKey(pem)) }
+    return { ...own, HOME: this.home, ...engine, [mark]: this.instance, ...serverKeyOf(this.home), ...more }
   }
 
   async #id(): Promise<string | undefined> {
