@@ -1,11 +1,11 @@
 import type { Context } from '../context/index.ts'
 import type { Host } from './host.ts'
 import { buildImage } from './image.ts'
+import { checkMounts } from './mounts.ts'
 import { lockService } from './operate.ts'
 import { type Released, type ReleaseOptions, rollOut } from './release.ts'
 import { specForHere } from './reserved.ts'
 import { environmentOf } from './secret-rights.ts'
-import { checkMounts } from './volumes.ts'
 
 /**
  * Builds a context and makes it the current release of its service. Done when the release answers on each of its URLs
@@ -25,7 +25,7 @@ export async function deploy(
   const rights = { secretsFrom: host.secretsFrom }
   // What can't be deployed is told before anything is waited for or touched; under the lock it is looked at again.
   environmentOf(host, spec, rights)
-  await checkMounts(host, spec)
+  await checkMounts(host, spec, { from: context })
   await using _ = await lockService(host, spec.service, `a deploy of ${spec.service}`, options)
   // Awaited here: leaving the scope frees the lock.
   return await rollOut(
@@ -35,6 +35,7 @@ export async function deploy(
       spec,
       from: options.from ?? 'a directory',
       rights,
+      dockerfile: context,
       provide: (release, onEvent, signal) => buildImage(host, { context, spec, release, onEvent, signal }),
     },
     options,

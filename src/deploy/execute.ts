@@ -10,6 +10,7 @@ import type { Host } from './host.ts'
 import { identify, nameOf } from './identity.ts'
 import type { ReleaseImage } from './image.ts'
 import { keepLog } from './kept-logs.ts'
+import { checkMounts } from './mounts.ts'
 import { checkPatienceMs, describe, fallbackAlias, type Step, type Target } from './plan.ts'
 import { awaitAnswers, awaitReady, awaitUptime } from './ready.ts'
 import { readSockets } from './sockets.ts'
@@ -23,6 +24,8 @@ export type ReleaseFacts = Readonly<{
   image: ReleaseImage
   /** `KEY=value`, secrets sampled: only what is made anew needs them. */
   environment: () => readonly string[]
+  /** Its mounts are not those of a release that runs already: they are looked at in every way before its start. */
+  newMounts?: boolean
 }>
 
 /** What steps act on besides their targets. */
@@ -70,6 +73,7 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
     case 'create':
       return each(step.targets, (target) => create(target, run))
     case 'start':
+      await lookAtMounts(step.targets, run)
       return each(step.targets, (target) => start(target, run))
     case 'ready':
       return each(step.targets, (target) => ready(target, run))
@@ -129,8 +133,8 @@ function unlessGone(error: unknown): undefined {
 
 async function create(target: Target, run: Execution): Promise<void> {
   const { host } = run
-  const { spec, image, environment } = await run.releases(target.release)
-  await prepareVolumes(host, spec)
+  const { spec, image, environment, newMounts } = await run.releases(target.release)
+  await prepareVolumes(host, spec, { strict: newMounts === true })
   const config = containerConfig({
     spec,
     release: target.release,
@@ -166,9 +170,17 @@ async function create(target: Target, run: Execution): Promise<void> {
   }
 }
 
+/** A build takes its time, and others go on meanwhile. */
+async function lookAtMounts(targets: readonly Target[], run: Execution): Promise<void> {
+  for (const number of new Set(targets.map(({ release }) => release))) {
+    const { spec, release, newMounts } = await run.releases(number)
+    if (newMounts) await checkMounts(run.host, spec, { release })
+  }
+}
+
 async function start({ name, release }: Target, run: Execution): Promise<void> {
-  const { spec, image } = await run.releases(release)
-  await prepareMounts(run.host, spec, name, image.user)
+  const { spec, image, newMounts } = await run.releases(release)
+  await prepareMounts(run.host, spec, name, image.user, { strict: newMounts === true })
   try {
     await run.host.docker.containers.start(name, { signal: run.signal })
   } catch (error) {

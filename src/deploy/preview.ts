@@ -7,6 +7,7 @@ import { formatBytes, formatDuration } from '../units.ts'
 import { refuseClashes } from './claims.ts'
 import type { Host } from './host.ts'
 import { type Journal, readJournal } from './journal.ts'
+import { checkMounts } from './mounts.ts'
 import { nextRelease } from './operate.ts'
 import type { Plan } from './plan.ts'
 import { makePlan } from './release.ts'
@@ -14,7 +15,6 @@ import { specForHere } from './reserved.ts'
 import { resourceWarnings } from './resources.ts'
 import { environmentOf, secretsFor } from './secret-rights.ts'
 import { changedSecrets, secretMarks } from './secrets.ts'
-import { checkMounts } from './volumes.ts'
 
 /** A deploy that was not done: its plan, what it would change, and what to mind. */
 export type Preview = Readonly<{
@@ -34,7 +34,7 @@ export async function previewDeploy(host: Host, dockerfile: string): Promise<Pre
   const spec = await specForHere(host, dockerfile)
   const rights = { secretsFrom: host.secretsFrom }
   environmentOf(host, spec, rights)
-  await checkMounts(host, spec)
+  await checkMounts(host, spec, { from: { dockerfile: 'Dockerfile', dockerfileText: dockerfile } })
   await refuseClashes(host.directory, spec)
   const journal: Journal = (await readJournal(host.directory, spec.service)) ?? {
     version: 1,

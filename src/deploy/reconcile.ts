@@ -9,14 +9,15 @@ import { execute } from './execute.ts'
 import type { Host } from './host.ts'
 import { keptReleases, pruneReleases, releaseImage, removeImage } from './image.ts'
 import { type Journal, journalledServices, readJournal, writeJournal } from './journal.ts'
+import { checkMounts } from './mounts.ts'
 import { listReplicas, observe, type ReplicasByService } from './observe.ts'
 import { execution, forgetNext, journalOf, lockKnown, lockService, settlement, settlementOf } from './operate.ts'
 import { persistently } from './persist.ts'
 import { placesOf } from './places.ts'
 import { describe, type Step } from './plan.ts'
+import { removeVolumes } from './remove-volumes.ts'
 import { refuseReserved } from './reserved.ts'
 import { environmentOf } from './secret-rights.ts'
-import { checkMounts, removeVolumes } from './volumes.ts'
 import { DeployError } from './why.ts'
 
 export type ReconcileOptions = Readonly<{
@@ -148,7 +149,7 @@ export async function startService(host: Host, service: string, options: Reconci
 /**
  * Removes a service: routes, containers, images, journal, history, kept logs, what its pushes brought. Its lock file stays, for a second one of
  * that name would be another lock.
- * @param options.volumes Also its directories and volumes, unless another service mounts them, too.
+ * @param options.volumes Also its directories and the volumes that mypaas made for it, unless somebody else mounts them, too.
  * @returns what was removed, in lines
  */
 export async function removeService(

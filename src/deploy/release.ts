@@ -13,6 +13,7 @@ import type { Host } from './host.ts'
 import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
 import { pruneLogs } from './kept-logs.ts'
+import { checkLinks, checkMounts } from './mounts.ts'
 import { observe } from './observe.ts'
 import { execution, forgetNext, nextRelease, refuseUnlessCurrent, settlement } from './operate.ts'
 import { isEngineTrouble, persistently } from './persist.ts'
@@ -23,7 +24,6 @@ import { refuseReserved, refuseUnpublishable } from './reserved.ts'
 import { resourceWarnings } from './resources.ts'
 import { environmentOf, narrowed, noted, type SecretRights, secretsFor } from './secret-rights.ts'
 import { secretMarks } from './secrets.ts'
-import { checkMounts } from './volumes.ts'
 import { DeployError } from './why.ts'
 
 export type ReleaseOptions = Readonly<{
@@ -48,6 +48,8 @@ export type ReleaseRequest = Readonly<{
   from: string
   /** Whose secrets it may have, as far as whoever asks may give them: as the release that it comes of, or as a new one. */
   rights: SecretRights
+  /** The Dockerfile that `spec` was read from just now, so that a refusal names its lines. */
+  dockerfile?: Readonly<{ dockerfile: string; dockerfileText: string }>
   /** Makes the image `NAME:rN`. */
   provide: (
     release: number,
@@ -74,12 +76,15 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   }
   const rights = narrowed(host, request.rights)
   const environment = environmentOf(host, spec, rights)
-  await checkMounts(host, spec)
+  const newMounts = await bringsMounts(host, request)
+  const lookAtMounts = (): Promise<void> =>
+    newMounts ? checkMounts(host, spec, { from: request.dockerfile }) : checkLinks(host, spec)
+  await lookAtMounts()
   await refuseReserved(host, spec)
   await refuseUnpublishable(host, spec)
   await refuseUnlessCurrent(host.directory, service, options.ifRelease)
   await clearLeftovers(host, service, { ...options, emit })
-  const { journal, release } = await claim(host, spec, rights)
+  const { journal, release } = await claim(host, spec, rights, lookAtMounts)
   emit({ type: 'deploy', service, release, action: request.action })
 
   const begun = new Date().toISOString()
@@ -107,7 +112,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   try {
     const { signal } = options
     const image = await request.provide(release, (event) => emit({ type: 'build', event }), signal)
-    facts = { release, spec, image, environment: () => environment }
+    facts = { release, spec, image, environment: () => environment, newMounts }
     track.plan = await makePlan(host, spec, release, journal, options.ifPlan)
     emit({ type: 'planned', plan: track.plan })
     for (const message of await resourceWarnings(host, track.plan, spec)) emit({ type: 'warning', message })
@@ -173,6 +178,12 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   return { service, release, urls }
 }
 
+/** A current release that is run anew has its mounts already; what was stopped has nothing mounted. */
+async function bringsMounts(host: Host, { action, spec }: ReleaseRequest): Promise<boolean> {
+  if (action !== 'restart' && action !== 'scale') return true
+  return (await readJournal(host.directory, spec.service))?.stopped === true
+}
+
 /** A name whose certificate does not come fails no deploy: the release serves, and the certificate comes later. */
 async function certificates(host: Host, spec: ServiceSpec, { emit, signal }: ReleaseOptions): Promise<void> {
   const hosts = spec.urls.filter(({ scheme }) => scheme === 'https').map((url) => url.host)
@@ -213,18 +224,20 @@ type Track = { step: Step | undefined; plan: Plan | undefined }
 
 /**
  * Gives the release its number and, under the lock that all services share, its URLs and host ports: from here on the
- * journal says that it is coming.
+ * journal says that it is coming. Of two whose mounts don't go together the second is refused here, too.
  */
 async function claim(
   host: Host,
   spec: ServiceSpec,
   rights: SecretRights,
+  lookAtMounts: () => Promise<void>,
 ): Promise<{ journal: Journal; release: number }> {
   await using _ = await takeLock(join(host.directory, 'claims.lock'), {
     what: 'a claim of URLs and ports',
     waitMs: 10_000,
   })
   await refuseClashes(host.directory, spec)
+  await lookAtMounts()
   const journal = await readJournal(host.directory, spec.service)
   const release = await nextRelease(host, spec.service, journal)
   const next: JournalRelease = {

@@ -6,9 +6,10 @@ import { describeForeign, foreignPorts } from '../service/allowed-ports.ts'
 import { type LimitedReading, readLimited, triggerProblem } from '../service/dockerfile.ts'
 import { formatProblem } from '../service/problems.ts'
 import { urlProblem } from '../service/reserved.ts'
-import type { Mount, ServiceSpec, ServiceUrl } from '../service/spec.ts'
+import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import type { ServerConfig } from './config.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
+import { foreignMount } from './restricted-mounts.ts'
 
 /**
  * The host as a limited key may use it: what it deploys or runs gets its service's own secrets only, and the ports that its
@@ -45,7 +46,7 @@ export async function refuseForeign(
   const others = await otherServices(host, spec.service)
   const current = (await readJournal(host.directory, spec.service).catch(() => undefined))?.current?.spec
   for (const mount of spec.volumes) {
-    const problem = await mountProblem(host, mount, spec, current, others)
+    const problem = await foreignMount(host, mount, { service: spec.service, current, others })
     if (problem) problems.push(problem)
   }
   const own = config.services[spec.service]?.env ?? {}
@@ -132,51 +133,6 @@ async function otherServices(host: Host, service: string): Promise<readonly Serv
     for (const release of [journal?.current, journal?.next]) if (release) specs.push(release.spec)
   }
   return specs
-}
-
-/** A limited key's mounts: what its service has already, or what is called like it; never what another one mounts. */
-async function mountProblem(
-  host: Host,
-  mount: Mount,
-  { service }: ServiceSpec,
-  current: ServiceSpec | undefined,
-  others: readonly ServiceSpec[],
-): Promise<string | undefined> {
-  const had = current?.volumes.some((other) => placeOf(other) === placeOf(mount) && other.kind === mount.kind)
-  if (had) return undefined
-  const place = placeOf(mount)
-  const owner = others.find((other) =>
-    other.volumes.some((taken) => taken.kind === mount.kind && overlaps(placeOf(taken), place)),
-  )
-  if (owner) return `the volume ${place}: ${owner.service} mounts it`
-  switch (mount.kind) {
-    case 'home':
-      return place === service || place.startsWith(`${service}/`)
-        ? undefined
-        : `the volume ~/${place}: it is not below ~/${service}`
-    case 'host':
-      return `the path ${place}: it is outside of ~/${service}`
-    case 'named': {
-      if (place !== service && !place.startsWith(`${service}-`) && !place.startsWith(`${service}_`))
-        return `the volume ${place}: it is not called ${service}-…`
-      const found = await host.docker.volumes.inspect(place).catch((error: unknown) => {
-        if (error instanceof NotFoundError) return undefined
-        throw error
-      })
-      const label = found?.Labels?.['mypaas.volume.service']
-      return found && label !== service ? `the volume ${place}: it belongs to ${label ?? 'somebody else'}` : undefined
-    }
-    default:
-      return mount satisfies never
-  }
-}
-
-function placeOf(mount: Mount): string {
-  return mount.kind === 'named' ? mount.name : mount.path
-}
-
-function overlaps(a: string, b: string): boolean {
-  return a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`)
 }
 
 function sameHost(a: ServiceUrl, b: ServiceUrl): boolean {

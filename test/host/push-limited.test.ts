@@ -7,6 +7,7 @@ import { MypaasError } from '../../src/errors.ts'
 import { openServer } from '../../src/server/host.ts'
 import { type AuthorizedKey, AuthorizedKeys } from '../../src/server/keys.ts'
 import { refuseForeign } from '../../src/server/restrict.ts'
+import { foreignMount } from '../../src/server/restricted-mounts.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { auditLog, initWith, quick, socketOf, startDaemon } from '../support/daemon.ts'
@@ -85,6 +86,45 @@ test('a key that is limited to one service reaches nothing of another', async (t
       )
     })
   }
+
+  await t.test(
+    'what its service mounts already it keeps, with no more rights; names of others are not its own',
+    async () => {
+      const name = (of: string): string => `${w.instance}-${of}`
+      for (const [of, labels] of [
+        ['own-x', { 'mypaas.server': await w.serverId(), 'mypaas.volume.service': name('own') }],
+        ['own-y', { 'mypaas.server': 'another', 'mypaas.volume.service': name('own') }],
+        ['own-z', {}],
+      ] as const)
+        await w.docker.volumes.create({ Name: name(of), Labels: labels })
+      const spec = (service: string, ...volumes: string[]) =>
+        parseSpec(`# mypaas.service=${service}\n${volumes.map((volume) => `# mypaas.volume=${volume}\n`).join('')}`)
+      const service = name('own')
+      const current = spec(service, '~/given:/a:ro', '~/given-rw:/b', `${name('given')}:/c`)
+      const others = [spec(`${service}-two`)]
+      const refused: [volume: string, words: RegExp | undefined][] = [
+        ['~/given:/x:ro', undefined],
+        ['~/given:/x', /not below/],
+        ['~/given-rw:/x', undefined],
+        [`${name('given')}:/x`, undefined],
+        [`~/${service}:/x`, undefined],
+        [`${name('own-x')}:/x`, undefined],
+        [`${name('own-y')}:/x`, /belongs to/],
+        [`${name('own-z')}:/x`, /belongs to somebody else/],
+        [`${name('own-new')}:/x`, undefined],
+        [`${name('own-two')}:/x`, /by its name it is one of \S+-own-two/],
+        [`${name('own-two-data')}:/x`, /by its name it is one of \S+-own-two/],
+        [`${name('own-twofold')}:/x`, undefined],
+      ]
+      for (const [volume, words] of refused) {
+        const [mount] = spec(service, volume).volumes
+        assert.ok(mount)
+        const problem = await foreignMount(opened.host, mount, { service, current, others })
+        if (words === undefined) assert.equal(problem, undefined, volume)
+        else assert.match(problem ?? '', words, volume)
+      }
+    },
+  )
 
   await t.test(
     'a push of such a thing ends before anything is built, with exit code 3 and a line in the audit log',

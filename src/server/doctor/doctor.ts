@@ -13,6 +13,7 @@ import { judgeDaemon } from './daemon.ts'
 import { fileFacts, judgeFiles, judgeIdentity, judgeKeys } from './files.ts'
 import type { Finding, FindingFix } from './finding.ts'
 import { judgeMachine, machineFacts } from './machine.ts'
+import { judgeMounts, mountFacts } from './mounts.ts'
 import { judgeReserved } from './reserved.ts'
 import { judgeRouter } from './router.ts'
 import { judgeServices, serviceFacts } from './services.ts'
@@ -90,6 +91,7 @@ async function look(home: string): Promise<readonly Finding[]> {
       served ? judgeCertificates(await host.router.certify({ thorough: true, readOnly: true }), new Date()) : [],
     ),
     attempt('ports', () => judgeReserved(host)),
+    attempt('mounts', async () => judgeMounts(await mountFacts(host))),
     attempt('services', async () => judgeServices(await serviceFacts(host, await serverStatus(host)))),
   ]
   return [...files, ...router, ...(await Promise.all(checks)).flat()]

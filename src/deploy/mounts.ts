@@ -1,0 +1,309 @@
+import { dirname } from 'node:path'
+import type { Volume } from '../docker/index.ts'
+import { MypaasError } from '../errors.ts'
+import { readDirectives } from '../service/directives.ts'
+import { anyHome, homeProblem, pathInHome } from '../service/home.ts'
+import { DirectiveError } from '../service/problems.ts'
+import type { Mount, ServiceSpec } from '../service/spec.ts'
+import type { Host } from './host.ts'
+import { follow, type Place, strictlyBelow } from './mount-path.ts'
+import { boundDirectory, type Mounted, placesOfMount, readMounted, type Source } from './mounted.ts'
+
+/** A mount that is refused: why, and what to write instead. */
+export type MountProblem = Readonly<{ mount: Mount; message: string; hint: string }>
+
+/**
+ * Refuses what a deploy brings new and what no service may have mounted: places of the home that are private, paths
+ * outside that the config does not allow, links, what is ours or the engine's, volumes that mypaas did not make for the
+ * service, and every source below or above another one that a container can write. The engine follows a path anew at each
+ * start, its own included: so nothing that a container can write may lie on the way to what is mounted.
+ *
+ * A release that is the current one already is started again by {@link checkLinks} alone.
+ * @param options.from The Dockerfile that the spec was read from, so that the refusal names its lines.
+ * @param options.release What is about to start: its containers that run already are no others.
+ * @throws {MypaasError} `directives` naming every mount that is refused
+ */
+export async function checkMounts(
+  host: Host,
+  spec: ServiceSpec,
+  options: {
+    from?: Readonly<{ dockerfile: string; dockerfileText: string }> | undefined
+    release?: number | undefined
+  } = {},
+): Promise<void> {
+  const problems = await mountProblems(host, spec, options)
+  if (problems.length === 0) return
+  if (options.from === undefined) throw refusal(problems)
+  const { dockerfile, dockerfileText } = options.from
+  const { directives } = readDirectives(dockerfileText)
+  const lines = directives.filter(({ key }) => key === 'volume').map(({ line }) => line)
+  throw new DirectiveError(
+    problems.map(({ mount, message, hint }) => ({
+      line: lines[spec.volumes.indexOf(mount)] ?? 1,
+      message: `mypaas.volume: ${message}`,
+      hint,
+    })),
+    { file: dockerfile },
+  )
+}
+
+/** At most one problem of each mount, in their order. @param options.mounted As it was read for many services. */
+export async function mountProblems(
+  host: Host,
+  spec: ServiceSpec,
+  options: { release?: number | undefined; mounted?: Mounted } = {},
+): Promise<readonly MountProblem[]> {
+  if (spec.volumes.length === 0) return []
+  const mounted = options.mounted ?? (await readMounted(host))
+  const all: MountSource[] = []
+  const problems = new Map<Mount, Omit<MountProblem, 'mount'>>()
+  for (const mount of spec.volumes) {
+    try {
+      for (const place of await placesOfMount({ host, ...mounted }, mount)) all.push({ mount, place })
+      const problem = problemByItself(host, spec.service, mount, all, mounted)
+      if (problem) problems.set(mount, problem)
+    } catch (error) {
+      if (!(error instanceof MypaasError)) throw error
+      problems.set(mount, { message: error.message.replace(/\.$/, ''), hint: 'Give another place' })
+    }
+  }
+  for (const [mount, problem] of problemsOfPairs(host, all, mounted))
+    if (!problems.has(mount)) problems.set(mount, problem)
+  for (const source of all) {
+    if (problems.has(source.mount)) continue
+    const problem = await problemWithOthers(host, spec.service, source, mounted, options.release)
+    if (problem) problems.set(source.mount, problem)
+  }
+  return spec.volumes.flatMap((mount) => {
+    const problem = problems.get(mount)
+    return problem ? [{ mount, ...problem }] : []
+  })
+}
+
+/**
+ * Refuses a start of ours when a mount leads elsewhere than it says. A release that is the current one may have links on
+ * the way that a person made (they were allowed once), if no container could have made or changed them.
+ * @param options.strict No link at all.
+ * @throws {MypaasError} `directives`
+ */
+export async function checkLinks(host: Host, spec: ServiceSpec, options: { strict?: boolean } = {}): Promise<void> {
+  const problems: MountProblem[] = []
+  let mounted: Mounted | undefined
+  for (const mount of spec.volumes) {
+    if (mount.kind === 'named') continue
+    const place = await follow(pathOf(host, mount))
+    const below = mount.kind === 'home' ? mount.path : pathInHome(mount.path, host.homeRules)
+    const allowed = below !== undefined ? homeProblem(below, anyHome) : rootProblem(host, mount.path, host.volumeRoots)
+    if (allowed) problems.push({ mount, ...allowed })
+    if (place.links.length === 0 || allowed) continue
+    if (options.strict !== true) {
+      mounted ??= await readMounted(host)
+      if (await isHarmless(host, place, mounted)) continue
+    }
+    problems.push({ mount, ...linkProblem(host, mount, place) })
+  }
+  if (problems.length > 0) throw refusal(problems)
+}
+
+/** Whether mypaas made a volume for this service. */
+export function isOwnVolume(host: Host, service: string, { Labels }: Pick<Volume, 'Labels'>): boolean {
+  return Labels?.['mypaas.volume.service'] === service && Labels['mypaas.server'] === host.server
+}
+
+/** @throws {MypaasError} `directives` when a volume is another's and the config does not say that the service may */
+export function refuseForeignVolume(
+  host: Host,
+  service: string,
+  mount: Mount & { kind: 'named' },
+  volume: Volume,
+): void {
+  const problem = volumeProblem(host, service, mount.name, volume)
+  if (problem) throw refusal([{ mount, ...problem }])
+}
+
+/** What a mount is of, for people: `~/data`, `/srv/data`, `the volume data`. */
+export function titleOf(host: Host, mount: Mount): string {
+  return mount.kind === 'named' ? `the volume ${mount.name}` : shown(host, pathOf(host, mount))
+}
+
+type MountSource = Readonly<{ mount: Mount; place: Place }>
+type Problem = Omit<MountProblem, 'mount'>
+
+function refusal(problems: readonly MountProblem[]): MypaasError {
+  return new MypaasError(problems.map(({ message, hint }) => `${message}. ${hint}.`).join('\n'), { code: 'directives' })
+}
+
+function pathOf(host: Host, mount: Exclude<Mount, { kind: 'named' }>): string {
+  return mount.kind === 'home' ? `${host.home}/${mount.path}` : mount.path
+}
+
+function shown(host: Host, path: string): string {
+  const below = pathInHome(path, host.homeRules)
+  return below === undefined ? path : below === '' ? '~' : `~/${below}`
+}
+
+/** What is wrong with a mount whatever else is mounted. */
+function problemByItself(
+  host: Host,
+  service: string,
+  mount: Mount,
+  all: readonly MountSource[],
+  mounted: Mounted,
+): Problem | undefined {
+  const places = all.filter((source) => source.mount === mount).map(({ place }) => place)
+  if (mount.kind === 'named') {
+    const volume = mounted.volumes.get(mount.name)
+    const device = volume && boundDirectory(volume)
+    return (
+      (volume && volumeProblem(host, service, mount.name, volume)) ??
+      (device === undefined ? undefined : oursProblem(host, titleOf(host, mount), places.slice(1), mounted))
+    )
+  }
+  const [place] = places
+  const below = mount.kind === 'home' ? mount.path : pathInHome(mount.path, host.homeRules)
+  if (below === '') return homeItself
+  return (
+    (below === undefined ? rootProblem(host, mount.path, host.volumeRoots) : homeProblem(below, host.homeRules)) ??
+    (place && place.links.length > 0 ? linkProblem(host, mount, place) : undefined) ??
+    oursProblem(host, titleOf(host, mount), places, mounted)
+  )
+}
+
+const homeItself: Problem = {
+  message: 'the home directory as a whole is not mounted: it has keys and secrets in it',
+  hint: 'Give a directory below it: ~/data',
+}
+
+function rootProblem(host: Host, path: string, roots: readonly string[]): Problem | undefined {
+  if (roots.some((root) => path === root || strictlyBelow(path, root))) return undefined
+  const list = JSON.stringify([...host.volumeRoots, dirname(path) === '/' ? path : dirname(path)])
+  return {
+    message: `${path} is outside the home directory`,
+    hint: `To allow it, set in [server] of ${host.directory}/config.toml: volume_roots = ${list}`,
+  }
+}
+
+function linkProblem(host: Host, mount: Mount, place: Place): Problem {
+  const [link = ''] = place.links
+  return {
+    message: `${titleOf(host, mount)} leads to ${shown(host, place.real)}, because ${shown(host, link)} is a link`,
+    hint: 'A link could lead elsewhere at the next start: write where it leads, or make it a directory',
+  }
+}
+
+function oursProblem(
+  host: Host,
+  title: string,
+  places: readonly Place[],
+  { ours, table }: Mounted,
+): Problem | undefined {
+  for (const { place: other, what } of ours) {
+    for (const place of places) {
+      const how = table.same(place, other) ? 'is' : relation(table, place, other)
+      if (how === undefined) continue
+      return {
+        message: `${title} ${how === 'is' ? 'is' : `lies ${how}`} ${shown(host, other.written)} (${what}), which no service may mount`,
+        hint: 'Give another place',
+      }
+    }
+  }
+  return undefined
+}
+
+function volumeProblem(host: Host, service: string, name: string, volume: Volume): Problem | undefined {
+  if (isOwnVolume(host, service, volume) || host.foreignVolumes(service).includes(name)) return undefined
+  const owner = volume.Labels?.['mypaas.volume.service']
+  const list = JSON.stringify([...host.foreignVolumes(service), name])
+  const section = `[services.${/^[a-z0-9_-]+$/.test(service) ? service : `"${service}"`}]`
+  const whose =
+    owner === undefined
+      ? 'was not made by mypaas'
+      : volume.Labels?.['mypaas.server'] === host.server
+        ? `is one of the service ${owner}`
+        : 'is one of another mypaas server'
+  return {
+    message: `the volume ${name} ${whose}`,
+    hint: `Give another name. Or, if ${service} may have it, set in ${section} of ${host.directory}/config.toml: volumes = ${list}`,
+  }
+}
+
+function relation(table: Mounted['table'], place: Place, other: Place): 'below' | 'above' | undefined {
+  return table.isBelow(place, other) ? 'below' : table.isBelow(other, place) ? 'above' : undefined
+}
+
+const why = 'a container that can write the upper one could lead the lower one elsewhere'
+
+/** Of two mounts of one service the lower one is refused, unless none can write either. */
+function problemsOfPairs(host: Host, all: readonly MountSource[], { table }: Mounted): ReadonlyMap<Mount, Problem> {
+  const problems = new Map<Mount, Problem>()
+  for (const lower of all) {
+    for (const upper of all) {
+      if (lower.mount === upper.mount || (lower.mount.readOnly && upper.mount.readOnly)) continue
+      if (!table.isBelow(lower.place, upper.place)) continue
+      const rest = lower.place.real.slice(upper.place.real.length)
+      const beside = `${shown(host, upper.place.real)}${rest.replaceAll('/', '-')}`
+      problems.set(lower.mount, {
+        message: `${titleOf(host, lower.mount)} lies below ${titleOf(host, upper.mount)}, which is mounted at ${upper.mount.target}: ${why}`,
+        hint: strictlyBelow(lower.place.real, upper.place.real)
+          ? `Mount ${titleOf(host, upper.mount)} alone, it has the other as ${upper.mount.target}${rest}. Or give it a place beside: ${beside}`
+          : 'Give it another place',
+      })
+    }
+  }
+  return problems
+}
+
+/** Of what others have mounted, or an earlier release of the same service that still runs. */
+async function problemWithOthers(
+  host: Host,
+  service: string,
+  { mount, place }: MountSource,
+  { table, sources }: Mounted,
+  release: number | undefined,
+): Promise<Problem | undefined> {
+  const title = titleOf(host, mount)
+  for (const source of sources) {
+    const { by } = source
+    if (by.kind === 'service' && by.service === service) continue // its containers tell what runs
+    const how = relation(table, place, source.place)
+    if (how === undefined) continue
+    const isOwn = by.kind === 'container' && by.ours && by.service === service
+    if (isOwn && by.release === release && release !== undefined) continue
+    const ours = by.kind === 'service' || by.ours
+    const isRefused = isOwn
+      ? how === 'below'
+        ? source.writable
+        : !mount.readOnly && !hasAlready(service, place, sources, table)
+      : source.writable || (!mount.readOnly && (ours || how === 'above'))
+    if (!isRefused || (by.kind === 'container' && !(await by.lives()))) continue
+    const whose = by.service === undefined || isOwn ? `the container ${by.name}` : `the service ${by.service}`
+    return {
+      message: `${title} lies ${how} ${shown(host, source.place.written)}, which ${whose} mounts: ${why}`,
+      hint: isOwn
+        ? `Give it a place beside. Or stop the release that runs before the next deploy: mypaas server stop ${service}`
+        : ours
+          ? 'Give it a place of its own, neither below nor above that'
+          : `Give it a place of its own. Or, if that container is trusted like the machine itself, set in [server] of ${host.directory}/config.toml: trusted_containers = ${JSON.stringify([...host.trustedContainers, by.name])}`,
+    }
+  }
+  return undefined
+}
+
+/** Whether the release that runs can write the same place: then nothing gets worse by the next one. */
+function hasAlready(service: string, place: Place, sources: readonly Source[], table: Mounted['table']): boolean {
+  return sources.some(
+    ({ by, writable, place: other }) =>
+      by.kind === 'container' && by.ours && by.service === service && writable && table.same(place, other),
+  )
+}
+
+/** Whether links on the way to a mount are a person's: no container can change the way, and it ends where it may. */
+async function isHarmless(host: Host, place: Place, mounted: Mounted): Promise<boolean> {
+  const { sources, table, ours } = mounted
+  if (sources.some((source) => source.writable && table.isBelow(place, source.place))) return false
+  if (ours.some((one) => table.same(place, one.place) || relation(table, place, one.place) !== undefined)) return false
+  const home = pathInHome(place.real, host.homeRules)
+  if (home !== undefined) return home !== '' && homeProblem(home, anyHome) === undefined
+  const roots = await Promise.all(host.volumeRoots.map(async (root) => (await follow(root)).real))
+  return rootProblem(host, place.real, roots) === undefined
+}

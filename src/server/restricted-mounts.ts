@@ -1,0 +1,65 @@
+import type { Host } from '../deploy/host.ts'
+import { isOwnVolume } from '../deploy/mounts.ts'
+import { NotFoundError } from '../docker/index.ts'
+import type { Mount, ServiceSpec } from '../service/spec.ts'
+
+/**
+ * A limited key's mounts: what its service has already, and not with more rights; or what is called like it. Never what
+ * another one mounts, nor a volume whose name is one of a service that has a longer name.
+ * @returns what is refused and why; `undefined` for what the key may mount, as far as its service goes
+ */
+export async function foreignMount(
+  host: Host,
+  mount: Mount,
+  {
+    service,
+    current,
+    others,
+  }: Readonly<{ service: string; current: ServiceSpec | undefined; others: readonly ServiceSpec[] }>,
+): Promise<string | undefined> {
+  const had = current?.volumes.some(
+    (other) => placeOf(other) === placeOf(mount) && other.kind === mount.kind && (!other.readOnly || mount.readOnly),
+  )
+  if (had) return undefined
+  const place = placeOf(mount)
+  const owner = others.find((other) =>
+    other.volumes.some((taken) => taken.kind === mount.kind && overlaps(placeOf(taken), place)),
+  )
+  if (owner) return `the volume ${place}: ${owner.service} mounts it`
+  switch (mount.kind) {
+    case 'home':
+      return place === service || place.startsWith(`${service}/`)
+        ? undefined
+        : `the volume ~/${place}: it is not below ~/${service}`
+    case 'host':
+      return `the path ${place}: it is outside of ~/${service}`
+    case 'named': {
+      if (!isCalledAfter(place, service)) return `the volume ${place}: it is not called ${service}-…`
+      // Of `x` and `x-p`, both here, `x-p-data` is one of x-p.
+      const closer = others.find(
+        (other) => other.service.length > service.length && isCalledAfter(place, other.service),
+      )
+      if (closer) return `the volume ${place}: by its name it is one of ${closer.service}`
+      const found = await host.docker.volumes.inspect(place).catch((error: unknown) => {
+        if (error instanceof NotFoundError) return undefined
+        throw error
+      })
+      if (!found || isOwnVolume(host, service, found) || host.foreignVolumes(service).includes(place)) return undefined
+      return `the volume ${place}: it belongs to ${found.Labels?.['mypaas.volume.service'] ?? 'somebody else'}`
+    }
+    default:
+      return mount satisfies never
+  }
+}
+
+function isCalledAfter(volume: string, service: string): boolean {
+  return volume === service || volume.startsWith(`${service}-`) || volume.startsWith(`${service}_`)
+}
+
+function placeOf(mount: Mount): string {
+  return mount.kind === 'named' ? mount.name : mount.path
+}
+
+function overlaps(a: string, b: string): boolean {
+  return a === b || a.startsWith(`${b}/`) || b.startsWith(`${a}/`)
+}
