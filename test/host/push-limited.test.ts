@@ -137,6 +137,14 @@ test('a key that is limited to one service reaches nothing of another', async (t
     },
   )
 
+  await t.test('a push with one mount below another ends before anything is built, with its line', async () => {
+    await w.service('blog', { directives: ['volume=~/blog:/a', 'volume=~/blog/sub:/b'] })
+    const { code, stderr } = await w.cli(['push', server, directory], { env })
+    assert.equal(code, 2, stderr)
+    assert.match(stderr, /Dockerfile:3: mypaas\.volume: ~\/blog\/sub lies below ~\/blog, which is mounted at \/a/)
+    assert.deepEqual(await w.containers('blog'), [])
+  })
+
   await t.test('the other service itself is refused, in every way', async () => {
     for (const args of [
       ['push', server, shop],
