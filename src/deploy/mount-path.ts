@@ -111,11 +111,6 @@ export class MountTable {
     )
   }
 
-  /** Whether a path is that of a place, or below it. */
-  isAtOrBelow(lower: Place, upper: Place): boolean {
-    return this.same(lower, upper) || this.isBelow(lower, upper)
-  }
-
   #locate(path: string): Location {
     return this.#way(path).at(-1) as Location
   }
