@@ -210,6 +210,14 @@ test('a here-document that no builder can take for instructions is taken, whatev
   assert.deepEqual(taken('FROM x', 'COPY <<a.txt <<b.txt /x/', '1', 'a.txt', '2', 'b.txt', 'RUN true'), ['1 x'])
 })
 
+test('a reading is plain data: lines with what they name', () => {
+  assert.deepEqual(readLimited('FROM a:1\nADD https://example.com/b /c'), {
+    images: [{ line: 1, reference: 'a:1' }],
+    remotes: [{ line: 2, url: 'https://example.com/b' }],
+    problems: [],
+  })
+})
+
 test('an image without a name is none, which the builder refuses, and a stage or scratch is none', () => {
   assert.deepEqual(taken('ARG X', 'FROM $X'), [])
   assert.deepEqual(taken('ARG V', 'FROM node:22$V'), ['2 node:22'])

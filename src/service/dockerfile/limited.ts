@@ -19,7 +19,7 @@ export function readLimited(dockerfile: string): LimitedReading {
   const scan = scanDockerfile(dockerfile)
   const { images, remotes, unclear } = readImages(scan)
   const problems = [...scan.unclear, ...unclear].sort((a, b) => a.line - b.line)
-  return { images, remotes, problems }
+  return { images: images.map(({ line, reference }) => ({ line, reference })), remotes, problems }
 }
 
 /**
