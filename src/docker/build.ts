@@ -50,7 +50,25 @@ export type BuildOptions = {
   baseImages?: readonly string[] | undefined
   /** A name for `images.cancelBuild`. */
   buildId?: string | undefined
+  /** Looks at what the build is made from before anything of it is told. BuildKit only. */
+  watch?: BuildWatch | undefined
 } & CallOptions
+
+/** A step as the builder announces it. */
+export type AnnouncedStep = Readonly<{
+  id: string
+  name: string
+  /** The ids of the steps that it builds on; none for a source, and for a command on an empty file system. */
+  inputs: readonly string[]
+}>
+
+/** Follows what a build is made from. BuildKit announces each step with what it builds on before the step begins. */
+export type BuildWatch = Readonly<{
+  /** Called for each step, maybe more than once, before any event of it. What this throws ends the build. */
+  announced: (step: AnnouncedStep) => void
+  /** Whether what a step prints may be told now. Until then it is held back; at the end of the build it is dropped. */
+  mayTell: (stepId: string) => boolean
+}>
 
 /**
  * Builds an image. Reading the events drives the build; to stop reading, or the signal, stops it on the engine too.
@@ -126,6 +144,8 @@ async function openBuild(
   const { tags, dockerfile, target, platform, labels, buildArgs, pull, noCache, cacheFrom, signal } = options
   const builder = await builderOf(engine, options)
   reader.podman = builder === 'podman'
+  if (options.watch && builder !== 'buildkit')
+    throw new DockerError('Only builds by BuildKit can be watched.', { hint: 'Build without watch, or with BuildKit.' })
   const query: Query = {
     t: tags,
     dockerfile,
@@ -180,6 +200,8 @@ class ProgressReader {
   readonly #apiVersion: string
   readonly #steps = new Map<string, Step>()
   readonly #decoders = new Map<string, InstanceType<typeof TextDecoder>>()
+  readonly #watch: BuildWatch | undefined
+  #held: Trace['logs'] = []
   #current: Step | undefined
   #imageId: string | undefined
 
@@ -187,6 +209,7 @@ class ProgressReader {
     const { buildArgs = {}, shownArgs = [], secrets = [] } = options
     const args = Object.entries(buildArgs).flatMap(([name, value]) => (shownArgs.includes(name) ? [] : [value]))
     this.#mask = masker([...args, ...secrets])
+    this.#watch = options.watch
     this.#apiVersion = apiVersion
   }
 
@@ -194,6 +217,8 @@ class ProgressReader {
     if (line.error !== undefined || line.errorDetail) {
       for (const step of this.#steps.values()) yield* this.#flush(step)
       if (this.#current?.status === 'started') yield this.#status(this.#current, 'failed', line.error)
+      if (this.#watch && ![...this.#steps.keys()].every(this.#watch.mayTell))
+        throw this.failure('The build failed before it was known what it is made from.', {})
       throw this.failure(line.errorDetail?.message ?? line.error ?? '', { code: line.errorDetail?.code })
     }
     if (line.id === 'moby.buildkit.trace' && typeof line.aux === 'string') {
@@ -261,19 +286,23 @@ class ProgressReader {
   }
 
   *#readTrace(trace: Trace): Generator<BuildEvent, void> {
+    for (const { digest: id, name, inputs } of trace.vertexes) this.#watch?.announced({ id, name, inputs })
+    const mayTell = (id: string): boolean => this.#watch?.mayTell(id) ?? true
     for (const vertex of trace.vertexes) {
       const step = this.#step(vertex.digest, vertex.name)
       const status = vertex.error ? 'failed' : vertex.cached ? 'cached' : vertex.completed ? 'done' : 'started'
       if (!vertex.started && status === 'started') continue
       if (step.status === status || (step.status !== '' && status === 'started')) continue
       if (status !== 'started') yield* this.#flush(step)
-      yield this.#status(step, status, vertex.error || undefined)
+      yield this.#status(step, status, (mayTell(vertex.digest) && vertex.error) || undefined)
     }
     for (const { vertex, id, name, current, total } of trace.statuses) {
-      yield { type: 'progress', id: vertex, name: this.#mask(name || id), current, total }
+      if (mayTell(vertex)) yield { type: 'progress', id: vertex, name: this.#mask(name || id), current, total }
     }
-    for (const { vertex, stream, message } of trace.logs) {
-      yield* this.#log(this.#step(vertex, ''), stream === 2 ? 'stderr' : 'stdout', message)
+    const logs = [...this.#held, ...trace.logs]
+    this.#held = logs.filter(({ vertex }) => !mayTell(vertex)).slice(-maxHeld)
+    for (const { vertex, stream, message } of logs) {
+      if (mayTell(vertex)) yield* this.#log(this.#step(vertex, ''), stream === 2 ? 'stderr' : 'stdout', message)
     }
     for (const { text } of trace.warnings) yield { type: 'warning', text: this.#mask(text) }
   }
@@ -350,6 +379,8 @@ const plain = '\u001b[0m'
 const podmanLine = /^(?:--> (?:Using cache )?[0-9a-f]{11,64}|COMMIT(?: \S+)?|[0-9a-f]{64}|Successfully tagged \S+)\s*$/
 const tailLines = 20
 const maxOpenLine = 64 * 1024
+/** Of messages that may not be told yet: BuildKit announces first, so there are none. */
+const maxHeld = 1000
 
 function hintFor(message: string, apiVersion: string): string | undefined {
   if (/no active sessions/i.test(message)) {

@@ -1,6 +1,15 @@
 /** What BuildKit reports, with the fields that its progress is made of. */
 export type Trace = {
-  vertexes: { digest: string; name: string; cached: boolean; started: boolean; completed: boolean; error: string }[]
+  vertexes: {
+    digest: string
+    /** The digests of the vertexes that it builds on; none for a source. */
+    inputs: string[]
+    name: string
+    cached: boolean
+    started: boolean
+    completed: boolean
+    error: string
+  }[]
   statuses: { id: string; vertex: string; name: string; current: number; total: number; completed: boolean }[]
   logs: { vertex: string; stream: number; message: Buffer }[]
   warnings: { text: string }[]
@@ -23,9 +32,18 @@ export function decodeTrace(bytes: Buffer): Trace {
 }
 
 function decodeVertex(bytes: Buffer): Trace['vertexes'][number] {
-  const vertex = { digest: '', name: '', cached: false, started: false, completed: false, error: '' }
+  const vertex: Trace['vertexes'][number] = {
+    digest: '',
+    inputs: [],
+    name: '',
+    cached: false,
+    started: false,
+    completed: false,
+    error: '',
+  }
   for (const { field, bytes: part, number } of fields(bytes)) {
     if (field === 1) vertex.digest = part.toString()
+    else if (field === 2) vertex.inputs.push(part.toString())
     else if (field === 3) vertex.name = part.toString()
     else if (field === 4) vertex.cached = number !== 0
     else if (field === 5) vertex.started = true

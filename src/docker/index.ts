@@ -6,7 +6,7 @@ export {
   readArchive,
   unpackArchive,
 } from './archive.ts'
-export type { BuildEvent, BuildOptions } from './build.ts'
+export type { AnnouncedStep, BuildEvent, BuildOptions, BuildWatch } from './build.ts'
 export { Docker, type DockerOptions } from './client.ts'
 export type { Configs } from './configs.ts'
 export type {

@@ -396,3 +396,69 @@ test('a context that can not be read fails the build with its own error', async 
   }
   await assert.rejects(docker.images.build(unreadable()).next(), (error) => error === broken)
 })
+
+test('who watches a build sees each step with what it builds on before anything of it is told', async (t) => {
+  const from = { digest: 'd1', name: '[1/2] FROM base', inputs: [] }
+  const run = { digest: 'd2', name: '[2/2] RUN make', inputs: ['d1'] }
+  const seen: string[] = []
+  const known = new Set<string>()
+  const watch: NonNullable<BuildOptions['watch']> = {
+    announced: ({ id, name, inputs }) => {
+      seen.push(`${id} ${name} <${inputs.join()}>`)
+      known.add(id)
+    },
+    mayTell: (id) => known.has(id) && (id === 'd1' || known.has('d1')),
+  }
+  const started = trace({
+    vertexes: [{ ...run, started: true }],
+    logs: [{ vertex: 'd2', stream: 1, message: 'early\n' }],
+    statuses: [{ id: 'x', vertex: 'd2', current: 1 }],
+  })
+  const ended = trace({
+    vertexes: [{ ...from, started: true, completed: true }],
+    logs: [{ vertex: 'd2', stream: 1, message: 'late\n' }],
+  })
+  const { events } = await build(t, started + ended + imageLine, { watch })
+  assert.deepEqual(seen, ['d2 [2/2] RUN make <d1>', 'd1 [1/2] FROM base <>'])
+  assert.deepEqual(events, [
+    { type: 'step', id: 'd2', name: '[2/2] RUN make', status: 'started' },
+    { type: 'step', id: 'd1', name: '[1/2] FROM base', status: 'done' },
+    { type: 'log', id: 'd2', stream: 'stdout', text: 'early\n' },
+    { type: 'log', id: 'd2', stream: 'stdout', text: 'late\n' },
+    image,
+  ])
+
+  known.clear()
+  const failed = trace({ vertexes: [{ ...run, started: true, completed: true, error: 'it prints gold' }] })
+  const broken = await build(t, started + failed + errorLine('it prints gold'), { watch })
+  assert.deepEqual(broken.events, [
+    { type: 'step', id: 'd2', name: '[2/2] RUN make', status: 'started' },
+    { type: 'step', id: 'd2', name: '[2/2] RUN make', status: 'failed' },
+  ])
+  assert.ok(broken.error instanceof BuildError)
+  assert.equal(broken.error.message, 'The build failed before it was known what it is made from.')
+  assert.deepEqual(broken.error.lastLines, [])
+})
+
+test('who watches a build can end it, and is told of no other builder than BuildKit', async (t) => {
+  const no = new Error('not that one')
+  const watch = {
+    announced: () => {
+      throw no
+    },
+    mayTell: () => true,
+  }
+  const { events, error } = await build(
+    t,
+    trace({
+      vertexes: [{ digest: 'd1', name: 'x', started: true }],
+      logs: [{ vertex: 'd1', stream: 1, message: 'y\n' }],
+    }),
+    { watch },
+  )
+  assert.equal(error, no)
+  assert.deepEqual(events, [])
+  const classic = await build(t, imageLine, { watch, builder: 'classic' })
+  assert.ok(classic.error instanceof DockerError)
+  assert.match(classic.error.message, /Only builds by BuildKit/)
+})

@@ -2,6 +2,8 @@
 export function trace(status: {
   vertexes?: {
     digest: string
+    /** Default: one that nothing else is called. */
+    inputs?: string[]
     name?: string
     cached?: boolean
     started?: boolean
@@ -19,7 +21,7 @@ export function trace(status: {
         1,
         Buffer.concat([
           text(1, v.digest),
-          text(2, 'sha256:input'),
+          ...(v.inputs ?? ['sha256:input']).map((input) => text(2, input)),
           text(3, v.name ?? ''),
           number(4, v.cached ? 1 : 0),
           v.started ? bytes(5, number(1, 1_700_000_000)) : none,
