@@ -130,6 +130,9 @@ function show(event: DeployEvent, out: Output): void {
     case 'deploy':
       out.line(bold(`${event.service} r${event.release}`))
       break
+    case 'queued':
+      out.line(`  ${dim('waits')}  for a place to build${event.before > 0 ? `: ${event.before} before` : ''}`)
+      break
     case 'build':
       showBuild(event.event, out)
       break

@@ -1,6 +1,7 @@
 import { type AuthConfig, type BuildEvent, type Docker, DockerError, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { type BaseImage, baseImages } from '../service/dockerfile.ts'
+import { isSameImage, parseImageReference } from '../service/image-reference.ts'
 import type { Host } from './host.ts'
 
 /** An image that a release was built from, and what exactly that was: its registry's digest, or the id of a local one. */
@@ -20,12 +21,34 @@ export async function provideBases(
 ): Promise<readonly UsedBase[]> {
   const used: UsedBase[] = []
   for (const base of baseImages(dockerfile)) {
+    if (!mayUse(host, base.image)) continue
     const before = await find(host.docker, base.image)
-    if (!before || (base.newest && before.isPulled)) await pull(host, base, before !== undefined, options)
+    if (!before || (base.newest && before.isPulled)) await provide(host, base, before !== undefined, options)
     const now = await find(host.docker, base.image)
     if (now) used.push({ image: base.image, digest: now.digest })
   }
   return used
+}
+
+/** Where a build is held to some images, nothing else is pulled for it. */
+function mayUse({ buildTerms }: Host, image: string): boolean {
+  if (buildTerms?.images === undefined) return true
+  const used = parseImageReference(image)
+  return buildTerms.images.some((allowed) => {
+    const reference = parseImageReference(allowed)
+    return reference !== undefined && used !== undefined && isSameImage(reference, used)
+  })
+}
+
+/** The images that a build needs and that are not here. */
+export async function missingBases(host: Host, dockerfile: string): Promise<readonly string[]> {
+  const missing: string[] = []
+  for (const { image } of baseImages(dockerfile)) {
+    // The engine may take no word of it for a name; the deploy says that.
+    const isHere = await find(host.docker, image).catch(() => true)
+    if (!isHere) missing.push(image)
+  }
+  return missing
 }
 
 async function find(docker: Docker, image: string): Promise<{ digest: string; isPulled: boolean } | undefined> {
@@ -39,34 +62,42 @@ async function find(docker: Docker, image: string): Promise<{ digest: string; is
   }
 }
 
-async function pull(
-  host: Host,
-  base: BaseImage,
-  isHere: boolean,
-  { onEvent, signal }: { onEvent: (event: BuildEvent) => void; signal?: AbortSignal | undefined },
-): Promise<void> {
-  const { image, platform } = base
+type Telling = Readonly<{ onEvent: (event: BuildEvent) => void; signal?: AbortSignal | undefined }>
+
+async function provide(host: Host, base: BaseImage, isHere: boolean, telling: Telling): Promise<void> {
+  const { image } = base
+  const { onEvent, signal } = telling
   const step = { type: 'step', id: `pull ${image}`, name: `pull ${image}` } as const
-  const registryAuth = host.registryAuth(registryOf(image))
   onEvent({ ...step, status: 'started' })
   try {
-    const events = host.docker.images.pull(image, { registryAuth, platform, signal, idleMs: host.buildSilenceMs })
-    for await (const { status = '', id = '', progressDetail } of events) {
-      const { current, total = 0 } = progressDetail ?? {}
-      if (current !== undefined)
-        onEvent({ type: 'progress', id: step.id, name: `${status} ${id}`.trim(), current, total })
-    }
+    await pullImage(host, base, telling)
     onEvent({ ...step, status: 'done' })
   } catch (error) {
     if (!(error instanceof DockerError) || signal?.aborted) throw error
-    if (isRefusal(error)) throw refused(image, registryAuth, error)
+    const isTerse = host.buildTerms?.images !== undefined
+    if (isRefusal(error) && !isTerse) throw refused(image, host.registryAuth(registryOf(image)), error)
     // The builder may do without it (a stage that is not built), or says itself what is wrong.
     onEvent({ ...step, status: 'done' })
     if (isHere)
       onEvent({
         type: 'warning',
-        text: `No newer ${image} could be looked for (${error.message}); the one that is here is taken.`,
+        text: `No newer ${image} could be looked for${isTerse ? '' : ` (${error.message})`}; the one that is here is taken.`,
       })
+  }
+}
+
+/** Pulls an image with the credentials of its registry. @throws {DockerError} with what the registry said */
+export async function pullImage(
+  host: Host,
+  { image, platform }: Pick<BaseImage, 'image' | 'platform'>,
+  { onEvent, signal }: Telling,
+): Promise<void> {
+  const registryAuth = host.registryAuth(registryOf(image))
+  const events = host.docker.images.pull(image, { registryAuth, platform, signal, idleMs: host.buildSilenceMs })
+  for await (const { status = '', id = '', progressDetail } of events) {
+    const { current, total = 0 } = progressDetail ?? {}
+    if (current !== undefined)
+      onEvent({ type: 'progress', id: `pull ${image}`, name: `${status} ${id}`.trim(), current, total })
   }
 }
 

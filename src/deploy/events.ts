@@ -6,6 +6,8 @@ import type { Plan, Step } from './plan.ts'
 /** What a deploy tells whoever watches, in order. Sent by callback: a watcher that leaves does not stop the deploy. */
 export type DeployEvent = Readonly<
   | { type: 'deploy'; service: string; release: number; action: ReleaseAction }
+  /** It waits until others have built; `before` of those who wait go first. */
+  | { type: 'queued'; before: number }
   | { type: 'build'; event: BuildEvent }
   | { type: 'planned'; plan: Plan }
   | { type: 'step'; step: Step['kind']; title: string; state: 'started'; holds?: true }

@@ -6,6 +6,18 @@ import type { PublishedPort } from '../service/spec.ts'
 import type { Hardening } from './container.ts'
 import type { SecretsFrom } from './secret-rights.ts'
 
+/** What a key's builds are held to. */
+export type BuildTerms = Readonly<{
+  /** The images that a build may use, under any of their names; all unless given. Held against the builder's own word. */
+  images?: readonly string[]
+  /** From where the builder may download (`ADD`) by https, where `images` is given; from nowhere unless given. */
+  downloadHosts?: readonly string[]
+  /** What a build may take of the engine's disk; any amount unless given. */
+  diskBytes?: number
+  /** What its commands made is used again by no build of another service. */
+  ownLayers?: boolean
+}>
+
 /** The server that services are deployed to, as a deploy sees it. `src/server` makes it from the config. */
 export type Host = Readonly<{
   /** This server's own id; containers and images that carry another are never touched. */
@@ -38,6 +50,12 @@ export type Host = Readonly<{
   /** For one call to the engine that neither builds nor stops; {@link docker} has it as its default. */
   engineTimeoutMs: number
   buildSilenceMs: number
+  /** How long a build may take in all. */
+  buildTimeoutMs: number
+  /** What has to stay free of the engine's disk while something is built; 0 for nothing. */
+  diskReserveBytes: number
+  /** What the builds of the key that wants this are held to; absent for what its owner does on the server. */
+  buildTerms?: BuildTerms
   logBytes: number
   /** What containers of a service may not do. */
   hardening: (service: string) => Hardening

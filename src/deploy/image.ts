@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto'
 import type { Context } from '../context/index.ts'
-import { type BuildEvent, type Docker, type ImageSummary, NotFoundError } from '../docker/index.ts'
+import { type BuildEvent, type BuildOptions, type Docker, type ImageSummary, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { provideBases } from './bases.ts'
+import { limitBuild } from './build-limits.ts'
+import { watchBuild, withoutAnswer, withoutAnswers } from './builders-word.ts'
 import { bringsInit, imageName } from './container.ts'
 import type { Host } from './host.ts'
 import type { SecretRights } from './secret-rights.ts'
@@ -42,7 +45,8 @@ const imageLabels = {
 
 /**
  * Builds `NAME:rN` from a context. The image carries its own spec, so that it can be run again without the directory.
- * @throws {BuildError} with the failing step · {MypaasError} `directives` when the image sets `mypaas.*` labels itself
+ * @throws {BuildError} with the failing step · {MypaasError} `directives` when the image sets `mypaas.*` labels itself ·
+ *   `unauthorised` when the build uses what it may not (`host.buildTerms`) · `failed` when it takes too much
  */
 export async function buildImage(
   host: Host,
@@ -56,28 +60,73 @@ export async function buildImage(
 ): Promise<ReleaseImage> {
   const { context, spec, release } = input
   const tag = imageName(host.prefix, spec.service, release)
-  const { onEvent, signal } = input
-  const bases = await provideBases(host, context.dockerfileText, { onEvent, signal })
-  const labels = {
-    ...specToLabels(spec),
-    [imageLabels.server]: host.server,
-    [imageLabels.service]: spec.service,
-    [imageLabels.release]: String(release),
-    [imageLabels.secrets]: host.secretsFrom,
-    [imageLabels.bases]: bases.map(({ image, digest }) => `${image}@${digest}`).join(' '),
-  }
+  using limited = await limitBuild(host, { signal: input.signal })
+  const { signal } = limited
+  const terms = host.buildTerms
   const builder = (await host.docker.system.ping({ signal })).builderVersion === '1' ? 'classic' : 'buildkit'
-  const tar = context.tar({ builder, reuse: true, ...(signal ? { signal } : {}) })
-  const build = host.docker.images.build(tar, {
-    builder,
-    tags: [tag],
-    dockerfile: context.dockerfile,
-    labels,
-    secrets: secretValues(host, spec),
-    signal: input.signal,
-    idleMs: host.buildSilenceMs,
-  })
-  for await (const event of build) input.onEvent(event)
+  if (terms?.images && builder !== 'buildkit') throw classicRefused()
+  const onEvent = terms?.images ? withoutAnswers(input.onEvent) : input.onEvent
+  const buildId = `${host.server}-${spec.service}-r${release}`
+  try {
+    const bases = await provideBases(host, context.dockerfileText, { onEvent, signal })
+    const labels = {
+      ...specToLabels(spec),
+      [imageLabels.server]: host.server,
+      [imageLabels.service]: spec.service,
+      [imageLabels.release]: String(release),
+      [imageLabels.secrets]: host.secretsFrom,
+      [imageLabels.bases]: bases.map(({ image, digest }) => `${image}@${digest}`).join(' '),
+    }
+    const tar = context.tar({ builder, reuse: true, signal })
+    const build = host.docker.images.build(tar, {
+      builder,
+      tags: [tag],
+      dockerfile: context.dockerfile,
+      labels,
+      secrets: secretValues(host, spec),
+      signal,
+      idleMs: host.buildSilenceMs,
+      buildId,
+      ...(builder === 'buildkit' ? apart(host, spec.service) : {}),
+      ...(terms?.images ? { watch: watchBuild(terms.images, terms.downloadHosts) } : {}),
+    })
+    for await (const event of build) onEvent(event)
+    return await checkedImage(host, tag, labels)
+  } catch (error) {
+    await host.docker.images.cancelBuild(buildId).catch(() => {})
+    throw limited.excess() ?? (terms?.images ? withoutAnswer(error) : error)
+  }
+}
+
+/** What keeps a service's builds apart from those of others. */
+function apart(host: Host, service: string): Pick<BuildOptions, 'buildArgs' | 'shownArgs' | 'extraHosts'> {
+  const name = 'BUILDKIT_CACHE_MOUNT_NS'
+  return {
+    buildArgs: { [name]: `${host.server}-${service}` },
+    shownArgs: [name],
+    // To BuildKit of every version a command that knows another host is another command.
+    ...(host.buildTerms?.ownLayers
+      ? {
+          extraHosts: [
+            `${createHash('sha256').update(`${host.server} ${service}`).digest('hex').slice(0, 32)}.mypaas.invalid:127.0.0.1`,
+          ],
+        }
+      : {}),
+  }
+}
+
+function classicRefused(): MypaasError {
+  return new MypaasError(
+    'This engine builds with its classic builder, which does not tell what a build is made from.',
+    {
+      code: 'unauthorised',
+      hint: 'The key is limited to some services. Turn BuildKit on ("features": {"buildkit": true} in /etc/docker/daemon.json), or let somebody with an unlimited key deploy this.',
+    },
+  )
+}
+
+/** @throws {MypaasError} `directives` when the image sets labels that are for mypaas to set */
+async function checkedImage(host: Host, tag: string, labels: Readonly<Record<string, string>>): Promise<ReleaseImage> {
   const { image, carried } = await inspectImage(host.docker, tag)
   const wanted: Readonly<Record<string, string>> = labels
   const foreign = Object.keys(carried).filter((key) => key.startsWith('mypaas.') && carried[key] !== wanted[key])

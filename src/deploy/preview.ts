@@ -4,6 +4,7 @@ import type { ServiceSpec } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
 import { formatVolume } from '../service/volume.ts'
 import { formatBytes, formatDuration } from '../units.ts'
+import { missingBases } from './bases.ts'
 import { refuseClashes } from './claims.ts'
 import type { Host } from './host.ts'
 import { type Journal, readJournal } from './journal.ts'
@@ -56,7 +57,10 @@ export async function previewDeploy(host: Host, dockerfile: string): Promise<Pre
     changedSecrets: current
       ? changedSecrets(current.secrets ?? {}, secretMarks(host, spec, secretsFor(host, spec.service, rights)))
       : [],
-    warnings: await resourceWarnings(host, plan, spec),
+    warnings: [
+      ...(await resourceWarnings(host, plan, spec)),
+      ...(await missingBases(host, dockerfile)).map((image) => `The image ${image} is not here: the deploy pulls it.`),
+    ],
   }
 }
 

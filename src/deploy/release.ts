@@ -321,7 +321,7 @@ async function takeBack(
   if (!(error instanceof MypaasError)) return new DeployError(messageOf(error), { now, cause: error })
   const hadTraffic =
     track.plan?.order === 'start-first' && (track.step?.kind === 'request' || track.step?.kind === 'commit')
-  const ours: readonly MypaasError['code'][] = ['directives', 'context', 'locked', 'degraded', 'usage']
+  const ours: readonly MypaasError['code'][] = ['directives', 'context', 'locked', 'degraded', 'usage', 'unauthorised']
   return new DeployError(error.message, {
     code: hadTraffic ? 'rolled-back' : ours.includes(error.code) ? error.code : 'failed',
     hint: error.hint,

@@ -64,7 +64,8 @@ export const actions: Readonly<Record<string, Action>> = {
       const spec = parseSpec(dockerfile, { home: server.host.homeRules })
       if (spec.service !== serviceOf(args)) throw otherService(spec.service, serviceOf(args))
       if (key.services === undefined) return previewDeploy(server.host, dockerfile)
-      await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal })
+      // A plan changes nothing, so it pulls nothing.
+      await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal, pull: false })
       return previewDeploy(restrictedHost(server.host, key), dockerfile)
     },
   },

@@ -2,30 +2,29 @@ import { createHash } from 'node:crypto'
 import { type IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { RunningCommand } from '../deploy/command.ts'
-import { deploy } from '../deploy/deploy.ts'
-import type { DeployEvent } from '../deploy/events.ts'
-import { refuseUnlessCurrent } from '../deploy/operate.ts'
+import type { Emit } from '../deploy/events.ts'
 import { MypaasError } from '../errors.ts'
 import { lacksNothing } from '../push/missing.ts'
 import { sessionProtocol } from '../push/session-frames.ts'
 import type { CallStatement, Statement } from '../push/statement.ts'
 import { checkedName } from '../service/names.ts'
-import { parseSpec } from '../service/parse.ts'
-import { type ActionCall, actions, otherService, type Terms } from './actions.ts'
+import { type ActionCall, actions, type Terms } from './actions.ts'
 import { type Arguments, parseArguments } from './arguments.ts'
 import type { Audit, AuditEntry } from './audit.ts'
 import { type Authority, authorise, DeniedError } from './authorise.ts'
+import { BuildSlots } from './build-slots.ts'
 import type { Challenges } from './challenges.ts'
 import { readConfig } from './config.ts'
 import { openServer } from './host.ts'
 import type { Jobs } from './jobs.ts'
 import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.ts'
 import type { Nonces } from './nonces.ts'
+import { deployPushed } from './push-deploy.ts'
 import type { Push, Pushes } from './pushes.ts'
 import { Refusals } from './refusals.ts'
 import { beatMs, destroySoon, drained, sendJson } from './reply.ts'
 import { fromOf, pathOf, readBody, readFields, SlowGuard, tokenOf, type Via } from './request.ts'
-import { refuseForeign, restrictedHost } from './restrict.ts'
+import type { DockerfileReader } from './restrict.ts'
 import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
 import { relay, Sessions } from './sessions.ts'
 import { openCommand, Places, type Stream, sendLines, streams, wordsOf } from './streams.ts'
@@ -42,6 +41,8 @@ export type ApiOptions = Readonly<{
   jobs: Jobs
   audit: Audit
   log: (line: string) => void
+  /** Reads which images a limited key's Dockerfile names. */
+  read?: DockerfileReader
   now?: () => number
 }>
 
@@ -52,6 +53,7 @@ export class Api {
   readonly #following = new Set<AbortController>()
   readonly #sessions = new Sessions()
   readonly #places = new Places()
+  readonly #builds = new BuildSlots()
   readonly #afterwards = new Set<Promise<unknown>>()
   readonly #refusals: Refusals
 
@@ -168,28 +170,13 @@ export class Api {
   }
 
   #startDeploy(push: Push, key: AuthorizedKey, context: Awaited<ReturnType<Push['context']>>, from: string): string {
-    const { jobs, home, directory, pushes } = this.#options
+    const { jobs, home, pushes, read } = this.#options
     const { service, statement } = push
     const who = nameOf(key)
     const { info, done } = jobs.start({ what: 'push', service, who }, async (emit, signal) => {
       await using server = await openServer(home)
-      let { host } = server
-      const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: host.homeRules })
-      if (spec.service !== service) throw otherService(spec.service, service)
-      await refuseUnlessCurrent(directory, statement.service, statement.expect)
-      if (key.services !== undefined) {
-        await refuseForeign(host, server.config, key, { spec, dockerfile: context.dockerfileText, signal })
-        host = restrictedHost(host, key)
-      }
-      const wait = 30_000
-      return await deploy(host, context, {
-        emit: emit as (event: DeployEvent) => void,
-        signal,
-        who,
-        from: `a push from ${who}`,
-        waitMs: wait,
-        ifRelease: statement.expect,
-      })
+      const deployment = { service, expect: statement.expect, who, emit: emit as Emit, signal }
+      return await deployPushed(server, key, context, { ...deployment, slots: this.#builds, read })
     })
     this.#after(
       done.then(async ({ ok, error }) => {

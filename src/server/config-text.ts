@@ -168,6 +168,15 @@ grace = "10s"
 # How long Docker may take for one call, and a build may go on without a word, before a deploy is given up.
 engine_timeout = "60s"
 build_silence = "10m"
+# How long a build may take, and how many pushes may build at once: in all, and of one key. The others wait their turn.
+build_timeout = "1h"
+builds = 4
+builds_per_key = 2
+# From where the builder may download (ADD) by https for a key that is limited to some services.
+download_hosts = ["github.com", "raw.githubusercontent.com"]
+# What a build of a key that is limited to some services may take of the engine's disk, and what no build takes of it.
+build_disk = "20g"
+disk_reserve = "512m"
 # The size at which a container's log is rotated; three files are kept.
 log_size = "10m"
 # What containers may not do; see docs/server.md. Each can be set for one service, too, in [services.NAME].

@@ -33,6 +33,17 @@ export type ServerConfig = Readonly<{
     engineTimeoutMs: number
     /** How long a build may go on without a word. Default 10 min. */
     buildSilenceMs: number
+    /** How long a build may take in all. Default 1 h. */
+    buildTimeoutMs: number
+    /** How many pushes may build at once, in all and of one key. Default 4 and 2. */
+    builds: number
+    buildsPerKey: number
+    /** From where the builder may download for a limited key. Default: GitHub. */
+    downloadHosts: readonly string[]
+    /** What a build of a limited key may take of the engine's disk. Default 20 GiB. */
+    buildDiskBytes: number
+    /** What stays free of builds on the engine's disk. Default 512 MiB. */
+    diskReserveBytes: number
     /** The size that a container's log may grow to before it is rotated; three such files are kept. Default 10 MiB. */
     logBytes: number
     /** What containers of services may not do, unless a service's own section says otherwise. */
@@ -174,6 +185,12 @@ function serverSection(server: Section): ServerConfig['server'] {
     graceMs: server.duration('grace', 10_000),
     engineTimeoutMs: server.duration('engine_timeout', 60_000),
     buildSilenceMs: server.duration('build_silence', 600_000),
+    buildTimeoutMs: server.duration('build_timeout', 3_600_000),
+    builds: server.whole('builds', 4, 1, 1000),
+    buildsPerKey: server.whole('builds_per_key', 2, 1, 1000),
+    downloadHosts: downloadHosts(server),
+    buildDiskBytes: server.bytes('build_disk', 20 * 1024 ** 3),
+    diskReserveBytes: server.bytes('disk_reserve', 512 * 1024 ** 2),
     logBytes: server.bytes('log_size', 10 * 1024 ** 2),
     hardening: { noNewPrivileges: true, capabilities: usualCapabilities, pids: 2048, ...hardening(server) },
     domain: server.text('domain', '', /^([a-z0-9-]+(\.[a-z0-9-]+)*)?$/, 'a host name in lower case'),
@@ -272,6 +289,15 @@ function isCleanDirectory(path: string): boolean {
 
 function isContainerName(text: string): boolean {
   return /^[A-Za-z0-9][A-Za-z0-9_.-]+$/.test(text)
+}
+
+function downloadHosts(server: Section): readonly string[] {
+  const hosts = server.list('download_hosts', isHostName, 'no host name in lower case', '["github.com"]')
+  return server.keys().includes('download_hosts') ? hosts : ['github.com', 'raw.githubusercontent.com']
+}
+
+function isHostName(text: string): boolean {
+  return /^[a-z0-9-]+(\.[a-z0-9-]+)+$/.test(text)
 }
 
 function isServerAddress(text: string): boolean {

@@ -25,6 +25,7 @@ import { AuthorizedKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 import { Pushes } from './pushes.ts'
 import { destroySoon } from './reply.ts'
+import type { DockerfileReader } from './restrict.ts'
 import { LiveServerKey } from './server-key.ts'
 
 export type DaemonOptions = Readonly<{
@@ -35,6 +36,8 @@ export type DaemonOptions = Readonly<{
   signal: AbortSignal
   /** How long such a deploy may take then. Default 60 s. */
   finishMs?: number
+  /** Reads which images a limited key's Dockerfile names; a test gives one that misses some. */
+  read?: DockerfileReader
 }>
 
 const retryMs = 5_000
@@ -76,7 +79,9 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const nonces = await Nonces.open(folder)
   const { limits } = pushes
   const challenges = new Challenges({ server: identity.id, key: () => own.current(), nonces, limits, now: Date.now })
-  const api = new Api({ home, directory, server: identity.id, keys, challenges, nonces, pushes, jobs, audit, log })
+  const { read } = options
+  const shared = { home, directory, server: identity.id, keys, challenges, nonces, pushes, jobs, audit, log }
+  const api = new Api({ ...shared, ...(read ? { read } : {}) })
 
   using _net = catchUnseen(audit, log)
 

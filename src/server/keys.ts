@@ -23,6 +23,8 @@ export type AuthorizedKey = Readonly<{
   readOnly: boolean
   /** What a key that is limited to some services may publish for them; nothing unless given. */
   publish?: readonly PublishedPort[]
+  /** What commands of its builds made is used again by no build of another service, nor the other way round. */
+  ownLayers: boolean
 }>
 
 export type KeyFile = Readonly<{
@@ -140,11 +142,18 @@ function parseLine(line: string, number: number): Omit<AuthorizedKey, 'fingerpri
   if (!types.test(type)) return `${JSON.stringify(type.slice(0, 40))} is no type of key that is taken here`
   if (!/^[A-Za-z0-9+/]{40,}={0,2}$/.test(base64)) return 'its key is no base64'
   const key = { public: `${type} ${base64}`, comment: comment.join(' '), line: number }
-  const set: { services?: string[]; expiresMs?: number; readOnly?: boolean; publish?: PublishedPort[] } = {}
+  const set: {
+    services?: string[]
+    expiresMs?: number
+    readOnly?: boolean
+    ownLayers?: boolean
+    publish?: PublishedPort[]
+  } = {}
   for (const option of options === '' ? [] : (options.match(/(?:[^,"]|"(?:\\.|[^"\\])*")+/g) ?? [])) {
     const [name = '', quoted] = splitOnce(option, '=')
     const value = quoted === undefined ? undefined : /^"((?:\\.|[^"\\])*)"$/.exec(quoted)?.[1]
     if (name === 'read-only' && quoted === undefined) set.readOnly = true
+    else if (name === 'own-layers' && quoted === undefined) set.ownLayers = true
     else if (name === 'services' && value !== undefined) {
       set.services = value.split(',').map((pattern) => pattern.trim())
       const strange = set.services.find((pattern) => !/^[a-z0-9*][a-z0-9._*-]{0,60}$/.test(pattern))
@@ -159,7 +168,7 @@ function parseLine(line: string, number: number): Omit<AuthorizedKey, 'fingerpri
       if (problem !== undefined) return `publish: ${problem}`
       set.publish = entries.filter((entry) => typeof entry !== 'string')
     } else
-      return `there is no option ${JSON.stringify(option.slice(0, 60))}; there are services="…", publish="…", expires="…", read-only`
+      return `there is no option ${JSON.stringify(option.slice(0, 60))}; there are services="…", publish="…", expires="…", read-only, own-layers`
   }
   if (set.publish && !set.services)
     return 'publish="…" is for keys with services="…": one without may publish whatever is free'
@@ -168,6 +177,7 @@ function parseLine(line: string, number: number): Omit<AuthorizedKey, 'fingerpri
     services: set.services,
     expiresMs: set.expiresMs,
     readOnly: set.readOnly ?? false,
+    ownLayers: set.ownLayers ?? false,
     ...(set.publish ? { publish: set.publish } : {}),
   }
 }
@@ -197,6 +207,7 @@ export type NewKey = Readonly<{
   publish?: readonly string[]
   expires?: string
   readOnly?: boolean
+  ownLayers?: boolean
 }>
 
 /**
@@ -209,6 +220,7 @@ export async function addKey(directory: string, key: NewKey): Promise<string> {
     ...(key.publish && key.publish.length > 0 ? [`publish="${key.publish.join(',')}"`] : []),
     ...(key.expires === undefined ? [] : [`expires="${key.expires}"`]),
     ...(key.readOnly ? ['read-only'] : []),
+    ...(key.ownLayers ? ['own-layers'] : []),
   ].join(',')
   const line = `${options === '' ? '' : `${options} `}${key.line.trim()}`
   if (/[\r\n]/.test(line))

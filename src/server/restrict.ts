@@ -1,14 +1,15 @@
 import type { Host } from '../deploy/host.ts'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
-import { NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { describeForeign, foreignPorts } from '../service/allowed-ports.ts'
-import { type LimitedReading, readLimited, triggerProblem } from '../service/dockerfile.ts'
+import { type LimitedReading, readLimited } from '../service/dockerfile.ts'
 import { formatProblem } from '../service/problems.ts'
 import { urlProblem } from '../service/reserved.ts'
 import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import type { ServerConfig } from './config.ts'
-import { type AuthorizedKey, coversService } from './keys.ts'
+import { downloadProblem } from './downloads.ts'
+import { imageProblem } from './foreign-images.ts'
+import type { AuthorizedKey } from './keys.ts'
 import { foreignMount } from './restricted-mounts.ts'
 
 /**
@@ -20,8 +21,12 @@ export function restrictedHost(host: Host, key: Pick<AuthorizedKey, 'publish'>):
 }
 
 /**
- * Refuses what a key that is limited to some services may not reach: images, volumes, host paths, secrets, URLs and build
- * caches of others. Base images that are not here yet are pulled, so that what they bring in can be looked at.
+ * Refuses what a key that is limited to some services may not reach: images, volumes, host paths, secrets and URLs of
+ * others, and what only this server can reach. What the Dockerfile hides the builder tells: see `builders-word.ts`.
+ * @param input.pull Whether base images that are not here are pulled, so that what they bring in can be looked at. They are
+ *   unless it says otherwise.
+ * @param input.read What reads the Dockerfile; given by tests that a build is held without it, too.
+ * @returns the images that a build may use
  * @throws {MypaasError} `unauthorised` naming everything that is refused
  */
 export async function refuseForeign(
@@ -31,16 +36,21 @@ export async function refuseForeign(
   input: {
     spec: ServiceSpec
     dockerfile: string
-    /** What reads the Dockerfile; given by tests that a build is held without it, too. */
-    read?: ((dockerfile: string) => LimitedReading) | undefined
+    pull?: boolean | undefined
+    read?: DockerfileReader | undefined
     signal?: AbortSignal | undefined
   },
-): Promise<void> {
-  const { spec, read = readLimited } = input
+): Promise<{ images: readonly string[] }> {
+  const { spec, pull = true, read = readLimited, signal } = input
   const reading = read(input.dockerfile)
   const problems = reading.problems.map((problem) => `line ${problem.line}: ${formatProblem(problem)}`)
-  for (const [image, line] of linesOf(reading)) {
-    const problem = await imageProblem(host, key, image, input.signal)
+  const images = linesOf(reading)
+  for (const [image, line] of images) {
+    const problem = await imageProblem(host, config, key, image, { pull, signal })
+    if (problem) problems.push(`line ${line}: ${problem}`)
+  }
+  for (const { url, line } of reading.remotes) {
+    const problem = await downloadProblem(url)
     if (problem) problems.push(`line ${line}: ${problem}`)
   }
   const others = await otherServices(host, spec.service)
@@ -65,64 +75,21 @@ export async function refuseForeign(
   const foreign = describeForeign(foreignPorts(spec, key.publish ?? [], current))
   if (foreign)
     problems.push(`the host port of ${foreign.ports}: the key's line on the server would have to say ${foreign.option}`)
-  if (problems.length === 0) return
+  if (problems.length === 0) return { images: [...images.keys()] }
   throw new MypaasError(`The key may not use:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
     code: 'unauthorised',
     hint: `It is limited to the services ${key.services?.join(', ') ?? ''} and what is theirs. Somebody with an unlimited key can deploy this.`,
   })
 }
 
+/** Reads what a Dockerfile of a limited key names. */
+export type DockerfileReader = (dockerfile: string) => LimitedReading
+
 /** Each image once, with the first line that names it. */
 function linesOf({ images }: LimitedReading): Map<string, number> {
   const lines = new Map<string, number>()
   for (const { reference, line } of images) if (!lines.has(reference)) lines.set(reference, line)
   return lines
-}
-
-/** Why an image may not be used, or nothing. */
-async function imageProblem(
-  host: Host,
-  key: AuthorizedKey,
-  image: string,
-  signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  if (!/^[\w][\w./:@-]*$/.test(image)) return `the image ${quoted(image)}: that is no name of one`
-  const plain = image.replace(/^((index\.)?docker\.io\/)?(library\/)?/, '')
-  const own = /^([a-z0-9._-]+):r\d+(@.*)?$/.exec(plain)?.[1]
-  if (own !== undefined) {
-    // It may not be there now and be there a moment later.
-    const name = own.startsWith(host.prefix) ? own.slice(host.prefix.length) : own
-    if (!coversService(key, name)) return `the image ${image}: it is one of ${name}`
-  }
-  let found = await inspect(host, image)
-  if (!found) {
-    if (/^(sha256:)?[0-9a-f]{6,64}$/.test(image)) return `the image ${image}: there is none`
-    try {
-      for await (const _ of host.docker.images.pull(image, signal ? { signal } : {})) {
-        // That it is there in the end is enough.
-      }
-    } catch (error) {
-      if (!(error instanceof MypaasError)) throw error
-      return `the image ${image}: ${error.message.replace(/\.$/, '')}`
-    }
-    found = await inspect(host, image)
-  }
-  const owner = found?.Config?.Labels?.['mypaas.image.service']
-  if (owner !== undefined && !coversService(key, owner)) return `the image ${image}: it is made from one of ${owner}`
-  for (const trigger of found?.Config?.OnBuild ?? []) {
-    const problem = triggerProblem(trigger)
-    if (problem) return `the image ${image}: it brings an ONBUILD instruction, and ${problem}`
-  }
-  return undefined
-}
-
-async function inspect(host: Host, image: string) {
-  try {
-    return await host.docker.images.inspect(image)
-  } catch (error) {
-    if (error instanceof NotFoundError) return undefined
-    throw error
-  }
 }
 
 async function otherServices(host: Host, service: string): Promise<readonly ServiceSpec[]> {
@@ -138,8 +105,4 @@ async function otherServices(host: Host, service: string): Promise<readonly Serv
 function sameHost(a: ServiceUrl, b: ServiceUrl): boolean {
   const covers = (wide: string, host: string): boolean => wide.startsWith('*.') && host.endsWith(wide.slice(1))
   return a.host === b.host || covers(a.host, b.host) || covers(b.host, a.host)
-}
-
-function quoted(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }

@@ -46,7 +46,7 @@ test('each line counts by itself: what is wrong with one is told and takes nothi
     '# a comment',
     '',
     ed25519,
-    `services="blog,shop-*",expires="2027-01-31",read-only ${ecdsa}`,
+    `services="blog,shop-*",expires="2027-01-31",read-only,own-layers ${ecdsa}`,
     `\t${rsa}  `,
     short,
     ed25519.replace('AAAA', 'AAAB'),
@@ -62,18 +62,26 @@ test('each line counts by itself: what is wrong with one is told and takes nothi
   ].join('\n')
   const { keys, problems } = parseKeys(text)
   assert.deepEqual(
-    keys.map(({ line, comment, services, expiresMs, readOnly }) => ({ line, comment, services, expiresMs, readOnly })),
+    keys.map(({ public: _, fingerprint: __, ...key }) => key),
     [
-      { line: 3, comment: 'test', services: undefined, expiresMs: undefined, readOnly: false },
+      { line: 3, comment: 'test', services: undefined, expiresMs: undefined, readOnly: false, ownLayers: false },
       {
         line: 4,
         comment: 'test',
         services: ['blog', 'shop-*'],
         expiresMs: Date.parse('2027-02-01T00:00:00Z'),
         readOnly: true,
+        ownLayers: true,
       },
-      { line: 5, comment: 'test', services: undefined, expiresMs: undefined, readOnly: false },
-      { line: 16, comment: "test Anna's laptop", services: undefined, expiresMs: undefined, readOnly: false },
+      { line: 5, comment: 'test', services: undefined, expiresMs: undefined, readOnly: false, ownLayers: false },
+      {
+        line: 16,
+        comment: "test Anna's laptop",
+        services: undefined,
+        expiresMs: undefined,
+        readOnly: false,
+        ownLayers: false,
+      },
     ],
   )
   assert.deepEqual(problems.map((problem) => problem.replace(/:.*/s, '')).sort(), [

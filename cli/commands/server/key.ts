@@ -18,6 +18,7 @@ export const add: CommandDef = command({
     },
     expires: { type: 'string', valueHint: 'DATE', description: 'Good to the end of that day: 2027-01-31 (for ever)' },
     'read-only': { type: 'boolean', description: 'It may look, not deploy' },
+    'own-layers': { type: 'boolean', description: 'Its builds share no results of commands with other services' },
   },
   async run({ args }) {
     if (args.expires !== undefined && parseDate(args.expires) === undefined) {
@@ -30,6 +31,7 @@ export const add: CommandDef = command({
       ...(args.publish === undefined ? {} : { publish: args.publish.split(',').map((entry) => entry.trim()) }),
       ...(args.expires === undefined ? {} : { expires: args.expires }),
       ...(args['read-only'] ? { readOnly: true } : {}),
+      ...(args['own-layers'] ? { ownLayers: true } : {}),
     })
     print(fingerprint)
   },

@@ -1,0 +1,92 @@
+import { pullImage } from '../deploy/bases.ts'
+import type { Host } from '../deploy/host.ts'
+import { BadRequestError, DockerError, NotFoundError } from '../docker/index.ts'
+import { triggerProblem } from '../service/dockerfile.ts'
+import { parseImageReference } from '../service/image-reference.ts'
+import type { ServerConfig } from './config.ts'
+import { type AuthorizedKey, coversService } from './keys.ts'
+import { reachOf } from './public-address.ts'
+
+/**
+ * Why a limited key may not use an image, or nothing: one of another service, or one from a registry that only this
+ * server can reach, unless its config knows that registry.
+ * @param options.pull Whether one that is not here is pulled, so that what it brings in can be looked at.
+ */
+export async function imageProblem(
+  host: Host,
+  config: ServerConfig,
+  key: AuthorizedKey,
+  image: string,
+  options: { pull: boolean; signal?: AbortSignal | undefined },
+): Promise<string | undefined> {
+  const refused = (why: string): string => `the image ${image}: ${why}`
+  const reference = parseImageReference(image)
+  const isId = /^(sha256:)?[0-9a-f]{6,64}$/.test(image)
+  if (!/^[\w[][\w./:@[\]-]*$/.test(image) || (!reference && !isId))
+    return `the image ${quoted(image)}: that is no name of one`
+  const plain = image.replace(/^((index\.)?docker\.io\/)?(library\/)?/, '')
+  const own = /^([a-z0-9._-]+):r\d+(@.*)?$/.exec(plain)?.[1]
+  if (own !== undefined) {
+    // It may not be there now and be there a moment later.
+    const name = own.startsWith(host.prefix) ? own.slice(host.prefix.length) : own
+    if (!coversService(key, name)) return refused(`it is one of ${name}`)
+  }
+  let found = await inspect(host, image)
+  if (!found) {
+    if (isId || !reference) return refused('there is none')
+    const { registry } = reference
+    const reach = await registryReach(config, registry)
+    if (reach === 'private')
+      return refused(
+        `its registry ${registry} is not on the Internet, and the server's config has no [registries.${JSON.stringify(registry)}]`,
+      )
+    if (!options.pull) return undefined
+    try {
+      await pullImage(host, { image }, { onEvent: () => {}, signal: options.signal })
+    } catch (error) {
+      if (!(error instanceof DockerError) || options.signal?.aborted) throw error
+      return refused(`it can't be pulled from ${registry}${classOf(error)}`)
+    }
+    found = await inspect(host, image)
+  }
+  const owner = found?.Config?.Labels?.['mypaas.image.service']
+  if (owner !== undefined && !coversService(key, owner)) return refused(`it is made from one of ${owner}`)
+  for (const trigger of found?.Config?.OnBuild ?? []) {
+    const problem = triggerProblem(trigger)
+    if (problem) return refused(`it brings an ONBUILD instruction, and ${problem}`)
+  }
+  return undefined
+}
+
+/** A registry in the config is one that the server's owner means to be used. */
+async function registryReach(config: ServerConfig, registry: string): Promise<'public' | 'private' | 'unknown'> {
+  if (registry === 'docker.io' || Object.hasOwn(config.registries, registry)) return 'public'
+  return reachOf(registry.replace(/:\d+$/, ''))
+}
+
+/** What kind of answer it was, and no word of it: it could be anybody's. */
+function classOf(error: DockerError): string {
+  if (/unauthorized|authentication required|access forbidden|access denied|denied:|\b40[13]\b/i.test(error.message))
+    return ' (it wants other credentials)'
+  if (/manifest unknown|not found|no such|name unknown|\b404\b/i.test(error.message)) return ' (there is none)'
+  return ''
+}
+
+async function inspect(host: Host, image: string) {
+  try {
+    return await host.docker.images.inspect(image)
+  } catch (error) {
+    // Some names are none for some engines.
+    if (error instanceof NotFoundError || error instanceof BadRequestError || isBadName(error)) return undefined
+    throw error
+  }
+}
+
+/** An old engine says so with a status 500. */
+function isBadName(error: unknown): boolean {
+  return error instanceof DockerError && /invalid reference format/.test(error.message)
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}
