@@ -26,6 +26,7 @@ async function chatter(t: TestContext): Promise<Chatter> {
   const labels = { server: serverId, service: 'web', release: '1', replica: '1' }
   const container = {
     Id: 'c'.repeat(64),
+    ImageID: `sha256:${'d'.repeat(64)}`,
     Names: ['/web-r1-1'],
     Name: '/web-r1-1',
     Labels: Object.fromEntries(Object.entries(labels).map(([key, value]) => [`mypaas.${key}`, value])),
@@ -41,6 +42,7 @@ async function chatter(t: TestContext): Promise<Chatter> {
     if (path.startsWith('/_ping')) return json('OK')
     if (path.startsWith('/containers/json')) return json([{ ...container, State: 'running' }])
     if (/^\/containers\/[^/]+\/json/.test(path)) return json({ ...container, State: { Status: 'running' } })
+    if (/^\/images\/[^/]+\/json/.test(path)) return json({ Id: container.ImageID, Config: { Labels: {} } })
     // What was written before is nothing.
     if (!path.includes('follow=')) return response.writeHead(200).end()
     followers.add(response)
