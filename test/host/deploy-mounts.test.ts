@@ -13,7 +13,7 @@ import { type World, world } from '../support/world.ts'
 
 const program = await compiledProgram({ after })
 
-suite('mounts', { concurrency: 4 }, () => {
+suite('mounts', { concurrency: 2 }, () => {
   test('no service gets a mount that a container could lead elsewhere', async (t) => {
     const w = await initialised(t)
     const base = await busyboxImage(w.docker)
@@ -240,7 +240,7 @@ suite('mounts', { concurrency: 4 }, () => {
     assert.doesNotMatch(stderr, /-own/)
     assert.deepEqual(await inventory(w), before)
 
-    await w.set('services.blog', 'volumes', JSON.stringify(all.slice(0, 3).map(name)))
+    await w.set(['services', 'blog'], 'volumes', JSON.stringify(all.slice(0, 3).map(name)))
     await w.deploy(blog)
     await w.ok(['server', 'exec', 'blog', '--', 'sh', '-c', 'echo precious > /foreign/db'])
     const { stdout } = await w.ok(['server', 'rm', 'blog', '--volumes', '--yes'])

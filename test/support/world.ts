@@ -196,7 +196,7 @@ export class World {
   }
 
   /** Sets one key of the server's config: `set('server', 'start_timeout', '"3s"')`. */
-  async set(table: string, key: string, value: string): Promise<void> {
+  async set(table: string | readonly string[], key: string, value: string): Promise<void> {
     const file = join(this.home, '_mypaas', 'config.toml')
     await writeFile(file, setKey(await readFile(file, 'utf8'), table, key, value))
   }
