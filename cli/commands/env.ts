@@ -41,7 +41,9 @@ export const rm: CommandDef = command({
   async run({ args }) {
     const services = await change(args, 'env-rm')
     const users =
-      services.length === 0 ? '' : ` ${services.join(', ')} ${runs(services)} on with it until a deploy or restart.`
+      services.length === 0
+        ? ''
+        : ` ${services.join(', ')} ${runs(services)} on with it until a deploy or restart, and can't be started again without it.`
     progress(`${args.name} is removed.${users}`)
   },
 })

@@ -101,7 +101,14 @@ async function stopped(
   const docker = {
     containers: {
       list: async () => (found === undefined ? [] : [container]),
-      inspect: async () => ({ Id: 'c', State: state, HostConfig: {}, NetworkSettings: { Networks: {} }, Config: {} }),
+      inspect: async () => ({
+        Id: 'c',
+        Name: container.Names[0],
+        State: state,
+        HostConfig: {},
+        NetworkSettings: { Networks: {} },
+        Config: {},
+      }),
     },
     images: {
       inspect: async () => {
