@@ -4,9 +4,14 @@ import type { ErrorCode } from '../errors.ts'
 
 /** A peer that never closes its half of a connection that was answered and ended holds it open for a moment only. */
 export function destroySoon(socket: Duplex): void {
+  // What goes on sending after an error causes one more with each piece.
+  if (ending.has(socket)) return
+  ending.add(socket)
   const timer = setTimeout(() => socket.destroy(), 5_000).unref()
   socket.once('close', () => clearTimeout(timer))
 }
+
+const ending = new WeakSet<Duplex>()
 
 /** A reader that hears nothing for longer than that may think the line broken. */
 export const beatMs = 10_000

@@ -35,8 +35,11 @@ export class Talker {
     this.#agent.destroy()
   }
 
-  /** @returns status 0 for a connection that was cut without an answer */
-  send({ method, path, headers, body }: Message): Promise<Answer> {
+  /**
+   * @param agent `false` for a connection of its own: what is odd may leave one in no state for the next message
+   * @returns status 0 for a connection that was cut without an answer
+   */
+  send({ method, path, headers, body }: Message, agent: http.Agent | false = this.#agent): Promise<Answer> {
     return new Promise((resolve, reject) => {
       const cut = (error: NodeJS.ErrnoException): void => {
         // That nobody listens any more is for the caller to see.
@@ -45,7 +48,7 @@ export class Talker {
       }
       let request: http.ClientRequest
       try {
-        request = http.request({ socketPath: this.#socket, agent: this.#agent, method, path, headers, timeout: 60_000 })
+        request = http.request({ socketPath: this.#socket, agent, method, path, headers, timeout: 60_000 })
       } catch {
         // Node sends no such thing.
         return resolve({ status: 0, text: 'not sent' })
