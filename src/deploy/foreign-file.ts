@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { type ArchiveEntry, readArchive } from '../docker/archive.ts'
-import { type Docker, NotFoundError } from '../docker/index.ts'
+import { type Docker, NotFoundError, ServerError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 
 /** What is read of a file that somebody else made. */
@@ -68,6 +68,8 @@ async function readEntry(
     archive = await docker.containers.getArchive(container, path, options)
   } catch (error) {
     if (error instanceof NotFoundError) return { kind: 'none' }
+    // The engine follows links itself, and says where on this machine that ended.
+    if (error instanceof ServerError && /too many links/.test(error.message)) return { kind: 'link', target: path }
     throw error
   }
   try {
