@@ -9,6 +9,7 @@ import {
 } from '../docker/index.ts'
 import type { Mount } from '../service/spec.ts'
 import type { Host } from './host.ts'
+import { identify } from './identity.ts'
 import { type JournalRelease, journalledServices, readJournal } from './journal.ts'
 import { follow, MountTable, type Place } from './mount-path.ts'
 
@@ -17,7 +18,7 @@ export type Holder =
   | Readonly<{
       kind: 'container'
       name: string
-      /** The service and release of a container of ours. */
+      /** The service and release of a replica of ours. */
       service: string | undefined
       release: number | undefined
       ours: boolean
@@ -90,18 +91,18 @@ export function boundDirectory({ Options }: Volume): string | undefined {
 
 async function sourcesOfContainer(where: Where, container: ContainerSummary): Promise<readonly Source[]> {
   const { host } = where
-  const { Labels, State } = container
+  const { State } = container
   const name = (container.Names[0] ?? container.Id).replace(/^\//, '')
-  const ours = Labels['mypaas.server'] === host.server
-  if (!ours && host.trustedContainers.includes(name)) return []
+  // Labels alone say nothing: an image can bring them.
+  const identity = await identify(host, container)
+  if (!identity && host.trustedContainers.includes(name)) return []
   const isUp = State === 'running' || State === 'restarting' || State === 'paused'
-  const release = Number(Labels['mypaas.release'])
   const by: Holder = {
     kind: 'container',
     name,
-    service: ours ? (Labels['mypaas.service'] ?? Labels['mypaas.run.service']) : undefined,
-    release: ours && Number.isInteger(release) ? release : undefined,
-    ours,
+    service: identity?.service,
+    release: identity?.release,
+    ours: identity !== undefined,
     lives: async () => isUp || (await comesBack(host, container.Id)),
   }
   const found: Source[] = []

@@ -20,6 +20,9 @@ suite('mounts', { concurrency: 2 }, () => {
     await w.deploy(await holding(w, 'one', ['~/one:/a', '~/read:/r:ro', `${w.instance}-one:/v`]))
     const stranger = await strangerWith(w, 'stranger', [`${w.home}/shared:/s`, `${w.home}/shown:/t:ro`])
     const reader = await strangerWith(w, 'reader', ['/:/host:ro'])
+    // As an image could bring them.
+    const labels = { 'mypaas.server': await w.serverId(), 'mypaas.service': 'two', 'mypaas.release': '1' }
+    await strangerWith(w, 'claiming', [`${w.home}/claimed:/c`], { labels: { ...labels, 'mypaas.replica': '1' } })
     await strangerWith(w, 'gone', [`${w.home}/past:/p`], { isStopped: true })
     await strangerWith(w, 'sleeping', [`${w.home}/asleep:/p`], { isStopped: true, policy: 'always' })
     await w.docker.volumes.create({
@@ -44,6 +47,7 @@ suite('mounts', { concurrency: 2 }, () => {
           /lies below ~\/shared, which the container \S+-stranger mounts.*trusted_containers = \["\S+-stranger"\]/s,
         ],
         [['~/shown/x:/b', '~/shown:/c'], /~\/shown\/x lies below ~\/shown, which is mounted/],
+        [['~/claimed/x:/b'], /which the container \S+-claiming mounts.*trusted_containers/s],
         [['~/asleep/x:/b'], /which the container \S+-sleeping mounts/],
         [['~/two:/a', `${w.home}/two/sub:/b`], /~\/two\/sub lies below ~\/two/],
         [['~/shared/x:/b', `${w.instance}-bound:/c`], /lies below/],
@@ -319,13 +323,14 @@ async function strangerWith(
   w: World,
   name: string,
   binds: readonly string[],
-  options: { isStopped?: boolean; policy?: 'always' } = {},
+  options: { isStopped?: boolean; policy?: 'always'; labels?: Record<string, string> } = {},
 ): Promise<string> {
   const { Id } = await w.docker.containers.create(
     {
       Image: await busyboxImage(w.docker),
       Cmd: ['sleep', '100000'],
       StopSignal: 'SIGKILL',
+      ...(options.labels && { Labels: options.labels }),
       HostConfig: { NetworkMode: 'none', Binds: [...binds], RestartPolicy: { Name: options.policy ?? 'no' } },
     },
     { name: `${w.instance}-${name}` },
