@@ -154,7 +154,7 @@ test('what a build of one key may take, and what it leaves for others', async (t
     const plan = async (who: string, from: string): Promise<CliResult> =>
       w.cli(['plan', socketOf(w), await directoryOf('x-plan', [], from)], envOf(who))
     const answers: string[] = []
-    for (const place of [host, `127.0.0.1:${closed}`, `localhost:${w.ports.http}`, '[::1]:22', '127.1:22']) {
+    for (const place of [host, `127.0.0.1:${closed}`, `localhost:${w.ports.http}`, '127.1:22']) {
       for (const args of [
         ['plan', 'ro'],
         ['push', 'x'],
@@ -165,7 +165,7 @@ test('what a build of one key may take, and what it leaves for others', async (t
             ? await plan(args[1], from)
             : await w.cli(['push', socketOf(w), await directoryOf('x-plan', [], from)], envOf(args[1]))
         assert.equal(code, 3, stderr)
-        answers.push(/^✗.*$/m.exec(stderr)?.[0].replaceAll(place, 'PLACE') ?? stderr)
+        answers.push(/the image .*$/m.exec(stderr)?.[0].replaceAll(place, 'PLACE') ?? stderr)
       }
     }
     assert.equal(new Set(answers).size, 1, answers.join('\n'))
