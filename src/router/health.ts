@@ -14,7 +14,8 @@ export type RouterProblem = Readonly<
 
 type Api = (path: string) => Promise<{ status: number; body: string }>
 
-const ownFiles = /^(base|names)\.yml$|^service-[a-z0-9._-]+\.yml$/
+/** The files that mypaas writes for the router, among those that a person may put beside them. */
+export const ownFiles: RegExp = /^(base|names)\.yml$|^service-[a-z0-9._-]+\.yml$/
 
 /** Compares what the router runs with what its files say. */
 export async function routerProblems(directory: string, api: Api): Promise<readonly RouterProblem[]> {

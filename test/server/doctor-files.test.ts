@@ -17,6 +17,8 @@ test('the doctor looks at every file and folder, whatever made it', async (t) =>
   for (const [name, mode] of Object.entries(files)) await put(name, mode)
   for (const name of ['config.toml', 'push/nonce.key']) await put(name, 0o600)
   await put('traefik/dynamic/base.yml', 0o640)
+  await put('traefik/dynamic/mine.yml', 0o644)
+  await put('traefik/dynamic/service-blog.yml', 0o644)
   await put('traefik/acme/acme.json', 0o640)
   await chmod(join(folder, 'traefik'), 0o750)
   await chmod(join(folder, 'push'), 0o755)
@@ -27,9 +29,10 @@ test('the doctor looks at every file and folder, whatever made it', async (t) =>
     'Others can read push (mode 755).',
     'Others can read push/jobs/a.ndjson (mode 644).',
     'Others can read traefik/acme/acme.json (mode 640).',
+    'Others can read traefik/dynamic/service-blog.yml (mode 644).',
     'Others can write services/blog/logs/r1-1.log (mode 602).',
   ])
   assert.deepEqual(findings.map(({ fix }) => fix?.kind === 'chmod' && fix.mode.toString(8)).sort(), [
-    ...['600', '600', '600', '600', '700'],
+    ...['600', '600', '600', '600', '640', '700'],
   ])
 })

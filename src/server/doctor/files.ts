@@ -1,5 +1,6 @@
 import { lstat, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ownFiles } from '../../router/health.ts'
 import { AuthorizedKeys } from '../keys.ts'
 import { findServerKey } from '../server-key.ts'
 import type { Finding } from './finding.ts'
@@ -12,13 +13,15 @@ export type FileFact = Readonly<{
   allowed: number
 }>
 
-/** Every file and folder of mypaas's own, whatever made it: what is new there is looked at, too. */
+/** Every file and folder of mypaas's own, whatever made it; a person's own files for the router are theirs to open. */
 export async function fileFacts(directory: string): Promise<readonly FileFact[]> {
   const facts: FileFact[] = []
   const look = async (name: string): Promise<void> => {
     const path = join(directory, name)
     const entry = await lstat(path).catch(() => undefined)
     if (!entry || entry.isSymbolicLink() || facts.length >= mostFacts) return
+    const forRouter = /^traefik\/dynamic\/(.+)/.exec(name)?.[1]
+    if (forRouter !== undefined && !ownFiles.test(forRouter)) return
     // The router runs as another user, and reads what is written for it by its group.
     const group = /^traefik(?!\/acme)(?:\/|$)/.test(name) ? 0o050 : 0
     const allowed = (0o700 | group) & (entry.isDirectory() ? 0o777 : 0o666)
