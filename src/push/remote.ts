@@ -86,6 +86,7 @@ export class Remote {
     const address = this.name
     const keys = await this.#orderedKeys()
     let retries = options.retry ? 3 : 0
+    let isAgain = false
     for (let at = 0; at < keys.length; ) {
       const key = keys[at] as UserKey
       const challenge = await this.#unusedChallenge()
@@ -115,6 +116,11 @@ export class Remote {
       if (answer.status === 401) {
         answer.body.resume()
         at += 1
+        // A daemon that was started anew since then knows no challenge of before.
+        if (at === keys.length && !isAgain && lifeOf(await this.greet()) !== lifeOf(challenge)) {
+          isAgain = true
+          at = 0
+        }
         continue
       }
       if (answer.status >= 300) await this.#read(answer)
@@ -241,6 +247,11 @@ function stated(
   if (body === undefined) return { statement: formatStatement(unsealed), sealed: {} }
   const sealed = seal(body, challenge.seal, sealedFor(unsealed, signer))
   return { statement: formatStatement({ ...unsealed, body: digestOf(sealed) }), sealed: { sealed } }
+}
+
+/** What is the same in all challenges of one daemon, from its start to its end. */
+function lifeOf({ nonce }: Challenge): string {
+  return nonce.slice(0, 8)
 }
 
 export function isUnreachable(error: unknown): boolean {

@@ -14,26 +14,32 @@ import type { Audit, AuditEntry } from './audit.ts'
 import { type Authority, authorise, DeniedError } from './authorise.ts'
 import { BuildSlots } from './build-slots.ts'
 import type { Challenges } from './challenges.ts'
-import { readConfig } from './config.ts'
+import type { Domain } from './domain.ts'
+import { Guests, prove } from './guests.ts'
 import { openServer } from './host.ts'
 import type { Jobs } from './jobs.ts'
 import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.ts'
 import type { Nonces } from './nonces.ts'
+import { nothingHere } from './open-error.ts'
+import { peerOf } from './peer.ts'
 import { deployPushed } from './push-deploy.ts'
 import type { Push, Pushes } from './pushes.ts'
 import { Refusals } from './refusals.ts'
 import { beatMs, destroySoon, drained, sendJson } from './reply.ts'
-import { fromOf, pathOf, readBody, readFields, SlowGuard, tokenOf, type Via } from './request.ts'
+import { fromOf, pathOf, readAll, SlowGuard, tokenOf, type Via } from './request.ts'
 import type { DockerfileReader } from './restrict.ts'
 import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
 import { relay, Sessions } from './sessions.ts'
+import { readSigned, type Signed } from './signed-request.ts'
 import { openCommand, Places, type Stream, sendLines, streams, wordsOf } from './streams.ts'
+import { Turns } from './turns.ts'
 
 export type ApiOptions = Readonly<{
   home: string
   directory: string
   /** This server's id. */
   server: string
+  domain: Domain
   keys: AuthorizedKeys
   challenges: Challenges
   nonces: Nonces
@@ -46,8 +52,12 @@ export type ApiOptions = Readonly<{
   now?: () => number
 }>
 
+type Proven = Readonly<{ key: AuthorizedKey; statement: Statement }>
+
 /** The protocol's server half: challenge, signed statement, uploads, commit, events. */
 export class Api {
+  /** Of both ways in. */
+  readonly guests: Guests = new Guests()
   readonly #options: ApiOptions
   readonly #now: () => number
   readonly #following = new Set<AbortController>()
@@ -56,6 +66,7 @@ export class Api {
   readonly #builds = new BuildSlots()
   readonly #afterwards = new Set<Promise<unknown>>()
   readonly #refusals: Refusals
+  readonly #turns = new Turns()
 
   constructor(options: ApiOptions) {
     this.#options = options
@@ -104,36 +115,40 @@ export class Api {
       case 'POST push/:id/blobs':
         return this.#receive(request, response, { id, kind: 'blobs', commit: query === 'commit', via })
       case 'POST push/:id/commit':
-        await readBody(request, 1024)
-        return sendJson(response, 202, { job: await this.#jobOf(this.#pushOf(request, id), request, via) })
+        return this.#commit(request, response, this.#pushOf(request, id), via)
       case 'GET jobs/:id/events': {
         const after = /^after=(-1|\d{1,9})$/.exec(query)?.[1]
         const token = tokenOf(request)
         if (!this.#options.pushes.isOfJob(id, token)) throw new DeniedError('no token of that job')
+        prove(request.socket)
         return this.#follow(request, response, id, after === undefined ? -1 : Number(after))
       }
       default:
-        return sendJson(response, 404, { error: { code: 'usage', message: 'There is nothing here.' } })
+        return nothingHere()
     }
   }
 
   async #challenge(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
-    const asked = await readBody(request, 1024)
+    const asked = await readAll(request, 1024)
     sendJson(response, 200, await this.#options.challenges.answer(asked, () => this.#hosts(via)))
   }
 
   async #push(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
-    const { statement, signature, index } = await readFields(request, maxSignedBytes, [
-      'statement',
-      'signature',
-      'index',
-    ])
-    const { key, statement: signed } = await this.#authorise(request, via, statement ?? '', signature ?? '')
+    const {
+      proven,
+      more: { index },
+    } = await this.#readSigned(request, via, ['index'])
+    const { key, statement: signed } = proven
     if (signed.purpose !== 'push') throw new DeniedError('for another purpose', key.fingerprint)
     mayDeploy(key, checkedName(signed.service))
     const { push, token } = await this.#options.pushes.begin(signed, key, index ?? '')
     await this.#audit(request, via, { key, action: 'push', service: signed.service, outcome: 'accepted' })
     sendJson(response, 201, { push: push.id, token, ...push.missing() })
+  }
+
+  async #commit(request: IncomingMessage, response: ServerResponse, push: Push, via: Via): Promise<void> {
+    await readAll(request, 1024)
+    sendJson(response, 202, { job: await this.#jobOf(push, request, via) })
   }
 
   async #receive(
@@ -202,11 +217,11 @@ export class Api {
   }
 
   async #call(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
-    const fields = await readFields(request, maxSignedBytes, ['statement', 'signature', 'body', 'sealed'])
-    const { key, statement } = await this.#authorise(request, via, fields['statement'] ?? '', fields['signature'] ?? '')
+    const { proven, more } = await this.#readSigned(request, via, ['body', 'sealed'])
+    const { key, statement } = proven
     if (statement.purpose !== 'call') throw new DeniedError('for another purpose', key.fingerprint)
-    const { sealed } = fields
-    const sent = sealed ?? fields.body
+    const { sealed } = more
+    const sent = sealed ?? more.body
     const digest = sent === undefined ? undefined : createHash('sha256').update(sent).digest('hex')
     if (digest !== statement.body) throw new DeniedError('with another body', key.fingerprint)
     const body = sealed === undefined ? sent : this.#options.challenges.open(sealed, statement, key)
@@ -314,12 +329,12 @@ export class Api {
   async #session(request: IncomingMessage, socket: Socket, head: Buffer, via: Via): Promise<void> {
     const id = /^\/v1\/sessions\/([A-Za-z0-9_-]{12})$/.exec(request.url ?? '')?.[1]
     if (request.method !== 'GET' || id === undefined || request.headers.upgrade !== sessionProtocol) {
-      throw new MypaasError('There is nothing here.', { code: 'usage' })
+      nothingHere()
     }
     const offer = this.#sessions.take(id, tokenOf(request))
     if (!offer) throw new DeniedError('no token of that session')
     const { action, service } = offer
-    this.#refusals.note(request, offer.key, { action, service })
+    this.#prove(request, offer.key, { action, service })
     const key = await this.#keyNow(offer.key)
     mayDeploy(key, service)
     using place = this.#places.take(key)
@@ -384,27 +399,44 @@ export class Api {
     }
   }
 
-  async #authorise(
+  #readSigned<K extends string>(
     request: IncomingMessage,
     via: Via,
-    text: string,
-    signature: string,
-  ): Promise<{ key: AuthorizedKey; statement: Statement }> {
+    more: readonly K[],
+  ): Promise<{ proven: Proven; more: Partial<Record<K, string>> }> {
+    return readSigned(request, more, {
+      hold: (bytes) => this.guests.hold(request.socket, bytes),
+      whole: () => this.guests.whole(request.socket),
+      prove: (signed) => this.#authorise(request, via, signed),
+    })
+  }
+
+  async #authorise(request: IncomingMessage, via: Via, signed: Signed): Promise<Proven> {
     const { keys, nonces, server } = this.#options
     const authority: Authority = { keys, nonces, server, hosts: await this.#hosts(via), now: this.#now }
-    const found = await authorise(authority, text, signature)
+    const found = await authorise(authority, signed, {
+      turns: this.#turns,
+      peer: peerOf(request, via),
+      socket: request.socket,
+    })
     const { key, statement } = found
     const { service } = statement.purpose === 'push' ? statement : statement.args
     const action = statement.purpose === 'push' ? 'push' : statement.action
-    this.#refusals.note(request, key, { action, ...(service === undefined ? {} : { service }) })
+    this.#prove(request, key, { action, ...(service === undefined ? {} : { service }) })
     return found
   }
 
   /** What clients may call this server that come in that way. */
   async #hosts(via: Via): Promise<readonly string[]> {
     if (via === 'socket') return ['ssh', 'unix']
-    const { domain } = (await readConfig(this.#options.directory)).server
+    const domain = await this.#options.domain.now()
     return domain === '' ? [] : [domain]
+  }
+
+  /** From now on it is no stranger who makes this request. */
+  #prove(request: IncomingMessage, key: AuthorizedKey, about: { action: string; service?: string }): void {
+    prove(request.socket)
+    this.#refusals.note(request, key, about)
   }
 
   /** A key as it is now: it may have been taken away, or limited, since something was granted to it. */
@@ -418,7 +450,7 @@ export class Api {
   #pushOf(request: IncomingMessage, id: string): Push {
     const push = this.#options.pushes.find(id, tokenOf(request))
     if (!push) throw new DeniedError('no token of that push')
-    this.#refusals.note(request, push.key, { action: pathOf(request), service: push.service })
+    this.#prove(request, push.key, { action: pathOf(request), service: push.service })
     return push
   }
 
@@ -445,9 +477,6 @@ export class Api {
     void logged.finally(() => this.#afterwards.delete(logged))
   }
 }
-
-/** Statement, signature, and an index or what comes with a call. */
-const maxSignedBytes = 1024 * 1024
 
 /** @throws {MypaasError} `unauthorised` or `usage` when the key may not ask for that, or not in that way */
 function argumentsOf(key: AuthorizedKey, terms: Terms, { action, args }: CallStatement): Arguments {

@@ -1,10 +1,10 @@
-import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openPrivate } from '../files.ts'
+import { LogFile } from './log-file.ts'
+import { Merged } from './merged.ts'
 
 /** One line of the audit log: who wanted what, from where, and what came of it. Never a secret's value. */
 export type AuditEntry = Readonly<{
-  /** Fingerprint of the key, as far as one is known. */
+  /** Fingerprint of the key, as far as one is known. In a refusal of somebody who did not prove to have it, what they said. */
   key?: string
   who?: string
   from: string
@@ -16,81 +16,53 @@ export type AuditEntry = Readonly<{
 }>
 
 export type AuditOptions = Readonly<{
-  /** Of lines that strangers cause; beyond it they are counted only. */
-  maxPerSecond?: number
   /** A file that would become larger is put aside, as `audit.log.1`. */
   maxBytes?: number
   /** How many of those that were put aside are kept. */
   kept?: number
+  /** Refusals of strangers that are alike become one line in that time; 0 for a line each. */
+  mergeMs?: number
 }>
 
 /**
- * `~/_mypaas/audit.log`: lines of JSON, only ever appended to. When it is full it is put aside and a new one begun; the
- * oldest goes. So strangers can't fill the disk, and their lines are counted only, beyond some a second.
+ * What was done and by whom, in two files of JSON lines: `~/_mypaas/audit.log` has what keys of this server did or were
+ * refused, `~/_mypaas/refused.log` those who showed none. So strangers can push nothing out of the first, and not fill the
+ * disk with the second: both are put aside when they are full, and what is alike becomes one line with a count.
  */
 export class Audit {
-  readonly #file: string
-  readonly #maxPerSecond: number
-  readonly #maxBytes: number
-  readonly #kept: number
-  #second = 0
-  #lines = 0
-  #left = 0
-  #chain: Promise<void> = Promise.resolve()
+  readonly #proven: LogFile
+  readonly #strangers: Merged
 
   constructor(directory: string, options: AuditOptions = {}) {
-    this.#file = join(directory, 'audit.log')
-    this.#maxPerSecond = options.maxPerSecond ?? 20
-    this.#maxBytes = options.maxBytes ?? 16 * 1024 ** 2
-    this.#kept = options.kept ?? 8
+    const { maxBytes = 16 * 1024 ** 2, kept = 8, mergeMs = 60_000 } = options
+    this.#proven = new LogFile(join(directory, 'audit.log'), { maxBytes, kept })
+    const refused = new LogFile(join(directory, 'refused.log'), {
+      maxBytes: Math.ceil(maxBytes / 4),
+      kept: Math.ceil(kept / 2),
+    })
+    this.#strangers = new Merged((entry) => refused.append(lineOf(entry)), { mergeMs })
   }
 
-  /** Done when the line is written. A log that can't be written stops nothing, and is told on stderr by the daemon. */
+  /** What somebody wanted who has a key of this server. Done when the line is written. */
   write(entry: AuditEntry): Promise<void> {
-    const now = Date.now()
-    const second = Math.floor(now / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#lines = 0
-    }
-    this.#lines += 1
-    // Whoever has no key can't fill the log either, by whatever is refused.
-    const isStranger = entry.outcome === 'denied' || (entry.outcome === 'failed' && entry.key === undefined)
-    if (isStranger && this.#lines > this.#maxPerSecond) {
-      this.#left += 1
-      return this.#chain
-    }
-    const left = this.#left > 0 ? { notShown: this.#left } : {}
-    this.#left = 0
-    const line = `${JSON.stringify({ at: new Date(now).toISOString(), ...clean(entry), ...left })}\n`
-    this.#chain = this.#chain.catch(() => {}).then(() => this.#append(line))
-    return this.#chain
+    return this.#proven.append(lineOf(entry))
   }
 
-  async #append(line: string): Promise<void> {
-    for (let isNew = false; ; isNew = true) {
-      await using handle = await openPrivate(this.#file, 'a')
-      const { size } = await handle.stat()
-      if (isNew || size === 0 || size + Buffer.byteLength(line) <= this.#maxBytes) {
-        await handle.write(line)
-        return
-      }
-      await this.#putAside()
-    }
+  /** What somebody wanted who has not shown to have one. Done when it is written or counted. */
+  stranger(entry: AuditEntry): Promise<void> {
+    return this.#strangers.add(entry)
   }
 
-  async #putAside(): Promise<void> {
-    for (let number = this.#kept; number >= 1; number -= 1) {
-      const from = number === 1 ? this.#file : `${this.#file}.${number - 1}`
-      await rename(from, `${this.#file}.${number}`).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error
-      })
-    }
+  /** Writes what was only counted so far. */
+  close(): Promise<void> {
+    return this.#strangers.flush()
   }
 }
 
-function clean(entry: AuditEntry): AuditEntry {
-  return Object.fromEntries(
-    Object.entries(entry).map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, 500) : value]),
-  ) as AuditEntry
+function lineOf(entry: AuditEntry): string {
+  const short = Object.entries(entry).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? value.slice(0, 500) : value,
+  ])
+  return JSON.stringify({ at: new Date().toISOString(), ...Object.fromEntries(short) })
 }

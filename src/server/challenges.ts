@@ -5,6 +5,7 @@ import { makeSealKey, type SealKey, sealedFor, unseal } from '../push/seal.ts'
 import type { CallStatement } from '../push/statement.ts'
 import type { AuthorizedKey } from './keys.ts'
 import type { Nonces } from './nonces.ts'
+import { OpenError, openly } from './open-error.ts'
 import type { ServerKey } from './server-key.ts'
 
 export type ChallengesOptions = Readonly<{
@@ -29,17 +30,16 @@ export class Challenges {
   /**
    * Answers a client. One that asks nothing is of an earlier version, and gets what it knows of, unsigned.
    * @param hosts what clients may call the way that this came in: under another name, nobody gets a signature to pass on
-   * @throws {MypaasError} `usage` when it means a server of another name
+   * @throws {OpenError} when it means a server of another name
    */
   async answer(body: string, hosts: () => Promise<readonly string[]>): Promise<Record<string, unknown>> {
     const { server, nonces, limits, now, key: find } = this.#options
-    const asked = parseAsked(body)
+    const asked = openly(() => parseAsked(body))
     const timeMs = now()
     const plain = { protocol: 1, server, nonce: nonces.make(), time: timeMs, limits }
     if (!asked) return plain
     if (!(await hosts()).includes(asked.host)) {
-      throw new MypaasError(`This server is not called ${asked.host}.`, {
-        code: 'usage',
+      throw new OpenError(`This server is not called ${asked.host}.`, {
         hint: 'Give the address that [server] domain in its config has, or go by ssh: user@host',
       })
     }

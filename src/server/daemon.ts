@@ -1,6 +1,5 @@
 import { chmod, rm } from 'node:fs/promises'
-import http from 'node:http'
-import type { Socket } from 'node:net'
+import type http from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,13 +17,14 @@ import { Challenges } from './challenges.ts'
 import { readConfig, serverDirectory } from './config.ts'
 import { daemonLock } from './daemon-age.ts'
 import { daemonSocket } from './daemon-socket.ts'
+import { Domain } from './domain.ts'
 import { type OpenServer, openServer, routerContainer } from './host.ts'
+import { httpServer } from './http-server.ts'
 import { type JobInfo, Jobs } from './jobs.ts'
 import { Keeper } from './keeper.ts'
 import { AuthorizedKeys } from './keys.ts'
 import { Nonces } from './nonces.ts'
 import { Pushes } from './pushes.ts'
-import { destroySoon } from './reply.ts'
 import type { DockerfileReader } from './restrict.ts'
 import { LiveServerKey } from './server-key.ts'
 
@@ -76,11 +76,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await keeper.settle()
   const jobs = await Jobs.open(join(folder, 'jobs'), (info) => whatServes(home, info))
   const audit = new Audit(directory)
-  const nonces = await Nonces.open(folder)
+  const domain = new Domain(directory, log)
+  await domain.now()
+  const nonces = new Nonces()
   const { limits } = pushes
   const challenges = new Challenges({ server: identity.id, key: () => own.current(), nonces, limits, now: Date.now })
   const { read } = options
-  const shared = { home, directory, server: identity.id, keys, challenges, nonces, pushes, jobs, audit, log }
+  const shared = { home, directory, server: identity.id, domain, keys, challenges, nonces, pushes, jobs, audit, log }
   const api = new Api({ ...shared, ...(read ? { read } : {}) })
 
   using _net = catchUnseen(audit, log)
@@ -127,6 +129,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await Promise.all(closed)
   await Promise.all([sweeping, keeping, certifying])
   await pushes.close()
+  await audit.close()
   await rm(socket, { force: true })
 }
 
@@ -180,44 +183,6 @@ const sweepMs = 6 * 3_600_000
 /** How long what a removed service left may take up its room. */
 const forgetMs = 10_000
 
-/** A server whose clients may be strangers: small headers, no dawdling, and silence costs it nothing. */
-export function httpServer(api: Api, via: 'socket' | 'router'): http.Server {
-  const server = http.createServer(
-    {
-      maxHeaderSize: 16 * 1024,
-      headersTimeout: 5_000,
-      // Uploads take as long as they take; bodies have a rule of their own.
-      requestTimeout: 0,
-      keepAliveTimeout: 75_000,
-      connectionsCheckingInterval: 1_000,
-      noDelay: true,
-    },
-    (request, response) => void api.handle(request, response, via),
-  )
-  server.maxRequestsPerSocket = 0
-  const silent = new Set<Socket>()
-  server.on('connection', (socket) => {
-    silent.add(socket)
-    socket.once('close', () => silent.delete(socket))
-    if (silent.size <= maxSilent) return
-    // The one that has said nothing for the longest makes room.
-    const [oldest] = silent
-    oldest?.destroy()
-  })
-  server.on('request', (request) => silent.delete(request.socket))
-  server.on('upgrade', (request, socket, head) => {
-    silent.delete(request.socket)
-    void api.upgrade(request, socket as Socket, head, via)
-  })
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    api.malformed(error.code ?? '', socket as Socket, via)
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n')
-    destroySoon(socket as Socket)
-  })
-  return server
-}
-
-const maxSilent = 256
 const closeGraceMs = 10_000
 
 type GatewayNeeds = Readonly<{
@@ -304,7 +269,8 @@ function listen(server: http.Server, where: { path: string } | { host: string; p
       const hint = cause.code === 'EADDRINUSE' ? 'Choose another port: [server] daemon_port in the config.' : undefined
       reject(new MypaasError(`The daemon can't listen on ${at} (${cause.code}).`, { code: 'failed', hint, cause }))
     })
-    server.listen(where, resolve)
+    // A crowd that comes at once waits for its turn; where there is no room, clients see errors or wait for a second.
+    server.listen({ ...where, backlog: 1024 }, resolve)
   })
 }
 

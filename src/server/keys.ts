@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
@@ -52,7 +52,8 @@ export class AuthorizedKeys {
   }
 
   async read(): Promise<KeyFile> {
-    const found = await stat(this.#file).catch(() => undefined)
+    // At once: strangers ask for it, and the pool that reads files is for others.
+    const found = statSync(this.#file, { throwIfNoEntry: false })
     const stamp = found
       ? [found.mtimeMs, found.ctimeMs, found.size, found.ino, found.mode, found.uid].join(' ')
       : 'none'

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { MypaasError } from '../errors.ts'
+import { OpenError } from './open-error.ts'
 
 /** How a request came in: on the daemon's socket (ssh comes there, too), or by the router. */
 export type Via = 'socket' | 'router'
@@ -9,13 +9,8 @@ const bodyMs = 15_000
 const slowBytes = 64 * 1024
 const slowMs = 30_000
 
-/** The fields of a JSON object, all text, none but the known. */
-export async function readFields<K extends string>(
-  request: IncomingMessage,
-  maxBytes: number,
-  known: readonly K[],
-): Promise<Partial<Record<K, string>>> {
-  const text = await readBody(request, maxBytes)
+/** The fields of a JSON object, all text, none but the known. @throws {OpenError} */
+export function readFields<K extends string>(text: string, known: readonly K[]): Partial<Record<K, string>> {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -24,16 +19,21 @@ export async function readFields<K extends string>(
   }
   const fields = typeof value === 'object' && value !== null ? Object.entries(value) : []
   if (fields.length === 0 || fields.some(([name, field]) => !known.includes(name as K) || typeof field !== 'string')) {
-    throw new MypaasError('This is no request of mypaas.', {
-      code: 'usage',
-      hint: 'Is mypaas here and there of the same version?',
-    })
+    throw new OpenError('This is no request of mypaas.', { hint: 'Is mypaas here and there of the same version?' })
   }
   return Object.fromEntries(fields) as Partial<Record<K, string>>
 }
 
-/** A body that is to come at once. @throws {MypaasError} `usage` when it is too large or too slow */
-export async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
+/**
+ * A body that is to come at once.
+ * @param sofar is told how much has come whenever something has; nothing more is read until it is done
+ * @throws {OpenError} when it is too large
+ */
+export async function readAll(
+  request: IncomingMessage,
+  maxBytes: number,
+  sofar?: (length: number, begin: () => Buffer) => Promise<void>,
+): Promise<string> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
   const timer = setTimeout(() => request.destroy(), bodyMs)
   const parts: Buffer[] = []
@@ -42,7 +42,9 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
     for await (const part of request as AsyncIterable<Buffer>) {
       length += part.length
       if (length > maxBytes) throw tooLarge(maxBytes)
-      parts.push(part)
+      // What a part is cut from is larger than it by far.
+      parts.push(part.length < part.buffer.byteLength / 2 ? Buffer.from(part) : part)
+      await sofar?.(length, () => Buffer.concat(parts))
     }
   } finally {
     clearTimeout(timer)
@@ -50,8 +52,8 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
   return Buffer.concat(parts).toString()
 }
 
-function tooLarge(maxBytes: number): MypaasError {
-  return new MypaasError(`A request of that kind has at most ${maxBytes} bytes.`, { code: 'usage' })
+function tooLarge(maxBytes: number): OpenError {
+  return new OpenError(`A request of that kind has at most ${maxBytes} bytes.`)
 }
 
 /** Ends a body that hardly moves. */
@@ -84,7 +86,7 @@ export function fromOf(request: IncomingMessage, via: Via): string {
     .split(',')
     .at(-1)
     ?.trim()
-  const peer = request.socket.remoteAddress ?? '?'
+  const peer = request.socket?.remoteAddress ?? '?'
   return forwarded && /^[0-9a-fA-F.:]{2,45}$/.test(forwarded) ? `${forwarded} by ${peer}` : peer
 }
 

@@ -11,7 +11,6 @@ import { buildManifest, chunkSize, type Manifest } from '../../src/push/manifest
 import { encodeFrame } from '../../src/push/packs.ts'
 import { frames } from '../../src/push/session-frames.ts'
 import { sign } from '../../src/push/signature.ts'
-import { Nonces } from '../../src/server/nonces.ts'
 import { type Reply, serverId, type TestApi, testApi } from '../support/api.ts'
 import { fileKeyOf } from '../support/keys.ts'
 import { chunksOf, tableOfFiles } from '../support/table.ts'
@@ -101,9 +100,13 @@ test('who may not get in gets the same answer, whatever the reason, and the audi
   const ask = (fields: Record<string, string>) => api.ask('POST', '/v1/push', JSON.stringify({ signature, ...fields }))
   await assertDenied(api, await ask({ statement: text.replace('blog', 'shop') }), 'wrong signature')
   await assertDenied(api, await ask({ statement: text, signature: 'none' }), 'no signature')
-  const body = signature.split('\n').at(-4) as string
-  const flipped = signature.replace(body, `${body.slice(0, 10)}${body[10] === 'A' ? 'B' : 'A'}${body.slice(11)}`)
-  await assertDenied(api, await ask({ statement: text, signature: flipped }), 'wrong signature')
+  // A challenge is for one signature.
+  await assertDenied(api, await ask({ statement: text }), 'for no fresh challenge')
+  const fresh = await api.statement()
+  const good = await sign(fresh, api.key)
+  const body = good.split('\n').at(-4) as string
+  const flipped = good.replace(body, `${body.slice(0, 10)}${body[10] === 'A' ? 'B' : 'A'}${body.slice(11)}`)
+  await assertDenied(api, await ask({ statement: fresh, signature: flipped }), 'wrong signature')
   assert.equal((await api.ask('POST', '/v1/call', JSON.stringify({ signature, statement: text }))).status, 401)
   assert.deepEqual(api.logged, [])
 })
@@ -182,18 +185,6 @@ test('a key does only what its line says', async (t) => {
     ).status,
     201,
   )
-})
-
-test('a used statement stays used when the daemon is started anew', async (t) => {
-  const api = await testApi(t)
-  const nonces = await Nonces.open(join(api.home, 'n'))
-  const nonce = nonces.make()
-  const other = nonces.make()
-  assert.equal(await nonces.use(nonce), true)
-  assert.equal(await nonces.use(nonce), false)
-  const later = await Nonces.open(join(api.home, 'n'))
-  assert.equal(await later.use(nonce), false)
-  assert.equal(await later.use(other), true)
 })
 
 test('of many that use one statement at once, one gets in', async (t) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { Audit, type AuditOptions } from '../../src/server/audit.ts'
 
-type Line = { detail: string; notShown?: number; key?: string }
+type Line = { detail: string; times?: number }
 
 async function auditIn(
   t: TestContext,
@@ -58,36 +58,50 @@ test('a daemon that is started anew appends, and one line that is larger than a 
   assert.equal((await lines('audit.log.1')).length, 2)
 })
 
-test('what strangers cause is counted beyond some lines a second; what was let in is always written', async (t) => {
-  const { audit, lines } = await auditIn(t, { maxPerSecond: 3 })
-  const denied = (detail: string) => ({ ...entry(detail), outcome: 'denied' }) as const
-  // Within one second, wherever the clock stands.
-  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
-  await Promise.all(Array.from({ length: 10 }, (_, number) => audit.write(denied(`no ${number}`))))
-  await audit.write(entry('yes'))
-  assert.deepEqual(
-    (await lines('audit.log')).map(({ detail, notShown }) => [detail, notShown]),
-    [
-      ['no 0', undefined],
-      ['no 1', undefined],
-      ['no 2', undefined],
-      ['yes', 7],
-    ],
-  )
+const denied = (detail: string, from = '192.0.2.7') => ({ ...entry(detail), from, outcome: 'denied' }) as const
+
+test('refusals of strangers that are alike are one line at once and one with their count in the end', async (t) => {
+  const { folder, audit, lines } = await auditIn(t, {})
+  for (let number = 0; number < 1000; number += 1) {
+    await audit.stranger(denied('no'))
+    if (number % 10 === 0) await audit.stranger(denied('nor this'))
+  }
+  const shown = async () => (await lines('refused.log')).map(({ detail, times }) => [detail, times])
+  assert.deepEqual(await shown(), [
+    ['no', undefined],
+    ['nor this', undefined],
+  ])
+  await audit.close()
+  assert.deepEqual((await shown()).slice(2), [
+    ['no', 999],
+    ['nor this', 99],
+  ])
+  assert.deepEqual(await readdir(folder), ['refused.log'])
 })
 
-test('a request that fails counts as a stranger’s unless it came with a key', async (t) => {
-  const { audit, lines } = await auditIn(t, { maxPerSecond: 2 })
-  t.mock.timers.enable({ apis: ['Date'], now: 1_000_000 })
-  const failed = { ...entry('no statement'), outcome: 'failed' } as const
-  for (let number = 0; number < 5; number += 1) await audit.write(failed)
-  await audit.write({ ...failed, key: 'SHA256:known' })
+test('whatever strangers do, what keys did stays, and what is written of strangers is little', async (t) => {
+  const { folder, audit, lines } = await auditIn(t, { maxBytes: 20_000, kept: 2, mergeMs: 1 })
+  await audit.write(entry('the one line that counts'))
+  for (let number = 0; number < 50_000; number += 1) {
+    await audit.stranger(denied(`no ${number} ${'x'.repeat(300)}`, `192.0.2.${number % 250}`))
+    if (number % 5_000 === 0) await audit.close()
+  }
+  await audit.close()
   assert.deepEqual(
-    (await lines('audit.log')).map(({ key, notShown }) => [key, notShown]),
-    [
-      [undefined, undefined],
-      [undefined, undefined],
-      ['SHA256:known', 3],
-    ],
+    (await lines('audit.log')).map(({ detail }) => detail),
+    ['the one line that counts'],
   )
+  const sizes = (await readdir(folder)).map(async (file) => (await stat(join(folder, file))).size)
+  const all = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
+  assert.ok(all < 20_000, `${all} bytes`)
+  assert.match((await lines('refused.log')).at(-1)?.detail ?? '', /^more, of many kinds|^no /)
+})
+
+test('who varies what is said of them is counted with the others', async (t) => {
+  const { audit, lines } = await auditIn(t, {})
+  for (let number = 0; number < 5_000; number += 1) await audit.stranger(denied(`no ${number}`))
+  await audit.close()
+  const all = await lines('refused.log')
+  assert.equal(all.length, 61)
+  assert.deepEqual([all.at(-1)?.detail, all.at(-1)?.times], ['more, of many kinds', 4_940])
 })

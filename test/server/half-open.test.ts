@@ -4,11 +4,11 @@ import net from 'node:net'
 import { test } from 'node:test'
 import { sessionProtocol } from '../../src/push/session-frames.ts'
 import { Api, type ApiOptions } from '../../src/server/api.ts'
-import { httpServer } from '../../src/server/daemon.ts'
+import { httpServer } from '../../src/server/http-server.ts'
 import { until } from '../support/until.ts'
 
 test('a peer that was refused and never closes its half of the connection holds nothing open', async (t) => {
-  const audit = { write: async () => {} }
+  const audit = { write: async () => {}, stranger: async () => {} }
   const api = new Api({
     audit,
     log: () => {},

@@ -207,7 +207,7 @@ test('a session is joined once, with its token, by a key that still may', async 
   await denied(await join(session, token), 'no token of that session')
 
   const other = await grant()
-  assert.equal((await join(other.session, other.token, { upgrade: 'websocket' })).status, 400)
+  assert.equal((await join(other.session, other.token, { upgrade: 'websocket' })).status, 404)
   await api.setKeys(`read-only ${api.keyLine}`)
   assert.match((await join(other.session, other.token)).text, /may only read/)
   await api.setKeys(api.keyLine)

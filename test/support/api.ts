@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,12 +9,14 @@ import { formatStatement, type Statement } from '../../src/push/statement.ts'
 import { Api } from '../../src/server/api.ts'
 import { Audit } from '../../src/server/audit.ts'
 import { Challenges } from '../../src/server/challenges.ts'
-import { httpServer } from '../../src/server/daemon.ts'
+import { Domain } from '../../src/server/domain.ts'
+import { httpServer } from '../../src/server/http-server.ts'
 import { Jobs } from '../../src/server/jobs.ts'
 import { AuthorizedKeys } from '../../src/server/keys.ts'
 import { Nonces } from '../../src/server/nonces.ts'
 import { Pushes, type PushQuota } from '../../src/server/pushes.ts'
 import { LiveServerKey } from '../../src/server/server-key.ts'
+import { auditLines } from './audit.ts'
 import { fileKeyOf } from './keys.ts'
 
 export const serverId = '0123456789abcdef'
@@ -74,18 +76,19 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
   })
   const own = await LiveServerKey.open(directory, () => {})
   const expected = { keys: [(await own.current()).fingerprint], from: 'the test' }
-  const nonces = await Nonces.open(join(directory, 'push'), now)
+  const nonces = new Nonces(now)
   const { limits } = pushes
   const api = new Api({
     home,
     directory,
     server: serverId,
+    domain: new Domain(directory, (line) => logged.push(line)),
     keys: new AuthorizedKeys(directory),
     challenges: new Challenges({ server: serverId, key: () => own.current(), nonces, limits, now }),
     nonces,
     pushes,
     jobs,
-    audit: new Audit(directory, { maxPerSecond: 100_000 }),
+    audit: new Audit(directory, { mergeMs: 0 }),
     log: (line) => logged.push(line),
     now,
   })
@@ -141,10 +144,6 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
     const path = text.includes('\npurpose call\n') ? '/v1/call' : '/v1/push'
     return ask('POST', path, JSON.stringify({ statement: text, signature, ...extra }))
   }
-  const audit: TestApi['audit'] = async () =>
-    (await readFile(join(directory, 'audit.log'), 'utf8').catch(() => ''))
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as Record<string, string>)
+  const audit: TestApi['audit'] = () => auditLines(directory)
   return { home, socket, key, keyLine, expected, jobs, pushes, logged, clock, setKeys, ask, statement, send, audit }
 }

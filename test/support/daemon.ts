@@ -1,7 +1,8 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setKey } from '../../src/server/config-text.ts'
+import { auditLines } from './audit.ts'
 import type { RunningCli, World } from './world.ts'
 
 /** Starts the world's daemon, with the mask that its unit gives it; it is ended after the test. Done when it takes pushes. */
@@ -21,13 +22,9 @@ export async function startDaemon(
   return daemon
 }
 
-/** The lines of the world's audit log. */
-export async function auditLog(world: World): Promise<Record<string, string>[]> {
-  const text = await readFile(join(world.home, '_mypaas', 'audit.log'), 'utf8').catch(() => '')
-  return text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Record<string, string>)
+/** The lines of the world's audit log and of what was refused to strangers, in their order. */
+export function auditLog(world: World): Promise<Record<string, string>[]> {
+  return auditLines(join(world.home, '_mypaas'))
 }
 
 /** `unix:…` of the world's daemon. */

@@ -1,0 +1,45 @@
+// The daemon's side that strangers reach, in a process of its own: on a socket and on a port as the router would reach it,
+// with no engine behind it. Says where, and ends with its input.
+import { join } from 'node:path'
+import { defaultLimits } from '../../../src/push/manifest.ts'
+import { Api } from '../../../src/server/api.ts'
+import { Audit } from '../../../src/server/audit.ts'
+import { Challenges } from '../../../src/server/challenges.ts'
+import { Domain } from '../../../src/server/domain.ts'
+import { httpServer } from '../../../src/server/http-server.ts'
+import { Jobs } from '../../../src/server/jobs.ts'
+import { AuthorizedKeys } from '../../../src/server/keys.ts'
+import { Nonces } from '../../../src/server/nonces.ts'
+import { Pushes } from '../../../src/server/pushes.ts'
+import { LiveServerKey } from '../../../src/server/server-key.ts'
+
+const home = process.argv[2] as string
+const directory = join(home, '_mypaas')
+const quota = { storeBytes: 1e9, serviceBytes: 1e9, reserveBytes: 0, perKey: 1000, inAll: 1000, idleMs: 600_000 }
+const log = (line: string): void => console.error(line)
+const domain = new Domain(directory, log)
+await domain.now()
+const own = await LiveServerKey.open(directory, log)
+const server = '0123456789abcdef'
+const nonces = new Nonces()
+const limits = defaultLimits
+const api = new Api({
+  home,
+  directory,
+  server,
+  domain,
+  keys: new AuthorizedKeys(directory),
+  challenges: new Challenges({ server, key: () => own.current(), nonces, limits, now: Date.now }),
+  nonces,
+  pushes: new Pushes(join(directory, 'push', 'blobs'), { limits, ...quota }),
+  jobs: await Jobs.open(join(directory, 'push', 'jobs'), async () => ''),
+  audit: new Audit(directory),
+  log,
+})
+const path = join(home, 'd.sock')
+const local = httpServer(api, 'socket').listen({ path, backlog: 1024 })
+const router = httpServer(api, 'router').listen({ port: 0, host: '127.0.0.1', backlog: 1024 })
+await Promise.all([local, router].map((server) => new Promise<void>((resolve) => server.once('listening', resolve))))
+const { port } = router.address() as { port: number }
+console.log(JSON.stringify({ path, port }))
+process.stdin.resume().on('end', () => process.exit())
