@@ -5,6 +5,7 @@ import { MypaasError } from '../errors.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { provideBases } from './bases.ts'
+import { cacheNamespace } from './build-cache.ts'
 import { limitBuild } from './build-limits.ts'
 import { watchBuild, withoutAnswer, withoutAnswers } from './builders-word.ts'
 import { bringsInit, imageName } from './container.ts'
@@ -102,7 +103,7 @@ export async function buildImage(
 function apart(host: Host, service: string): Pick<BuildOptions, 'buildArgs' | 'shownArgs' | 'extraHosts'> {
   const name = 'BUILDKIT_CACHE_MOUNT_NS'
   return {
-    buildArgs: { [name]: `${host.server}-${service}` },
+    buildArgs: { [name]: cacheNamespace(host, service) },
     shownArgs: [name],
     // To BuildKit of every version a command that knows another host is another command.
     ...(host.buildTerms?.ownLayers

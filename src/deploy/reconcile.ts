@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { MypaasError } from '../errors.ts'
 import { removeAbandoned } from '../files.ts'
+import { removeBuildCaches } from './build-cache.ts'
 import { checkCertificates } from './certificates.ts'
 import { refuseClashes } from './claims.ts'
 import { imageName, replicaCount } from './container.ts'
@@ -167,6 +168,7 @@ export async function removeService(
   const removed = replicas.map(({ name }) => `container ${name}`)
   for (const { image } of await keptReleases(host, service))
     if (await removeImage(host, image)) removed.push(`image ${image}`)
+  removed.push(...(await removeBuildCaches(host, service)))
   if (options.volumes) removed.push(...(await removeVolumes(host, service, journal)))
   const places = placesOf(host.directory, service)
   await rm(places.folder, { recursive: true, force: true })
