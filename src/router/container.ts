@@ -327,7 +327,12 @@ async function swap(docker: Docker, wanted: RouterContainer, config: ContainerCo
     await create(docker, wanted, config, () => stop(docker, old.id))
   } catch (error) {
     await docker.containers.rename(old.id, wanted.name)
-    await docker.containers.start(old.id)
+    try {
+      await docker.containers.start(old.id)
+    } catch (cause) {
+      // Nobody is served now: who is in the way is what matters.
+      throw (await portsTaken(docker, wanted, cause)) ?? cause
+    }
     await answers(docker, wanted).catch(() => {})
     throw error
   }

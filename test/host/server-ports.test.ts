@@ -138,28 +138,29 @@ test("what is the server's own is no service's", async (t) => {
       [...(await asked.end())].filter((answer) => answer !== '404'),
       ['the service'],
     )
-    assert.deepEqual(await w.runningNames('x-pub'), ['x-pub-r1-1'])
-    assert.equal((await w.request('http://x-pub.test/')).body, 'HIJACKED')
-  })
-
-  await t.test('one of old that is in the place of a router that was down has to leave it', async () => {
-    // Stopped by hand: nobody holds the other one still, which gets one port of its range or the other at each start.
-    await w.docker.containers.stop(`${w.instance}-traefik`, { graceSeconds: 1 })
-    const name = `${w.instance}-x-pub-r1-1`
-    const takesOver = async (): Promise<boolean> => {
-      await w.docker.containers.restart(name, { graceSeconds: 0 }).catch(() => {})
-      const { NetworkSettings } = await w.docker.containers.inspect(name)
-      return NetworkSettings.Ports?.['80/tcp']?.[0]?.HostPort === String(http)
-    }
-    await until(takesOver, { what: 'the takeover', timeoutMs: 60_000 })
-    await w.ok(['server', 'reconcile', '--wait', '30s'])
-    assert.equal((await w.request('http://victim.test/')).headers['x-release'], 'r1')
-    assert.deepEqual(await w.runningNames('x-pub'), ['x-pub-r1-1'])
-    await w.ok(['server', 'stop', 'x-pub'])
+    await until(async () => (await w.request('http://x-pub.test/')).body === 'HIJACKED', { what: 'x-pub, unharmed' })
+    await w.ok(['server', 'stop', 'x-pub', '--wait', '30s'])
     const start = await w.cli(['server', 'start', 'x-pub'])
     assert.equal(start.code, 2, start.stderr)
     assert.equal((await w.journal('x-pub'))?.stopped, true)
-    await w.ok(['server', 'rm', 'x-pub', '--yes'])
+    await w.ok(['server', 'rm', 'x-pub', '--yes', '--wait', '30s'])
+  })
+
+  await t.test('one of old that is in the place of a router that was down has to leave it', async () => {
+    await deployAsOfOld(w, await w.service('x-still', { directives: [`publish=127.0.0.1:${http - 1}-${http}:80`] }))
+    // Stopped by hand: nobody holds the other one still, which gets one port of its range or the other at each start.
+    await w.docker.containers.stop(`${w.instance}-traefik`, { graceSeconds: 1 })
+    const name = `${w.instance}-x-still-r1-1`
+    const takesOver = async (): Promise<boolean> => {
+      await w.docker.containers.restart(name, { graceSeconds: 0 })
+      const { NetworkSettings } = await w.docker.containers.inspect(name)
+      return NetworkSettings.Ports?.['80/tcp']?.[0]?.HostPort === String(http)
+    }
+    await until(takesOver, { what: 'the takeover' })
+    await w.ok(['server', 'reconcile', '--wait', '30s'])
+    assert.equal((await w.request('http://victim.test/')).headers['x-release'], 'r1')
+    assert.deepEqual(await w.runningNames('x-still'), ['x-still-r1-1'])
+    await w.ok(['server', 'rm', 'x-still', '--yes', '--wait', '30s'])
   })
 
   await t.test('a change of the config to a port that a service has is refused before the router stops', async () => {
@@ -195,7 +196,10 @@ test("what is the server's own is no service's", async (t) => {
     const asked: string[] = []
     stranger.on('request', ({ url }) => asked.push(url ?? ''))
     await new Promise<void>((resolve) => stranger.listen(daemonPort, edge, resolve))
-    t.after(() => stranger.close())
+    t.after(() => {
+      stranger.close()
+      stranger.closeAllConnections()
+    })
     const next = w.spawnCli(['server', 'daemon'], { timeoutMs: 600_000 })
     t.after(async () => {
       next.kill('SIGTERM')
