@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
+import { parseStatement, type Statement } from '../../src/push/statement.ts'
 import { actions } from '../../src/server/actions.ts'
 import { parseConfig } from '../../src/server/config.ts'
 import { streams } from '../../src/server/streams.ts'
@@ -53,7 +54,11 @@ test(`${count} mutated messages and ${count} arguments of somebody with every ri
     await inParallel(count, async (turn) => {
       const base = await (bases[turn % bases.length] as () => Promise<Message>)()
       const mutated = mutate(base, random, (text) => talker.sign(text))
-      judge(show(mutated), await talker.send(mutated, false))
+      const answer = await talker.send(mutated, false)
+      judge(show(mutated), answer)
+      const meant = answer.text.includes('"ok":true') ? statementOf(mutated) : undefined
+      if (meant?.purpose === 'call' && meant.action === 'env-set')
+        set.add(`${meant.args['service'] ?? ''} ${meant.args['name']}`)
     })
   })
 
@@ -134,6 +139,15 @@ async function inParallel(times: number, work: (turn: number) => Promise<void>):
 
 function show({ method, path, headers, body }: Message): string {
   return `${method} ${path} ${JSON.stringify(headers)} ${body.toString('latin1').slice(0, 2000)}`
+}
+
+/** What was signed, which may be another thing by now than it was, and be meant all the same. */
+function statementOf({ body }: Message): Statement | undefined {
+  try {
+    return parseStatement((JSON.parse(body.toString()) as { statement: string }).statement)
+  } catch {
+    return undefined
+  }
 }
 
 /** What lies in a home beside what is mypaas', and beside the home. */
