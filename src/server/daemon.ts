@@ -57,6 +57,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const folder = join(directory, 'push')
   await privateFolder(folder)
   await using _ = await takeLock(daemonLock(directory), { what: 'the daemon' })
+  // Of earlier versions, which kept there what is in memory now.
+  for (const old of ['nonce.key', 'nonces.used']) await rm(join(folder, old), { force: true })
 
   const own = await LiveServerKey.open(directory, log)
   const keys = new AuthorizedKeys(directory)

@@ -131,7 +131,12 @@ async function watched({ child, said }: Daemon): Promise<{ stallMs: number; rss:
 
 test('one daemon runs per server, for its user only, and ends in order', async (t) => {
   const it = await place(t, await fakeBuilder(t))
+  const folder = join(it.home, '_mypaas', 'push')
+  await mkdir(folder, { mode: 0o700 })
+  // As daemons of earlier versions left them.
+  for (const name of ['nonce.key', 'nonces.used']) await writeFile(join(folder, name), 'x', { mode: 0o600 })
   const first = await start(t, it)
+  assert.deepEqual((await readdir(folder)).sort(), ['blobs', 'jobs'])
   assert.equal((await stat(it.socket)).mode & 0o777, 0o600)
   const second = spawn(process.execPath, ['--import', import.meta.resolve('tsx'), main, 'server', 'daemon'], {
     env: it.env,

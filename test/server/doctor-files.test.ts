@@ -15,7 +15,7 @@ test('the doctor looks at every file and folder, whatever made it', async (t) =>
   }
   const files = { 'push/jobs/a.ndjson': 0o644, 'services/blog/logs/r1-1.log': 0o602, 'new/thing': 0o640 } as const
   for (const [name, mode] of Object.entries(files)) await put(name, mode)
-  for (const name of ['config.toml', 'push/nonce.key']) await put(name, 0o600)
+  for (const name of ['config.toml', 'push/jobs/b.ndjson']) await put(name, 0o600)
   await put('traefik/dynamic/base.yml', 0o640)
   await put('traefik/dynamic/mine.yml', 0o644)
   await put('traefik/dynamic/service-blog.yml', 0o644)
