@@ -14,8 +14,9 @@ import type { Audit, AuditEntry } from './audit.ts'
 import { type Authority, authorise, DeniedError } from './authorise.ts'
 import { BuildSlots } from './build-slots.ts'
 import type { Challenges } from './challenges.ts'
+import { Connections } from './connections.ts'
 import type { Domain } from './domain.ts'
-import { Guests, prove } from './guests.ts'
+import { Followers } from './followers.ts'
 import { openServer } from './host.ts'
 import type { Jobs } from './jobs.ts'
 import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.ts'
@@ -25,7 +26,7 @@ import { peerOf } from './peer.ts'
 import { deployPushed } from './push-deploy.ts'
 import type { Push, Pushes } from './pushes.ts'
 import { Refusals } from './refusals.ts'
-import { beatMs, destroySoon, drained, sendJson } from './reply.ts'
+import { destroySoon, sendJson } from './reply.ts'
 import { fromOf, pathOf, readAll, SlowGuard, tokenOf, type Via } from './request.ts'
 import type { DockerfileReader } from './restrict.ts'
 import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
@@ -57,10 +58,10 @@ type Proven = Readonly<{ key: AuthorizedKey; statement: Statement }>
 /** The protocol's server half: challenge, signed statement, uploads, commit, events. */
 export class Api {
   /** Of both ways in. */
-  readonly guests: Guests = new Guests()
+  readonly connections: Connections = new Connections()
   readonly #options: ApiOptions
   readonly #now: () => number
-  readonly #following = new Set<AbortController>()
+  readonly #followers: Followers
   readonly #sessions = new Sessions()
   readonly #places = new Places()
   readonly #builds = new BuildSlots()
@@ -70,6 +71,7 @@ export class Api {
 
   constructor(options: ApiOptions) {
     this.#options = options
+    this.#followers = new Followers(options.jobs)
     this.#refusals = new Refusals(options)
     this.#now = options.now ?? Date.now
   }
@@ -87,7 +89,8 @@ export class Api {
 
   /** Ends those who follow and sessions, and waits for what is still to be written down. */
   async idle(): Promise<void> {
-    for (const follower of this.#following) follower.abort()
+    this.#followers.clear()
+    this.#refusals.end()
     this.#places.clear()
     await Promise.allSettled(this.#afterwards)
   }
@@ -120,8 +123,8 @@ export class Api {
         const after = /^after=(-1|\d{1,9})$/.exec(query)?.[1]
         const token = tokenOf(request)
         if (!this.#options.pushes.isOfJob(id, token)) throw new DeniedError('no token of that job')
-        prove(request.socket)
-        return this.#follow(request, response, id, after === undefined ? -1 : Number(after))
+        this.connections.prove(request.socket, token)
+        return this.#followers.follow(request, response, id, after === undefined ? -1 : Number(after))
       }
       default:
         return nothingHere()
@@ -130,7 +133,12 @@ export class Api {
 
   async #challenge(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
     const asked = await readAll(request, 1024)
-    sendJson(response, 200, await this.#options.challenges.answer(asked, () => this.#hosts(via)))
+    const peer = peerOf(request, via)
+    const answer = await this.#options.challenges.answer(asked, {
+      hosts: () => this.#hosts(via),
+      turn: (work) => this.#turns.take(peer, work, request.socket),
+    })
+    if (answer) sendJson(response, 200, answer)
   }
 
   async #push(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
@@ -274,7 +282,7 @@ export class Api {
         }),
       ),
     )
-    await this.#follow(request, response, info.job, -1)
+    await this.#followers.follow(request, response, info.job, -1)
   }
 
   /** Sends lines, or grants a session. Nothing of either is kept. */
@@ -368,35 +376,7 @@ export class Api {
     if (!info)
       throw new MypaasError('There is nothing to follow.', { code: 'usage', hint: 'Nothing was pushed here yet.' })
     if (!maySee(info)) throw notAllowed(`The key may not see ${info.service ?? 'that'}.`)
-    await this.#follow(request, response, info.job, after)
-  }
-
-  /** Sends a job's lines as they come. Who leaves stops nothing. */
-  async #follow(request: IncomingMessage, response: ServerResponse, job: string, after: number): Promise<void> {
-    const follower = new AbortController()
-    const lines = this.#options.jobs.follow(job, after, follower.signal)
-    // Begun now, so that it sees also a job that ends in the next moment.
-    const first = lines.next()
-    first.catch(() => {})
-    this.#following.add(follower)
-    response.on('close', () => follower.abort())
-    // Gone before anybody listened for that.
-    if (response.destroyed || request.socket.destroyed) follower.abort()
-    request.resume()
-    response.writeHead(200, { 'content-type': 'application/x-ndjson', 'cache-control': 'no-store' })
-    const beat = setInterval(() => response.write('\n'), beatMs)
-    try {
-      for (let { value, done } = await first; !done; { value, done } = await lines.next()) {
-        if (follower.signal.aborted) break
-        if (!response.write(`${value}\n`)) await drained(response, follower.signal)
-      }
-    } catch (error) {
-      if (!follower.signal.aborted) throw error
-    } finally {
-      clearInterval(beat)
-      this.#following.delete(follower)
-      response.end()
-    }
+    await this.#followers.follow(request, response, info.job, after)
   }
 
   #readSigned<K extends string>(
@@ -405,8 +385,8 @@ export class Api {
     more: readonly K[],
   ): Promise<{ proven: Proven; more: Partial<Record<K, string>> }> {
     return readSigned(request, more, {
-      hold: (bytes) => this.guests.hold(request.socket, bytes),
-      whole: () => this.guests.whole(request.socket),
+      hold: (bytes) => this.connections.hold(request.socket, bytes),
+      whole: () => this.connections.whole(request.socket),
       prove: (signed) => this.#authorise(request, via, signed),
     })
   }
@@ -435,7 +415,7 @@ export class Api {
 
   /** From now on it is no stranger who makes this request. */
   #prove(request: IncomingMessage, key: AuthorizedKey, about: { action: string; service?: string }): void {
-    prove(request.socket)
+    this.connections.prove(request.socket, key.fingerprint)
     this.#refusals.note(request, key, about)
   }
 

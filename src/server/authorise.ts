@@ -69,7 +69,8 @@ export async function authorise(
     }
     // Only who signed well can use a nonce up, and only once.
     nonces.use(nonce)
-    turns.praise(lane)
+    // Of this key, and for challenges.
+    for (const good of [lane, peer]) turns.praise(good)
     return true
   }
   if (!nonces.isFresh(nonce)) throw new DeniedError('for no fresh challenge', shown)

@@ -17,6 +17,11 @@ export type ChallengesOptions = Readonly<{
   now: () => number
 }>
 
+type Asking = Readonly<{
+  hosts: () => Promise<readonly string[]>
+  turn: (work: () => string) => Promise<string | undefined>
+}>
+
 /** What this server tells those who ask who it is, under its own key. */
 export class Challenges {
   readonly #options: ChallengesOptions
@@ -29,10 +34,12 @@ export class Challenges {
 
   /**
    * Answers a client. One that asks nothing is of an earlier version, and gets what it knows of, unsigned.
-   * @param hosts what clients may call the way that this came in: under another name, nobody gets a signature to pass on
+   * @param asking.hosts what clients may call the way that this came in: under another name, nobody gets a signature to pass on
+   * @param asking.turn does what takes time when it is the client's turn; gives nothing when they are gone
+   * @returns `undefined` for a client that is gone
    * @throws {OpenError} when it means a server of another name
    */
-  async answer(body: string, hosts: () => Promise<readonly string[]>): Promise<Record<string, unknown>> {
+  async answer(body: string, { hosts, turn }: Asking): Promise<Record<string, unknown> | undefined> {
     const { server, nonces, limits, now, key: find } = this.#options
     const asked = openly(() => parseAsked(body))
     const timeMs = now()
@@ -53,7 +60,9 @@ export class Challenges {
       limits,
       seal: this.#seal.public,
     })
-    return { ...plain, challenge, key: key.public, signature: key.sign(challenge), earlier: key.earlier }
+    const signature = await turn(() => key.sign(challenge))
+    if (signature === undefined) return undefined
+    return { ...plain, challenge, key: key.public, signature, earlier: key.earlier }
   }
 
   /** What came with a call. @throws {MypaasError} `locked` when it was sealed for a daemon that has ended, or not for this call */

@@ -1,25 +1,10 @@
-import { readFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
-
-/** So many connections of peers that have not signed are kept open, if the process may have files for them. */
-const maxGuests = Math.min(1024, Math.floor(openFiles() / 4))
-/** So much of requests that are not signed is kept in all. */
-const maxGuestBytes = 8 * 1024 ** 2
-
-/** What is to be done when the peer of a connection has signed, or has a token of who did. */
-const proofs = new WeakMap<Socket, () => void>()
-
-/** The peer of a connection is no stranger, as long as its request goes on. */
-export function prove(socket: Socket): void {
-  proofs.get(socket)?.()
-}
 
 type Guest = { peer: string; bytes: number }
 
 /**
- * The connections of peers that have not signed: silent ones, those that dawdle, those that wait for an answer or idle after
- * one. When there are too many, or they hold too much, the peer that has most loses the one that has waited longest: so
- * those who come, say what they want and sign it always find a place.
+ * Connections of one kind. When there are too many, or they hold too much, the peer that has most loses the one that has
+ * waited longest: so those who come, say what they want and get it always find a place.
  */
 export class Guests {
   /** Since when each waits: the longest first. */
@@ -29,19 +14,12 @@ export class Guests {
   readonly #maxBytes: number
   #bytes = 0
 
-  constructor({ max = maxGuests, maxBytes = maxGuestBytes }: { max?: number; maxBytes?: number } = {}) {
+  constructor({ max, maxBytes = Number.POSITIVE_INFINITY }: { max: number; maxBytes?: number }) {
     this.#max = max
     this.#maxBytes = maxBytes
   }
 
-  /** A new connection, of which nothing is known. */
-  welcome(socket: Socket): void {
-    proofs.set(socket, () => this.leave(socket))
-    socket.once('close', () => this.leave(socket))
-    this.wait(socket, '')
-  }
-
-  /** A connection waits from now on: for its next request, the rest of one, or to be let in. It holds nothing yet. */
+  /** A connection waits from now on, and holds nothing yet. Whoever has it leave when it is closed. */
   wait(socket: Socket, peer: string): void {
     if (socket.destroyed) return
     this.leave(socket)
@@ -68,7 +46,7 @@ export class Guests {
     this.hold(socket, -(this.#waiting.get(socket)?.bytes ?? 0))
   }
 
-  /** It is none any more: it has signed, or is closed. */
+  /** It is of another kind now, or closed. */
   leave(socket: Socket): void {
     const guest = this.#waiting.get(socket)
     const of = guest && this.#peers.get(guest.peer)
@@ -90,15 +68,5 @@ export class Guests {
       socket.destroy()
       return
     }
-  }
-}
-
-/** How many files the process may have open. Node has set it to what it may set it to. */
-function openFiles(): number {
-  try {
-    const limit = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
-    return limit === undefined ? Number.POSITIVE_INFINITY : Number(limit)
-  } catch {
-    return 4096
   }
 }

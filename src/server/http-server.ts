@@ -1,7 +1,6 @@
 import http from 'node:http'
 import type { Socket } from 'node:net'
 import type { Api } from './api.ts'
-import { peerOf } from './peer.ts'
 import { destroySoon } from './reply.ts'
 import type { Via } from './request.ts'
 
@@ -13,7 +12,8 @@ export function httpServer(api: Api, via: Via): http.Server {
       headersTimeout: 5_000,
       // Uploads take as long as they take; bodies have a rule of their own.
       requestTimeout: 0,
-      keepAliveTimeout: 75_000,
+      // The router closes its own that idle long before.
+      keepAliveTimeout: via === 'router' ? 10_000 : 75_000,
       connectionsCheckingInterval: 1_000,
       noDelay: true,
     },
@@ -25,21 +25,24 @@ export function httpServer(api: Api, via: Via): http.Server {
         return
       }
       answers.set(socket, response)
-      guests.wait(socket, peerOf(request, via))
+      connections.begin(request, via)
       response.once('close', () => {
-        if (answers.get(socket) === response) answers.delete(socket)
-        // By the router come others over the same connection.
-        guests.wait(socket, via === 'socket' ? 'socket' : '')
+        if (answers.get(socket) !== response) return
+        answers.delete(socket)
+        connections.wait(socket, via)
       })
       void api.handle(request, response, via)
     },
   )
   server.maxRequestsPerSocket = 0
   const answers = new WeakMap<Socket, http.ServerResponse>()
-  const { guests } = api
-  server.on('connection', (socket) => guests.welcome(socket))
+  const { connections } = api
+  server.on('connection', (socket) => {
+    socket.once('close', () => connections.leave(socket))
+    connections.wait(socket, via)
+  })
   server.on('upgrade', (request, socket, head) => {
-    guests.wait(socket as Socket, peerOf(request, via))
+    connections.begin(request, via)
     void api.upgrade(request, socket as Socket, head, via)
   })
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {

@@ -1,9 +1,10 @@
-import type { Socket } from 'node:net'
+import type { ServerResponse } from 'node:http'
 import { Lanes } from './lanes.ts'
 
 /**
- * Who was refused is read again when it is their turn: so many a second, after a few at once. It costs a person nothing; who
- * tries without end waits, each peer as long as the others, and what they send meanwhile stays in their own line.
+ * Who is refused hears so when it is their turn: so many a second, after a few at once. It costs a person nothing; who tries
+ * without end waits, each peer as long as the others. Only the answer waits: a connection belongs to it until then, and
+ * whoever comes over that connection later waits for nothing.
  */
 export class Pace {
   readonly #perSecond: number
@@ -12,6 +13,7 @@ export class Pace {
   #left: number
   #at = performance.now()
   #timer: NodeJS.Timeout | undefined
+  #isOver = false
 
   constructor(options: { perSecond: number; burst: number }) {
     this.#perSecond = options.perSecond
@@ -19,18 +21,29 @@ export class Pace {
     this.#left = options.burst
   }
 
-  /** Reads nothing of a connection until it is its turn. */
-  hold(socket: Socket, lane: string): void {
-    if (socket.destroyed) return
-    const gone = (): void => this.#waiting.remove(lane, go)
-    const go = (): void => {
-      socket.off('close', gone)
-      socket.resume()
-    }
-    socket.pause()
-    socket.once('close', gone)
-    this.#waiting.push(lane, go)
-    if (!this.#timer) this.#release()
+  /** Done when it is the turn of that answer, or nobody waits for it any more. */
+  turn(lane: string, response: ServerResponse): Promise<void> {
+    if (this.#isOver || response.destroyed) return Promise.resolve()
+    return new Promise((resolve) => {
+      const go = (): void => {
+        response.off('close', gone)
+        resolve()
+      }
+      const gone = (): void => {
+        this.#waiting.remove(lane, go)
+        resolve()
+      }
+      response.once('close', gone)
+      this.#waiting.push(lane, go)
+      if (!this.#timer) this.#release()
+    })
+  }
+
+  /** Nothing waits any more. */
+  end(): void {
+    this.#isOver = true
+    for (let go = this.#waiting.next(); go; go = this.#waiting.next()) go()
+    clearTimeout(this.#timer)
   }
 
   #release(): void {

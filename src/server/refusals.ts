@@ -42,16 +42,20 @@ export class Refusals {
     }
     const isKnown = this.#known.has(request)
     const { status, report } = answerTo(error, isKnown)
+    if (!isKnown && request.complete) await this.#pace.turn(peerOf(request, via), response)
     if (response.headersSent || response.destroyed) {
       response.destroy()
       return
     }
-    const { socket } = request
-    if (!isKnown && request.complete) response.once('close', () => this.#pace.hold(socket, peerOf(request, via)))
     // What is still coming is not read: the connection ends with the answer.
     if (!request.complete) response.setHeader('connection', 'close')
     sendJson(response, status, { error: report })
     if (!request.complete) response.on('finish', () => request.destroy())
+  }
+
+  /** Answers all that still wait, and whoever comes from now on, at once. */
+  end(): void {
+    this.#pace.end()
   }
 
   /** Writes down what never became a request; a connection that only broke is none of that. */

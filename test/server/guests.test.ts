@@ -5,8 +5,9 @@ import type { IncomingMessage } from 'node:http'
 import net from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { Connections } from '../../src/server/connections.ts'
 import { Domain } from '../../src/server/domain.ts'
-import { Guests, prove } from '../../src/server/guests.ts'
+import { Guests } from '../../src/server/guests.ts'
 import { Lanes } from '../../src/server/lanes.ts'
 import { peerOf } from '../../src/server/peer.ts'
 import { testApi } from '../support/api.ts'
@@ -34,20 +35,55 @@ test('of too many guests the peer that has most loses the one that waited longes
   )
 })
 
-test('who signs is no guest any more, until the next request', () => {
-  const guests = new Guests({ max: 1 })
-  const one = socket()
-  guests.welcome(one)
-  prove(one)
-  const two = socket()
-  guests.welcome(two)
-  assert.deepEqual([one.destroyed, two.destroyed], [false, false])
-  guests.wait(one, '')
-  assert.deepEqual([one.destroyed, two.destroyed], [false, true])
+test('a connection of the router is of whoever has a request on it: the rest of the time it is the router’s', () => {
+  const connections = new Connections({ strangers: 2, members: 1, between: 3 })
+  const all: net.Socket[] = []
+  const connect = (): net.Socket => {
+    const one = Object.assign(socket(), { remoteAddress: '172.18.0.2' })
+    one.once('close', () => connections.leave(one))
+    connections.wait(one, 'router')
+    all.push(one)
+    return one
+  }
+  const ask = (one: net.Socket, from: string): void =>
+    connections.begin({ headers: { 'x-forwarded-for': from }, socket: one } as unknown as IncomingMessage, 'router')
+  const open = (): number[] => all.flatMap(({ destroyed }, at) => (destroyed ? [] : [at]))
+  const [first, second, third] = [connect(), connect(), connect()]
+  // A stranger's request over each, answered: none of that sticks to the connection.
+  for (const one of [first, second, third]) {
+    ask(one, '6.6.6.6')
+    connections.wait(one, 'router')
+  }
+  assert.deepEqual(open(), [0, 1, 2])
+  // Two requests of the stranger's and one of somebody else, over the connection that has waited longest.
+  ask(second, '6.6.6.6')
+  ask(first, '192.0.2.7')
+  ask(third, '6.6.6.6')
+  assert.deepEqual(open(), [0, 2], 'the stranger loses the older one')
+  // Who signs is none of them, as long as the request goes on.
+  connections.prove(first, 'key')
+  ask(connect(), '6.6.6.6')
+  assert.deepEqual(open(), [0, 2, 3])
+  connections.prove(third, 'other')
+  assert.deepEqual(open(), [2, 3], 'of those who have signed there are so many, too')
+})
+
+test('connections without a request are so many where the router comes in, too', () => {
+  const connections = new Connections({ strangers: 1, members: 1, between: 2 })
+  const from = (remoteAddress: string): net.Socket => {
+    const one = Object.assign(socket(), { remoteAddress })
+    connections.wait(one, 'router')
+    return one
+  }
+  const all = [from('172.18.0.2'), from('172.18.0.9'), from('172.18.0.9'), from('172.18.0.9')]
+  assert.deepEqual(
+    all.map(({ destroyed }) => destroyed),
+    [false, true, true, false],
+  )
 })
 
 test('guests hold so many bytes in all; what has come whole counts no more', () => {
-  const guests = new Guests({ maxBytes: 1000 })
+  const guests = new Guests({ max: 9, maxBytes: 1000 })
   const [whole, slow, other] = [socket(), socket(), socket()]
   for (const of of [whole, slow, other]) guests.wait(of, 'a')
   guests.hold(whole, 900)

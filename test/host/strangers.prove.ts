@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import https from 'node:https'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { generatePrivateKey, parsePrivateKey } from '../../src/ssh/private-key.ts'
+import { certify } from '../support/certificates.ts'
+import { compiledProgram } from '../support/compiled.ts'
+import { initWith, quick, startDaemon } from '../support/daemon.ts'
+import { crowd } from '../support/strangers/crowd.ts'
+import { honest } from '../support/strangers/world.ts'
+import { until } from '../support/until.ts'
+import { freePort, world } from '../support/world.ts'
+
+test('300 strangers with wrong signatures keep nobody waiting, through the router itself', async (t) => {
+  const w = await world(t, { program: await compiledProgram(t) })
+  await initWith(w, { ...quick, domain: 'localhost', daemon_port: await freePort() })
+  const ca = await readFile(await certify(w, 'localhost'))
+  const key = parsePrivateKey(generatePrivateKey('honest').text)
+  await w.ok(['server', 'key', 'add', `${key.public} honest`])
+  await startDaemon(t, w, { gateway: true })
+  const target = { host: 'localhost', port: w.ports.https, base: '/daemon' }
+  const from = ''
+  const client = (): https.Agent => {
+    const agent = new https.Agent({ ca, keepAlive: true })
+    t.after(() => agent.destroy())
+    return agent
+  }
+  const own = client()
+  await until(() => honest(target, { host: 'localhost', key, from, agent: own }), {
+    what: 'the router to have the certificate',
+    timeoutMs: 15_000,
+  })
+  // All of them from one address: it is this machine's.
+  const { answers } = crowd(t, { strangers: 300, target, host: 'localhost', key: key.public, agent: client() })
+  await until(() => (answers['401'] ?? 0) > 300, { what: 'strangers to be refused', timeoutMs: 30_000 })
+  const times: number[] = []
+  for (const end = performance.now() + 20_000; performance.now() < end; await sleep(50)) {
+    times.push(await honest(target, { host: 'localhost', key, from, agent: own }))
+  }
+  const sorted = times.toSorted((a, b) => a - b)
+  const [median, worst] = [sorted[sorted.length >> 1] as number, sorted.at(-1) as number]
+  t.diagnostic(
+    `${times.length} honest calls: median ${Math.round(median)} ms, worst ${Math.round(worst)} ms; answers to strangers ${JSON.stringify(answers)}`,
+  )
+  assert.ok(worst < 1000, `${worst} ms`)
+})
