@@ -1,5 +1,6 @@
 import { type AnnouncedStep, BuildError, type BuildEvent, type BuildWatch } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { isKnownFrontend } from '../service/dockerfile.ts'
 import { type ImageReference, isSameImage, parseImageReference } from '../service/image-reference.ts'
 
 /**
@@ -143,10 +144,7 @@ const own =
 /** The public Dockerfile language, which a `# syntax=` may name; from 1.2 on it keeps build caches apart. */
 function isFrontend({ registry, repository, tag, digest }: ImageReference): boolean {
   if (registry !== 'docker.io' || repository !== 'docker/dockerfile') return false
-  return (
-    /^(latest|labs|1(-labs)?|1\.([2-9]|\d\d+)(\.\d+)?(-labs)?)$/.test(tag ?? '') &&
-    (digest === undefined || tag !== undefined)
-  )
+  return isKnownFrontend(tag ?? '') && (digest === undefined || tag !== undefined)
 }
 
 function quoted(text: string): string {

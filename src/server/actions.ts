@@ -121,7 +121,7 @@ export const actions: Readonly<Record<string, Action>> = {
     takes: ['service'],
     async run({ server, key, args }) {
       const service = args.service
-      refuseShared(key, service)
+      refuseShared(key, service, 'see')
       return Object.keys(
         (service === undefined ? server.config.env : server.config.services[service]?.env) ?? {},
       ).sort()
@@ -132,7 +132,7 @@ export const actions: Readonly<Record<string, Action>> = {
     needs: ['name'],
     takes: ['service', 'name'],
     async run({ server, key, args, body }) {
-      refuseShared(key, args.service)
+      refuseShared(key, args.service, 'change')
       if (body === undefined || body.includes('\0')) {
         throw new MypaasError('There is no value, or it has a zero byte in it.', { code: 'usage' })
       }
@@ -144,7 +144,7 @@ export const actions: Readonly<Record<string, Action>> = {
     needs: ['name'],
     takes: ['service', 'name'],
     run: async ({ server, key, args }) => {
-      refuseShared(key, args.service)
+      refuseShared(key, args.service, 'change')
       return editConfig(server, args, unsetKey)
     },
   },
@@ -164,11 +164,12 @@ export function otherService(found: string, signed: string): MypaasError {
 }
 
 /** The secrets that all services may ask for are not a limited key's business. */
-function refuseShared(key: AuthorizedKey, service: string | undefined): void {
+function refuseShared(key: AuthorizedKey, service: string | undefined, wanted: 'see' | 'change'): void {
   if (service === undefined ? key.services === undefined : coversService(key, service)) return
-  throw new MypaasError('The key is limited to some services and may see only their secrets.', {
+  const [name = '*'] = key.services ?? []
+  throw new MypaasError(`The key is limited to some services and may ${wanted} only secrets of theirs.`, {
     code: 'unauthorised',
-    hint: `Name the service: --service ${key.services?.[0] ?? 'NAME'}`,
+    hint: `Add the service: --service ${name.includes('*') ? 'NAME' : name}`,
   })
 }
 

@@ -45,8 +45,23 @@ export function describeForeign(
   const more = foreign.length > shown.length ? ` … (${foreign.length})` : ''
   return {
     ports: `${shown.map(formatPublish).join(', ')}${more}`,
-    option: `publish="${shown.map(formatAllowedPort).join(',')}${more === '' ? '' : ',…'}"`,
+    option: `publish="${[...new Set(joined(foreign).map(formatAllowedPort))].join(',')}"`,
   }
+}
+
+/** The same host ports, those that follow on each other as one range. */
+function joined(ports: readonly PublishedPort[]): readonly PublishedPort[] {
+  const all: PublishedPort[] = []
+  for (const port of ports) {
+    const last = all.at(-1)
+    const lastEnd = last?.hostPortEnd ?? last?.hostPort
+    const end = port.hostPortEnd ?? port.hostPort
+    const follows = last && lastEnd !== undefined && end !== undefined && port.hostPort === lastEnd + 1
+    if (follows && last.hostIp === port.hostIp && last.protocol === port.protocol)
+      all[all.length - 1] = { ...last, hostPortEnd: end }
+    else all.push(port)
+  }
+  return all
 }
 
 function allows(entry: PublishedPort, port: PublishedPort): boolean {

@@ -175,7 +175,11 @@ test('a key does only what its line says', async (t) => {
     'The key may not reach shop2.',
   )
   const env = await api.send(await api.statement({ purpose: 'call', action: 'env-ls', args: {} }))
-  assert.match(env.text, /limited to some services/)
+  assert.match(env.text, /limited to some services and may see only secrets of theirs.*--service shop"/)
+  for (const action of ['env-set', 'env-rm']) {
+    const reply = await api.send(await api.statement({ purpose: 'call', action, args: { name: 'X' } }))
+    assert.match(reply.text, /limited to some services and may change only secrets of theirs.*--service shop"/, action)
+  }
   assert.equal((await api.audit()).at(-1)?.['outcome'], 'denied')
   assert.equal(
     (

@@ -83,11 +83,28 @@ test('what is no entry is refused, and what is one is shown as it is written', (
     assert.equal(formatAllowedPort(entries(text)[0] as PublishedPort), text)
 })
 
+test('what a line would have to say allows all of it, ranges as ranges', () => {
+  const table: [ports: string[], option: string][] = [
+    [['8080-8090:80-90'], '8080-8090'],
+    [['8000-8010:80'], '8000-8010'],
+    [['8080:80', '8081:81', '8083:83'], '8080-8081,8083'],
+    [['127.0.0.1:8080:80', '8081:81', '8082:82/udp'], '127.0.0.1:8080,8081,8082/udp'],
+    [['80', '81', '53/udp'], '0,0/udp'],
+    [['[::1]:7000-7002:7000-7002'], '[::1]:7000-7002'],
+    [['1:1', '3:3', '5:5', '7:7', '9:9'], '1,3,5,7,9'],
+  ]
+  for (const [ports, option] of table) {
+    const wanted = spec(...ports)
+    assert.equal(describeForeign(foreignPorts(wanted, [], undefined))?.option, `publish="${option}"`)
+    assert.deepEqual(foreignPorts(wanted, entries(...option.split(',')), undefined), [], option)
+  }
+})
+
 test('a long list is told in short', () => {
   const all = foreignPorts(spec('5000-5010:5000-5010/udp'), [], undefined)
   assert.deepEqual(describeForeign(all), {
     ports: '5000:5000/udp, 5001:5001/udp, 5002:5002/udp … (11)',
-    option: 'publish="5000/udp,5001/udp,5002/udp,…"',
+    option: 'publish="5000-5010/udp"',
   })
   assert.equal(describeForeign([]), undefined)
 })

@@ -134,6 +134,10 @@ const unclear: readonly [what: string, lines: readonly string[], line: number, m
   ['another frontend, below a shebang', ['#!/bin/x', '# syntax=evil/frontend', 'FROM x'], 2, /not Docker's own/],
   ['a frontend of a digest', ['# syntax=docker/dockerfile@sha256:00', 'FROM x'], 1, /not Docker's own/],
   ['a frontend with more', ['# syntax=docker/dockerfile:1 x', 'FROM x'], 1, /not Docker's own/],
+  ['an old frontend', ['# syntax=docker/dockerfile:1.0', 'FROM x'], 1, /1\.2 or newer/],
+  ['an old frontend, in full', ['#', '# syntax=docker.io/docker/dockerfile:1.1.7', 'FROM x'], 2, /1\.2 or newer/],
+  ['an experimental frontend', ['# syntax=docker/dockerfile:1.0-experimental', 'FROM x'], 1, /1\.2 or newer/],
+  ['a frontend of another name', ['# syntax=docker/dockerfile:master', 'FROM x'], 1, /1\.2 or newer/],
   ['the syntax in another spelling', ['// syntax=evil/frontend', 'FROM x'], 1, /no instruction/],
   ['the syntax in JSON', ['{"syntax": "evil/frontend"}', 'FROM x'], 1, /no instruction/],
   ['an escape line twice', ['# escape=`', '# escape=\\', 'FROM x'], 2, /second/],
@@ -203,6 +207,25 @@ for (const [what, lines, line, message] of unclear) {
     assert.ok((problems[0]?.hint ?? '').length > 10)
   })
 }
+
+test('one fault is one problem', () => {
+  for (const line of [
+    'COPY --fr\\om=shop:r7 / /',
+    'COPY --from="shop:r7" / /',
+    'RUN --mo\\unt=from=shop,target=/x true',
+    'RUN --mount=type=bind,FROM=shop,target=/x true',
+    "RUN --mount='type=bind,from=shop:r7,target=/y' true",
+    'RUN --mount=from=$X,from=3,target=/x true',
+  ]) {
+    const { problems } = readLimited(text('FROM x', line))
+    assert.equal(problems.length, 1, `${line}: ${JSON.stringify(problems)}`)
+  }
+})
+
+test('every version of the frontend that is known is taken', () => {
+  for (const version of ['', ':1', ':latest', ':labs', ':1-labs', ':1.2', ':1.10.0', ':1.7-labs'])
+    assert.deepEqual(taken(`# syntax=docker/dockerfile${version}`, 'FROM x'), ['2 x'])
+})
 
 test('a here-document that no builder can take for instructions is taken, whatever it has', () => {
   assert.deepEqual(taken('FROM x', 'RUN <<EOF', 'set -e', 'COPY --from=shop:r7 / /', 'EOF'), ['1 x'])

@@ -91,9 +91,12 @@ class ImageReader implements ImageReading {
           if (name !== 'mount') continue
           const { from, problem } = readMount(value)
           if (problem) this.#note(instruction, problem.message, problem.hint)
-          if (from !== undefined && /^\d+$/.test(from))
+          const isNumber = from !== undefined && /^\d+$/.test(from)
+          // One complaint of a mount is enough.
+          if (from === undefined || (problem && (isNumber || !isReference(from)))) continue
+          if (isNumber)
             this.#note(instruction, `The mount is from ${quote(from)}, which builders take for an image`, stageHint)
-          else if (from !== undefined) this.#stageOrImage(instruction, from, 'mount')
+          else this.#stageOrImage(instruction, from, 'mount')
         }
     }
   }

@@ -37,8 +37,10 @@ export function readInstruction({ line, text }: Line, unclear: Problem[], isTrig
 
   const read = readFlags(rest, note)
   const seen = new Set<string>()
-  for (const { name } of read.flags) {
+  for (const flag of read.flags) {
+    const { name } = flag
     if (unclear.length > enough) break
+    if (read.unplain.has(flag)) continue
     if (!allowed.includes(name) && !allowed.includes(`${name}…`))
       note(
         `${keyword} has the flag ${quote(`--${name}`)}, which is not known here`,
@@ -81,15 +83,19 @@ const flagsOf: Readonly<Record<string, readonly string[]>> = {
 function readFlags(
   text: string,
   note: (message: string, hint: string) => void,
-): { flags: readonly Flag[]; rest: string } {
+): { flags: readonly Flag[]; unplain: ReadonlySet<Flag>; rest: string } {
   const flags: Flag[] = []
+  const unplain = new Set<Flag>()
   let rest = text
   while (rest.startsWith('--')) {
     const word = /^(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\]|["'\\])+/s.exec(rest)?.[0] ?? rest
-    if (!/^--[a-z-]+(=[!#-&(-[\]-_a-~]+)?$|^--(?!from=|mount=)[a-z-]+="[!#-&(-[\]-_a-~]+"$/.test(word))
+    const isPlain = /^--[a-z-]+(=[!#-&(-[\]-_a-~]+)?$|^--(?!from=|mount=)[a-z-]+="[!#-&(-[\]-_a-~]+"$/.test(word)
+    if (!isPlain)
       note(`The flag ${quote(word)} is not plain`, 'Write --name=value, without quotes, backslashes and blanks')
     const [name = '', ...value] = unquoteWord(word.slice(2)).split('=')
-    flags.push({ name, value: value.length === 0 ? undefined : value.join('=') })
+    const flag: Flag = { name, value: value.length === 0 ? undefined : value.join('=') }
+    flags.push(flag)
+    if (!isPlain) unplain.add(flag)
     const behind = rest.slice(word.length)
     rest = withoutBlanks(behind)
     if (behind !== '' && !isBlank(behind[0])) {
@@ -97,5 +103,5 @@ function readFlags(
       rest = behind.slice(1)
     }
   }
-  return { flags, rest }
+  return { flags, unplain, rest }
 }

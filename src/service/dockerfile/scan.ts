@@ -1,4 +1,5 @@
 import { type Problem, quote } from '../problems.ts'
+import { isKnownFrontend } from './frontend.ts'
 import { readHereDocuments } from './here-documents.ts'
 import { firstOther, isBlank, odd, trimmed, withoutBlanks } from './words.ts'
 
@@ -107,6 +108,11 @@ class Head {
     if (key === 'syntax' && !/^(docker\.io\/)?docker\/dockerfile(:[\w.-]+)?$/.test(value))
       return {
         message: `The syntax ${quote(value)} is not Docker's own: a builder of somebody else could read anything`,
+        hint: 'Write # syntax=docker/dockerfile:1, or leave the line out',
+      }
+    if (key === 'syntax' && !isKnownFrontend(value.split(':')[1] ?? 'latest'))
+      return {
+        message: `The syntax ${quote(value)} is not known here: it has to be 1.2 or newer`,
         hint: 'Write # syntax=docker/dockerfile:1, or leave the line out',
       }
     if (this.#seen.has(key)) return { message: `There is a second # ${key}= line`, hint: 'Leave one of them out' }
