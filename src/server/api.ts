@@ -15,11 +15,11 @@ import { type Authority, authorise, DeniedError } from './authorise.ts'
 import { BuildSlots } from './build-slots.ts'
 import type { Challenges } from './challenges.ts'
 import { Connections } from './connections.ts'
-import type { Domain } from './domain.ts'
 import { Followers } from './followers.ts'
 import { openServer } from './host.ts'
 import type { Jobs } from './jobs.ts'
 import { type AuthorizedKey, type AuthorizedKeys, coversService } from './keys.ts'
+import type { LiveSettings } from './live-settings.ts'
 import type { Nonces } from './nonces.ts'
 import { nothingHere } from './open-error.ts'
 import { peerOf } from './peer.ts'
@@ -40,7 +40,7 @@ export type ApiOptions = Readonly<{
   directory: string
   /** This server's id. */
   server: string
-  domain: Domain
+  settings: LiveSettings
   keys: AuthorizedKeys
   challenges: Challenges
   nonces: Nonces
@@ -409,7 +409,7 @@ export class Api {
   /** What clients may call this server that come in that way. */
   async #hosts(via: Via): Promise<readonly string[]> {
     if (via === 'socket') return ['ssh', 'unix']
-    const domain = await this.#options.domain.now()
+    const { domain } = await this.#options.settings.now()
     return domain === '' ? [] : [domain]
   }
 

@@ -13,7 +13,7 @@ export type ChallengesOptions = Readonly<{
   server: string
   key: () => Promise<ServerKey>
   nonces: Nonces
-  limits: PushLimits
+  limits: () => Promise<PushLimits>
   now: () => number
 }>
 
@@ -40,8 +40,9 @@ export class Challenges {
    * @throws {OpenError} when it means a server of another name
    */
   async answer(body: string, { hosts, turn }: Asking): Promise<Record<string, unknown> | undefined> {
-    const { server, nonces, limits, now, key: find } = this.#options
+    const { server, nonces, now, key: find } = this.#options
     const asked = openly(() => parseAsked(body))
+    const limits = await this.#options.limits()
     const timeMs = now()
     const plain = { protocol: 1, server, nonce: nonces.make(), time: timeMs, limits }
     if (!asked) return plain

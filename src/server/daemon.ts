@@ -7,7 +7,6 @@ import { readJournal } from '../deploy/journal.ts'
 import { MypaasError } from '../errors.ts'
 import { privateFolder } from '../files.ts'
 import { takeLock } from '../lock.ts'
-import { defaultLimits } from '../push/manifest.ts'
 import { gatewayOf, refreshRouterFiles } from '../router/container.ts'
 import { holderOf } from '../router/rivals.ts'
 import { Api } from './api.ts'
@@ -17,13 +16,14 @@ import { Challenges } from './challenges.ts'
 import { readConfig, serverDirectory } from './config.ts'
 import { daemonLock } from './daemon-age.ts'
 import { daemonSocket } from './daemon-socket.ts'
-import { Domain } from './domain.ts'
 import { type OpenServer, openServer, routerContainer } from './host.ts'
 import { httpServer } from './http-server.ts'
 import { type JobInfo, Jobs } from './jobs.ts'
 import { Keeper } from './keeper.ts'
 import { AuthorizedKeys } from './keys.ts'
+import { LiveSettings } from './live-settings.ts'
 import { Nonces } from './nonces.ts'
+import { pushQuota } from './push-quota.ts'
 import { Pushes } from './pushes.ts'
 import type { DockerfileReader } from './restrict.ts'
 import { LiveServerKey } from './server-key.ts'
@@ -52,7 +52,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const home = options.home ?? homedir()
   const directory = serverDirectory(home)
   const log = options.log ?? (() => {})
-  const config = await readConfig(directory)
+  await readConfig(directory)
   const identity = await identityOf(home)
   const folder = join(directory, 'push')
   await privateFolder(folder)
@@ -63,28 +63,24 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const own = await LiveServerKey.open(directory, log)
   const keys = new AuthorizedKeys(directory)
   for (const problem of (await keys.read()).problems) log(`authorized_keys: ${problem}`)
-  const quota = {
-    limits: { ...defaultLimits, bytes: config.server.pushBytes, fileBytes: config.server.pushBytes },
-    storeBytes: config.server.pushStoreBytes,
-    serviceBytes: config.server.pushServiceBytes,
-    reserveBytes: 512 * 1024 ** 2,
-    perKey: 4,
-    inAll: 16,
-    idleMs: 10 * 60_000,
-  }
-  const pushes = new Pushes(join(folder, 'blobs'), quota, (service) => isKnown(directory, service))
+  const settings = new LiveSettings(directory, log)
+  const quota = async () => pushQuota(await settings.now())
+  const pushes = await Pushes.open(join(folder, 'blobs'), quota, (service) => isKnown(directory, service))
   await privateFolder(join(folder, 'blobs'))
   const keeper = new Keeper({ home, log, signal: options.signal })
   await keeper.settle()
   const jobs = await Jobs.open(join(folder, 'jobs'), (info) => whatServes(home, info))
   const audit = new Audit(directory)
-  const domain = new Domain(directory, log)
-  await domain.now()
   const nonces = new Nonces()
-  const { limits } = pushes
-  const challenges = new Challenges({ server: identity.id, key: () => own.current(), nonces, limits, now: Date.now })
+  const challenges = new Challenges({
+    server: identity.id,
+    key: () => own.current(),
+    nonces,
+    limits: () => pushes.limits(),
+    now: Date.now,
+  })
   const { read } = options
-  const shared = { home, directory, server: identity.id, domain, keys, challenges, nonces, pushes, jobs, audit, log }
+  const shared = { home, directory, server: identity.id, settings, keys, challenges, nonces, pushes, jobs, audit, log }
   const api = new Api({ ...shared, ...(read ? { read } : {}) })
 
   using _net = catchUnseen(audit, log)

@@ -12,37 +12,42 @@ import type { PushStatement } from '../push/statement.ts'
 import { formatBytes } from '../units.ts'
 import { BlobStore } from './blobs.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
+import type { PushQuota } from './push-quota.ts'
 import { pushedContext } from './pushed-context.ts'
 import { storeSizes } from './store-sizes.ts'
-
-/** How much pushes may use. */
-export type PushQuota = Readonly<{
-  limits: PushLimits
-  /** Of all services together. */
-  storeBytes: number
-  /** Of one service; and of all the services of a key that is limited to some, together. */
-  serviceBytes: number
-  /** What must stay free on the disk. */
-  reserveBytes: number
-  perKey: number
-  inAll: number
-  /** A push that lies idle that long is forgotten; what it brought stays for the next one. */
-  idleMs: number
-}>
 
 /** The pushes that are on, and what pushes have brought, by service. */
 export class Pushes {
   readonly #folder: string
-  readonly #quota: PushQuota
+  readonly #findQuota: () => Promise<PushQuota>
+  /** As it was when a push began last. */
+  #quota: PushQuota
   readonly #pushes = new Map<string, Push>()
   readonly #stores = new Map<string, OpenStore>()
   readonly #isKnown: (service: string) => Promise<boolean>
   /** Of the stores that are not open, as they were when a push began. */
   #sizes: ReadonlyMap<string, number> = new Map()
 
-  /** @param isKnown Whether there is such a service: what was pushed for one that never came to be goes after a day. */
-  constructor(folder: string, quota: PushQuota, isKnown: (service: string) => Promise<boolean> = async () => true) {
+  /**
+   * @param quota As it is at the moment: what the config says may change while pushes are on.
+   * @param isKnown Whether there is such a service: what was pushed for one that never came to be goes after a day.
+   */
+  static async open(
+    folder: string,
+    quota: () => Promise<PushQuota>,
+    isKnown: (service: string) => Promise<boolean> = async () => true,
+  ): Promise<Pushes> {
+    return new Pushes(folder, quota, await quota(), isKnown)
+  }
+
+  private constructor(
+    folder: string,
+    findQuota: () => Promise<PushQuota>,
+    quota: PushQuota,
+    isKnown: (service: string) => Promise<boolean>,
+  ) {
     this.#folder = folder
+    this.#findQuota = findQuota
     this.#quota = quota
     this.#isKnown = isKnown
   }
@@ -54,6 +59,7 @@ export class Pushes {
    * @throws {MypaasError} `context` when the manifest can't be accepted; `locked` when too many pushes are on
    */
   async begin(statement: PushStatement, key: AuthorizedKey, indexText: string): Promise<{ push: Push; token: string }> {
+    this.#quota = await this.#findQuota()
     this.forgetIdle()
     const bytes = Buffer.from(indexText, 'latin1')
     if (createHash('sha256').update(bytes).digest('hex') !== statement.manifest) {
@@ -91,8 +97,9 @@ export class Pushes {
     return push
   }
 
-  get limits(): PushLimits {
-    return this.#quota.limits
+  /** As they are for a push that begins now. */
+  async limits(): Promise<PushLimits> {
+    return (await this.#findQuota()).limits
   }
 
   /** Whether the token is of the push that became this job. */

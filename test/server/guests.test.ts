@@ -6,9 +6,9 @@ import net from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { Connections } from '../../src/server/connections.ts'
-import { Domain } from '../../src/server/domain.ts'
 import { Guests } from '../../src/server/guests.ts'
 import { Lanes } from '../../src/server/lanes.ts'
+import { LiveSettings } from '../../src/server/live-settings.ts'
 import { peerOf } from '../../src/server/peer.ts'
 import { testApi } from '../support/api.ts'
 import { until } from '../support/until.ts'
@@ -172,15 +172,24 @@ test('who asks again before the answer is there is cut off', async (t) => {
   assert.ok(text.split('HTTP/1.1 200').length < 10, text)
 })
 
-test('the domain stays what it was while the config can’t be read, and follows it when it can', async (t) => {
+test('what the config lets pushes bring is what the next client is told, without a restart', async (t) => {
+  const api = await testApi(t)
+  const most = async (): Promise<number> => JSON.parse((await api.ask('POST', '/v1/challenge', '{}')).text).limits.bytes
+  assert.equal(await most(), 8 * 1024 ** 3)
+  await writeFile(join(api.home, '_mypaas', 'config.toml'), '[server]\npush_size = "9g"\n', { mode: 0o600 })
+  assert.equal(await most(), 9 * 1024 ** 3)
+})
+
+test('settings stay what they were while the config can’t be read, and follow it when it can', async (t) => {
   const api = await testApi(t)
   const directory = join(api.home, '_mypaas')
   const said: string[] = []
-  const domain = new Domain(directory, (line) => said.push(line))
-  assert.equal(await domain.now(), 'paas.test')
+  const settings = new LiveSettings(directory, (line) => said.push(line))
+  const domain = async () => (await settings.now()).domain
+  assert.equal(await domain(), 'paas.test')
   const write = (text: string): Promise<void> => writeFile(join(directory, 'config.toml'), text, { mode: 0o600 })
   await write('this is [no TOML\n')
-  assert.deepEqual([await domain.now(), await domain.now(), said.length], ['paas.test', 'paas.test', 1])
+  assert.deepEqual([await domain(), await domain(), said.length], ['paas.test', 'paas.test', 1])
   await write('[server]\ndomain = "other.example.com"\n')
-  assert.equal(await domain.now(), 'other.example.com')
+  assert.equal(await domain(), 'other.example.com')
 })

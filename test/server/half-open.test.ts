@@ -12,7 +12,7 @@ test('a peer that was refused and never closes its half of the connection holds 
   const api = new Api({
     audit,
     log: () => {},
-    pushes: { limits: {} },
+    pushes: {},
     nonces: { make: () => 'n' },
   } as unknown as ApiOptions)
   const server = httpServer(api, 'router').listen(0, '127.0.0.1')

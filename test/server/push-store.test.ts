@@ -8,7 +8,8 @@ import { MypaasError } from '../../src/errors.ts'
 import { buildManifest, chunkSize, defaultLimits, type Manifest } from '../../src/push/manifest.ts'
 import { encodeFrame } from '../../src/push/packs.ts'
 import type { AuthorizedKey } from '../../src/server/keys.ts'
-import { type Push, Pushes, type PushQuota } from '../../src/server/pushes.ts'
+import type { PushQuota } from '../../src/server/push-quota.ts'
+import { type Push, Pushes } from '../../src/server/pushes.ts'
 import { storeSizes } from '../../src/server/store-sizes.ts'
 import { chunksOf, tableOfFiles } from '../support/table.ts'
 
@@ -36,7 +37,12 @@ function content(count: number): Content {
 const admin = { fingerprint: 'admin', services: undefined } as AuthorizedKey
 const limited = { fingerprint: 'x', services: ['x-*'] } as unknown as AuthorizedKey
 
-type Store = Readonly<{ pushes: Pushes; folder: string; known: Set<string> }>
+type Store = Readonly<{
+  pushes: Pushes
+  quota: { -readonly [K in keyof PushQuota]: PushQuota[K] }
+  folder: string
+  known: Set<string>
+}>
 
 async function open(t: TestContext, quota: Partial<PushQuota>): Promise<Store> {
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-store-'))
@@ -51,12 +57,16 @@ async function open(t: TestContext, quota: Partial<PushQuota>): Promise<Store> {
     idleMs: 60_000,
     ...quota,
   }
-  const pushes = new Pushes(folder, all, async (service) => known.has(service))
+  const pushes = await Pushes.open(
+    folder,
+    async () => ({ ...all }),
+    async (service) => known.has(service),
+  )
   t.after(async () => {
     await pushes.close()
     await rm(folder, { recursive: true })
   })
-  return { pushes, folder, known }
+  return { pushes, quota: all, folder, known }
 }
 
 async function begin({ pushes }: Store, service: string, { manifest }: Content, key: AuthorizedKey): Promise<Push> {
@@ -90,6 +100,18 @@ test('a service takes no more than its share, whoever pushes it, and leaves the 
   await assert.rejects(begin(store, 'big', content(11), admin), noRoom(/no room for 11 MiB more of big .* of 10 MiB/))
   await pushWhole(store, 'big', content(9), admin)
   await pushWhole(store, 'other', content(9), admin)
+})
+
+test('more room that the server is given counts for the next push, also for one that is on', async (t) => {
+  const store = await open(t, { storeBytes: 100 * mib, serviceBytes: 10 * mib })
+  const on = await begin(store, 'on', content(9), admin)
+  const what = content(11)
+  await assert.rejects(begin(store, 'big', what, admin), noRoom(/of 10 MiB/))
+  store.quota.serviceBytes = 20 * mib
+  await pushWhole(store, 'big', what, admin)
+  store.quota.limits = { ...defaultLimits, bytes: 5 * mib }
+  await assert.rejects(begin(store, 'big', what, admin), { code: 'context' })
+  assert.equal(on.isOver, false)
 })
 
 test('a limited key gets no more room by pushing under many names', async (t) => {

@@ -3,18 +3,18 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { defaultLimits } from '../../src/push/manifest.ts'
 import { sign } from '../../src/push/signature.ts'
 import { formatStatement, type Statement } from '../../src/push/statement.ts'
 import { Api } from '../../src/server/api.ts'
 import { Audit } from '../../src/server/audit.ts'
 import { Challenges } from '../../src/server/challenges.ts'
-import { Domain } from '../../src/server/domain.ts'
 import { httpServer } from '../../src/server/http-server.ts'
 import { Jobs } from '../../src/server/jobs.ts'
 import { AuthorizedKeys } from '../../src/server/keys.ts'
+import { LiveSettings } from '../../src/server/live-settings.ts'
 import { Nonces } from '../../src/server/nonces.ts'
-import { Pushes, type PushQuota } from '../../src/server/pushes.ts'
+import { type PushQuota, pushQuota } from '../../src/server/push-quota.ts'
+import { Pushes } from '../../src/server/pushes.ts'
 import { LiveServerKey } from '../../src/server/server-key.ts'
 import { auditLines } from './audit.ts'
 import { fileKeyOf } from './keys.ts'
@@ -64,25 +64,22 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
   const now = (): number => Date.now() + clock.offsetMs
   const logged: string[] = []
   const jobs = await Jobs.open(join(directory, 'push', 'jobs'), async () => '')
-  const pushes = new Pushes(join(directory, 'push', 'blobs'), {
-    limits: defaultLimits,
-    storeBytes: 8 * 1024 ** 3,
-    serviceBytes: 8 * 1024 ** 3,
-    reserveBytes: 0,
-    perKey: 1000,
-    inAll: 1000,
-    idleMs: 600_000,
+  const settings = new LiveSettings(directory, (line) => logged.push(line))
+  const many = { reserveBytes: 0, perKey: 1000, inAll: 1000 }
+  const pushes = await Pushes.open(join(directory, 'push', 'blobs'), async () => ({
+    ...pushQuota(await settings.now()),
+    ...many,
     ...quota,
-  })
+  }))
   const own = await LiveServerKey.open(directory, () => {})
   const expected = { keys: [(await own.current()).fingerprint], from: 'the test' }
   const nonces = new Nonces(now)
-  const { limits } = pushes
+  const limits = () => pushes.limits()
   const api = new Api({
     home,
     directory,
     server: serverId,
-    domain: new Domain(directory, (line) => logged.push(line)),
+    settings,
     keys: new AuthorizedKeys(directory),
     challenges: new Challenges({ server: serverId, key: () => own.current(), nonces, limits, now }),
     nonces,

@@ -5,10 +5,10 @@ import { defaultLimits } from '../../../src/push/manifest.ts'
 import { Api } from '../../../src/server/api.ts'
 import { Audit } from '../../../src/server/audit.ts'
 import { Challenges } from '../../../src/server/challenges.ts'
-import { Domain } from '../../../src/server/domain.ts'
 import { httpServer } from '../../../src/server/http-server.ts'
 import { Jobs } from '../../../src/server/jobs.ts'
 import { AuthorizedKeys } from '../../../src/server/keys.ts'
+import { LiveSettings } from '../../../src/server/live-settings.ts'
 import { Nonces } from '../../../src/server/nonces.ts'
 import { Pushes } from '../../../src/server/pushes.ts'
 import { LiveServerKey } from '../../../src/server/server-key.ts'
@@ -17,8 +17,8 @@ const home = process.argv[2] as string
 const directory = join(home, '_mypaas')
 const quota = { storeBytes: 1e9, serviceBytes: 1e9, reserveBytes: 0, perKey: 1000, inAll: 1000, idleMs: 600_000 }
 const log = (line: string): void => console.error(line)
-const domain = new Domain(directory, log)
-await domain.now()
+const settings = new LiveSettings(directory, log)
+await settings.now()
 const own = await LiveServerKey.open(directory, log)
 const server = '0123456789abcdef'
 const nonces = new Nonces()
@@ -27,11 +27,11 @@ const api = new Api({
   home,
   directory,
   server,
-  domain,
+  settings,
   keys: new AuthorizedKeys(directory),
-  challenges: new Challenges({ server, key: () => own.current(), nonces, limits, now: Date.now }),
+  challenges: new Challenges({ server, key: () => own.current(), nonces, limits: async () => limits, now: Date.now }),
   nonces,
-  pushes: new Pushes(join(directory, 'push', 'blobs'), { limits, ...quota }),
+  pushes: await Pushes.open(join(directory, 'push', 'blobs'), async () => ({ limits, ...quota })),
   jobs: await Jobs.open(join(directory, 'push', 'jobs'), async () => ''),
   audit: new Audit(directory),
   log,
