@@ -156,8 +156,8 @@ export async function releaseImage(host: Host, service: string, release: number)
 }
 
 /**
- * What a kept release was deployed with, as its image says: its spec, and whose secrets it may have. An older one that
- * does not say may have its own alone.
+ * What a kept release was deployed with, as its image says: its spec, and whose secrets it may have. An older one does
+ * not say.
  * @throws {MypaasError} `failed` when the image carries no spec
  */
 export async function releaseSettings(
@@ -168,7 +168,8 @@ export async function releaseSettings(
   const image = imageName(host.prefix, service, release)
   const { carried } = await inspectImage(host.docker, image)
   const spec = specFromLabels(carried)
-  if (spec) return { spec, secretsFrom: carried[imageLabels.secrets] === 'server' ? 'server' : 'service' }
+  const secretsFrom = carried[imageLabels.secrets]
+  if (spec) return secretsFrom === 'server' || secretsFrom === 'service' ? { spec, secretsFrom } : { spec }
   throw new MypaasError(`The image ${image} does not say how it was deployed.`, {
     code: 'failed',
     hint: `Deploy ${service} from its directory.`,

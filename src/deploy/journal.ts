@@ -16,6 +16,8 @@ export type JournalRelease = Readonly<{
   secrets?: Readonly<Record<string, string>>
   /** Whose secrets it may have; releases of older versions don't say. */
   secretsFrom?: SecretsFrom
+  /** Of one that doesn't say: the names of those of all services that it had when that was looked at. */
+  sharedSecrets?: readonly string[]
 }>
 
 /**

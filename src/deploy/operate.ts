@@ -6,26 +6,33 @@ import type { Execution, ReleaseFacts } from './execute.ts'
 import type { Host } from './host.ts'
 import { keptReleases, releaseImage } from './image.ts'
 import { type Journal, readJournal, writeJournal } from './journal.ts'
+import { noteRights } from './note-rights.ts'
 import { type Observed, observe } from './observe.ts'
 import { placesOf } from './places.ts'
 import { type Settlement, settle } from './plan.ts'
 import { environmentOf } from './secret-rights.ts'
 
-/** Takes the lock of a service for a command, and says whom it waits for. */
-export function lockService(
+/**
+ * Takes the lock of a service for a command, and says whom it waits for. Whose secrets its releases may have is noted first
+ * where a mypaas before did not: from here on values may change.
+ */
+export async function lockService(
   host: Host,
   service: string,
   what: string,
   options: { waitMs?: number | undefined; signal?: AbortSignal | undefined; emit?: Emit } = {},
 ): Promise<AsyncDisposable> {
   const waitMs = options.waitMs ?? 0
-  return takeLock(placesOf(host.directory, service).lock, {
+  const lock = await takeLock(placesOf(host.directory, service).lock, {
     what,
     waitMs,
     signal: options.signal,
     onWait: (holder) =>
       options.emit?.({ type: 'warning', message: `Waiting up to ${formatDuration(waitMs)} for ${holder}.` }),
   })
+  // A journal that can't be read or written is for the command to tell of; the next one comes here again.
+  await noteRights(host, service).catch(() => {})
+  return lock
 }
 
 /**

@@ -11,6 +11,7 @@ import type { Host } from './host.ts'
 import { keptReleases, pruneReleases, releaseImage, removeImage } from './image.ts'
 import { type Journal, journalledServices, readJournal, writeJournal } from './journal.ts'
 import { checkMounts } from './mounts.ts'
+import { lacksRights } from './note-rights.ts'
 import { listReplicas, observe, type ReplicasByService } from './observe.ts'
 import { execution, forgetNext, journalOf, lockKnown, lockService, settlement, settlementOf } from './operate.ts'
 import { persistently } from './persist.ts'
@@ -89,7 +90,7 @@ export async function reconcileAll(
 async function lookAtRest(host: Host, service: string, listed?: ReplicasByService): Promise<Reconciled | undefined> {
   await removeAbandoned(placesOf(host.directory, service).folder)
   const journal = await readJournal(host.directory, service)
-  if (journal?.next) return undefined
+  if (journal?.next || (journal && lacksRights(host, journal))) return undefined
   const observed = await observe(host, service, listed)
   // There is no such service, and there shall be no lock of one.
   if (!journal) return observed.replicas.length === 0 ? { service, release: undefined, mended: [] } : undefined

@@ -12,21 +12,22 @@ import { markOf } from './secrets.ts'
 export type SecretsFrom = 'server' | 'service'
 
 /**
- * What a release says of that. One of a mypaas that did not note it says nothing, only what it got: `secrets`, a keyed
- * hash of each value.
+ * What a release says of that. One of a mypaas that did not note it says what it got: `secrets`, a keyed hash of each
+ * value, and `sharedSecrets`, the names of those of all services that these led to, see `note-rights.ts`.
  */
-export type SecretRights = Pick<JournalRelease, 'secretsFrom' | 'secrets'>
+export type SecretRights = Pick<JournalRelease, 'secretsFrom' | 'sharedSecrets' | 'secrets'>
 
 type Where = Pick<Host, 'secrets' | 'markKey'>
 
 /**
- * The secrets that a release gets. One that does not say whose it may have gets its own ones, and those of all services
- * only as far as it had the very same value before: that gives nothing to one that a limited key deployed.
+ * The secrets that a release gets. One that does not say whose it may have gets its own ones, and of those of all services
+ * what it had: by name, or the very same value. That gives nothing to one that a limited key deployed.
  */
 export function secretsFor(host: Where, service: string, rights: SecretRights): Readonly<Record<string, string>> {
   if (rights.secretsFrom !== undefined) return host.secrets(service, rights.secretsFrom)
   const had = Object.entries(host.secrets(service, 'server')).filter(
-    ([key, value]) => rights.secrets?.[key] === markOf(host, service, key, value),
+    ([key, value]) =>
+      rights.sharedSecrets?.includes(key) || rights.secrets?.[key] === markOf(host, service, key, value),
   )
   return { ...Object.fromEntries(had), ...host.secrets(service, 'service') }
 }
@@ -37,8 +38,9 @@ export function narrowed({ secretsFrom }: Pick<Host, 'secretsFrom'>, from: Secre
 }
 
 /** The part of rights that a release of its own says; what values it got is noted anew. */
-export function noted({ secretsFrom }: SecretRights): Pick<JournalRelease, 'secretsFrom'> {
-  return secretsFrom === undefined ? {} : { secretsFrom }
+export function noted({ secretsFrom, sharedSecrets }: SecretRights): Omit<SecretRights, 'secrets'> {
+  if (secretsFrom !== undefined) return { secretsFrom }
+  return sharedSecrets === undefined ? {} : { sharedSecrets }
 }
 
 /** The variables of a release. @throws {MypaasError} `directives`, when it lacks some or may not have them */

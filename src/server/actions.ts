@@ -15,6 +15,7 @@ import { parseConfig } from './config.ts'
 import { setKey, tomlText, unsetKey } from './config-text.ts'
 import { type OpenServer, secretsIn } from './host.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
+import { noteOlderRights } from './older-rights.ts'
 import { refuseForeign, restrictedHost } from './restrict.ts'
 import { serverStatus } from './status.ts'
 
@@ -185,6 +186,7 @@ async function editConfig(
   await using _ = await takeLock(join(host.directory, 'config.lock'), { what: 'a change of the config', waitMs: 5_000 })
   const file = join(host.directory, 'config.toml')
   const before = await readFile(file, 'utf8')
+  await noteOlderRights({ ...host, ...secretsIn(parseConfig(before, file)) }, service)
   const after = edit(before, service === undefined ? ['env'] : ['services', service, 'env'], name)
   const config = parseConfig(after, file)
   if (after !== before) await writeDurably(file, after)

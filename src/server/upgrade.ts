@@ -10,6 +10,7 @@ import { setKey } from './config-text.ts'
 import { isDaemonOutdated } from './daemon-age.ts'
 import { type OpenServer, routerContainer } from './host.ts'
 import { reservedLines } from './init.ts'
+import { noteOlderRights } from './older-rights.ts'
 import { ensureUnit, type Program, restartUnit, unitOf, unitState } from './unit.ts'
 
 export type Upgraded = Readonly<{
@@ -46,6 +47,8 @@ export async function upgradeServer(
   const changed = setKey(text, 'router', 'image', JSON.stringify(image))
   const wanted = routerContainer(host.directory, parseConfig(changed, file), identity)
   for (const line of await reservedLines(host.directory, config)) say(line)
+  // One that is being deployed is told apart later: by its daemon, or by the next command.
+  await noteOlderRights(host).catch(() => {})
   const before = await imageOf(host.docker, wanted.name)
   await pullNewest(host.docker, image, say)
   const { result: change, ms } = await interruption(wanted, () =>

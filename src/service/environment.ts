@@ -33,7 +33,7 @@ export function sampleEnvironment(
   }
   if (options.from === 'unknown') {
     throw new MypaasError(
-      `An older mypaas deployed this release of ${spec.service} and did not note whose secrets it may have, and ${missing.join(', ')} is not what it got then.`,
+      `An older mypaas deployed this release of ${spec.service} and did not note whose secrets it may have: it gets its own, and of those in [env] what it is known to have had, which ${missing.join(', ')} is not.`,
       {
         code: 'directives',
         hint: `Deploy ${spec.service} again, or give it one of its own: mypaas env set SERVER ${missing[0]} --service ${spec.service}`,

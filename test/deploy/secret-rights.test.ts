@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import type { Host } from '../../src/deploy/host.ts'
-import { type JournalRelease, writeJournal } from '../../src/deploy/journal.ts'
-import { startService, stopService } from '../../src/deploy/reconcile.ts'
+import { releaseSettings } from '../../src/deploy/image.ts'
+import { type Journal, type JournalRelease, writeJournal } from '../../src/deploy/journal.ts'
+import { withRights } from '../../src/deploy/note-rights.ts'
+import { lockService } from '../../src/deploy/operate.ts'
+import { reconcile, startService, stopService } from '../../src/deploy/reconcile.ts'
 import { environmentOf, narrowed, type SecretRights, secretsFor } from '../../src/deploy/secret-rights.ts'
 import { secretMarks } from '../../src/deploy/secrets.ts'
 import { MypaasError } from '../../src/errors.ts'
+import { actions } from '../../src/server/actions.ts'
+import { specToLabels } from '../../src/service/labels.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 
 const shared = { GLOBAL: 'global-value', COMMON: 'common-value' }
@@ -39,6 +44,90 @@ test('a release of an older version gets of the secrets of all only the very val
     () => environmentOf(host(), spec, had({ GLOBAL: 'a dummy' })),
     /An older mypaas deployed this release of x-gs and did not note whose secrets it may have/,
   )
+})
+
+test("before a value changes, an older version's releases get noted which secrets of all they had, by name", () => {
+  const two = parseSpec('# mypaas.service = x-gs\n# mypaas.env = GLOBAL\n# mypaas.env = COMMON\nFROM scratch\n')
+  const journal = (values: Record<string, string>, previous: JournalRelease[] = []): Journal => ({
+    version: 1,
+    service: 'x-gs',
+    server: 's',
+    lastRelease: 2,
+    current: { release: 2, image: 'i', spec: two, deployedAt: '', secrets: secretMarks(host(), two, values) },
+    previous,
+  })
+  const all = withRights(host(), journal(shared))
+  assert.deepEqual(all.current?.sharedSecrets, ['COMMON', 'GLOBAL'])
+  const rotated = host({}, { GLOBAL: 'new', COMMON: 'newer', OTHER: 'x' })
+  assert.deepEqual(secretsFor(rotated, 'x-gs', all.current ?? {}), { GLOBAL: 'new', COMMON: 'newer' })
+  assert.equal(withRights(rotated, all), all, 'once')
+
+  const own = { GLOBAL: 'dummy', COMMON: 'common-value' }
+  const limited = withRights(host(own), journal(own, all.current ? [all.current] : []))
+  assert.deepEqual(limited.current?.sharedSecrets, [], 'what was its own gives nothing, also where it is the same')
+  assert.deepEqual(limited.previous, [all.current])
+  assert.equal(withRights(host(), limited), limited, 'nor later, when that is gone')
+  assert.deepEqual(secretsFor(host(), 'x-gs', limited.current ?? {}), { COMMON: 'common-value' }, 'the very value')
+  assert.deepEqual(secretsFor(rotated, 'x-gs', limited.current ?? {}), {})
+
+  const guessed = withRights(host({ GLOBAL: 'dummy' }), journal(own))
+  assert.deepEqual(guessed.current?.sharedSecrets, ['COMMON'])
+  assert.deepEqual(secretsFor(host({}, rotated.secrets('x-gs', 'server')), 'x-gs', guessed.current ?? {}), {
+    COMMON: 'newer',
+  })
+
+  const kept = journal(shared).current as JournalRelease
+  assert.deepEqual(withRights(host(), { ...all, previous: [kept] }).previous?.[0]?.sharedSecrets, ['COMMON', 'GLOBAL'])
+  const nothing = { ...journal({}), current: { ...kept, secrets: {} } }
+  assert.equal(withRights(host(), nothing), nothing)
+  const said = { ...nothing, current: { ...kept, secretsFrom: 'service' as const } }
+  assert.equal(withRights(host(), said), said)
+})
+
+test('that is noted by the first command of any kind, and by a look at what runs', async (t) => {
+  const marks = { secrets: secretMarks(host(), spec, shared) }
+  const old = await stopped(t, marks)
+  const rights = async (): Promise<unknown> => JSON.parse(await old.journal()).current.sharedSecrets
+  const { current: _, ...journal } = JSON.parse(await old.journal())
+  assert.equal(await rights(), undefined)
+  await (await lockService(old.server, 'x-gs', 'a test'))[Symbol.asyncDispose]()
+  assert.deepEqual(await rights(), ['GLOBAL'])
+
+  const looked = await stopped(t, marks)
+  const at = { current: { release: 1, image: 'i', spec, deployedAt: '', ...marks } }
+  await writeJournal(looked.server.directory, { ...journal, ...at })
+  const router = { gate: 'g', current: async () => undefined }
+  await reconcile({ ...looked.server, router } as unknown as Host, 'x-gs', { emit: () => {} })
+  assert.match(await looked.journal(), /"sharedSecrets": \[\s+"GLOBAL"/)
+})
+
+test('a change of a secret is made after that, of whichever service', async (t) => {
+  const { server, journal } = await stopped(t, { secrets: secretMarks(host(), spec, shared) })
+  const file = join(server.directory, 'config.toml')
+  await writeFile(file, '[env]\nGLOBAL = "global-value"\n')
+  const set = actions['env-set']
+  assert.ok(set)
+  await set.run({ server: { host: server, config: {} }, key: {}, args: { name: 'GLOBAL' }, body: 'rotated' } as never)
+  assert.match(await readFile(file, 'utf8'), /rotated/)
+  const { current } = JSON.parse(await journal())
+  assert.deepEqual(secretsFor(host({}, { GLOBAL: 'rotated' }), 'x-gs', current), { GLOBAL: 'rotated' })
+  assert.deepEqual(environmentOf(host({}, { GLOBAL: 'rotated' }), spec, current), ['GLOBAL=rotated'])
+})
+
+test('a kept image of an older version says nothing of secrets, and none is made up', async () => {
+  const labels = { ...specToLabels(spec), 'mypaas.image.service': 'x-gs' }
+  const images = (more: Record<string, string>) => ({
+    docker: { images: { inspect: async () => ({ Id: 'i', Config: { Labels: { ...labels, ...more } } }) } },
+    prefix: '',
+  })
+  const rights = async (more: Record<string, string> = {}) => {
+    const { spec: _, ...found } = await releaseSettings(images(more) as unknown as Host, 'x-gs', 1)
+    return found
+  }
+  assert.deepEqual(await rights(), {})
+  assert.deepEqual(await rights({ 'mypaas.image.secrets': 'server' }), { secretsFrom: 'server' })
+  assert.deepEqual(await rights({ 'mypaas.image.secrets': 'service' }), { secretsFrom: 'service' })
+  assert.throws(() => environmentOf(host(), spec, {}), /An older mypaas deployed this release of x-gs and did not note/)
 })
 
 test('what comes of a release has no more rights than it, nor than whoever makes it', () => {

@@ -142,7 +142,10 @@ test('a push goes through the router by https, and by ssh; both end with the sam
     const same = await w.ok(['env', 'set', https, 'TOKEN', '--service', 'web'], { env, input: 'n3w' })
     assert.equal(same.stderr, 'TOKEN is set.\n')
     const removed = await w.ok(['env', 'rm', https, 'TOKEN', '--service', 'web'], { env })
-    assert.match(removed.stderr, /^TOKEN is removed\. web runs on with it until a deploy or restart\.$/m)
+    assert.match(
+      removed.stderr,
+      /^TOKEN is removed\. web runs on with it until a deploy or restart, and can't be started again without it\.$/m,
+    )
     assert.equal((await w.ok(['env', 'ls', https, '--service', 'web'], { env })).stdout, '')
   })
 

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { compiledProgram } from '../support/compiled.ts'
-import { startDaemon } from '../support/daemon.ts'
+import { socketOf, startDaemon } from '../support/daemon.ts'
+import { userKeyOf } from '../support/keys.ts'
 import { type Load, startLoad } from '../support/load.ts'
 import { freePort, type ServiceFiles, World, world } from '../support/world.ts'
 
@@ -26,6 +27,7 @@ test('a server of the version before goes on without a failed request, and says 
   t.after(() => now.docker.close())
   await old.docker.volumes.create({ Name: `${old.instance}-by-hand`, Labels: { owner: 'somebody' } })
 
+  await old.addSecrets({ TOKEN: 'first-token' })
   const subjects = tenServices(old.instance, await freePort(2), old.ports.https)
   for (const { name, files } of subjects) {
     const directives = [`url=http://${name}.test`, ...(files.directives ?? [])]
@@ -56,6 +58,14 @@ test('a server of the version before goes on without a failed request, and says 
   for (const { name } of subjects) await now.ok(['server', 'reconcile', name])
   assert.deepEqual(await facts(now), containersBefore, 'not one container was replaced or started anew')
 
+  assert.equal(await tokenOf(now), 'TOKEN=first-token')
+  const laptop = await mkdtemp(join(tmpdir(), 'mypaas-laptop-'))
+  t.after(() => rm(laptop, { recursive: true, force: true }))
+  await now.ok(['server', 'key', 'add', await userKeyOf(laptop)])
+  await now.ok(['env', 'set', socketOf(now), 'TOKEN'], { env: { HOME: laptop }, input: 'second-token' })
+  await now.ok(['server', 'restart', 'bare'])
+  assert.equal(await tokenOf(now), 'TOKEN=second-token', 'a secret of all is rotated as it was before')
+
   const doctor = await now.cli(['server', 'doctor'])
   t.diagnostic(doctor.stdout)
   for (const { name, refused } of subjects) {
@@ -81,12 +91,11 @@ test('a server of the version before goes on without a failed request, and says 
 
 /** Each way that a service of before may reach further than it may now, beside ordinary ones. */
 function tenServices(instance: string, freeOnes: number, routersPort: number): readonly Subject[] {
-  const own: ServiceFiles = { directives: ['scale=1'] }
   return [
     { name: 'plain', files: { directives: ['scale=2', 'volume=~/plain:/data'] } },
     { name: 'writer', files: { directives: ['volume=~/writer/data:/data', 'volume=writer-cache:/cache'] } },
     { name: 'safely', files: { directives: ['scale=2 safe', 'healthcheck=/ 1s 1s'] } },
-    { name: 'bare', files: own },
+    { name: 'bare', files: { directives: ['scale=1', 'env=TOKEN'] } },
     { name: 'published', files: { directives: ['scale=1', `publish=127.0.0.1:${freeOnes}-${freeOnes + 1}:80`] } },
     {
       name: 'nested',
@@ -106,6 +115,14 @@ function tenServices(instance: string, freeOnes: number, routersPort: number): r
       refused: new RegExp(`${routersPort}`),
     },
   ]
+}
+
+/** The token that the one replica of `bare` has. */
+async function tokenOf(w: World): Promise<string | undefined> {
+  const running = await w.runningNames('bare')
+  assert.equal(running.length, 1, running.join(' '))
+  const { Config } = await w.docker.containers.inspect(`${w.instance}-${running[0]}`)
+  return Config.Env?.find((variable) => variable.startsWith('TOKEN='))
 }
 
 /** Which containers there are, and since when they run. */
