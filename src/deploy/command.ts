@@ -41,7 +41,7 @@ export async function execInService(
           : 'See mypaas server status',
     })
   }
-  const { Id } = await host.docker.exec.create(chosen.name, {
+  const { Id } = await host.docker.exec.create(chosen.id, {
     Cmd: [...cmd],
     AttachStdin: true,
     AttachStdout: true,
@@ -100,6 +100,7 @@ export async function runInService(
     throw new MypaasError(`No release of ${service} was ever live here.`, { code: 'usage', hint: 'Deploy it first.' })
   }
   const { spec, release } = current
+  await host.permit?.(spec)
   const image = await releaseImage(host, service, release)
   await prepareVolumes(host, spec)
   const config = containerConfig({

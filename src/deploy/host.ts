@@ -2,7 +2,7 @@ import type { AuthConfig, Docker } from '../docker/index.ts'
 import type { Router } from '../router/router.ts'
 import type { HomeRules } from '../service/home.ts'
 import type { Reserved } from '../service/reserved.ts'
-import type { PublishedPort } from '../service/spec.ts'
+import type { ServiceSpec } from '../service/spec.ts'
 import type { Hardening } from './container.ts'
 import type { SecretsFrom } from './secret-rights.ts'
 
@@ -41,8 +41,12 @@ export type Host = Readonly<{
   foreignVolumes: (service: string) => readonly string[]
   /** Ports and the host that no service gets. */
   reserved: Reserved
-  /** For whoever may publish some ports only, besides those that a service has already: these. */
-  publishable?: readonly PublishedPort[]
+  /**
+   * Refuses a release with what whoever asks may not have run, asked each time before one is run, whoever deployed it;
+   * absent for those who may have all of it run. It comes under the service's lock: what is current stays so.
+   * @throws {MypaasError} `unauthorised`
+   */
+  permit?: (spec: ServiceSpec) => Promise<void>
   startTimeoutMs: number
   drainMs: number
   holdDrainMs: number

@@ -141,6 +141,7 @@ export async function startService(host: Host, service: string, options: Reconci
   refuseLost(host, service, journal, replicas)
   await refuseUnrunnable(host, journal, replicas)
   environmentOf(host, journal.current.spec, journal.current)
+  await host.permit?.(journal.current.spec)
   await checkMounts(host, journal.current.spec)
   await refuseClashes(host.directory, journal.current.spec)
   await refuseReserved(host, journal.current.spec)

@@ -20,7 +20,7 @@ import { isEngineTrouble, persistently } from './persist.ts'
 import { type Plan, planDeploy, type Settlement, type Step } from './plan.ts'
 import { Stopwatch } from './receipt.ts'
 import { clearLeftovers } from './reconcile.ts'
-import { refuseReserved, refuseUnpublishable } from './reserved.ts'
+import { refuseReserved } from './reserved.ts'
 import { resourceWarnings } from './resources.ts'
 import { environmentOf, narrowed, noted, type SecretRights, secretsFor } from './secret-rights.ts'
 import { secretMarks } from './secrets.ts'
@@ -76,12 +76,12 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   }
   const rights = narrowed(host, request.rights)
   const environment = environmentOf(host, spec, rights)
+  await host.permit?.(spec)
   const newMounts = await bringsMounts(host, request)
   const lookAtMounts = (): Promise<void> =>
     newMounts ? checkMounts(host, spec, { from: request.dockerfile }) : checkLinks(host, spec)
   await lookAtMounts()
   await refuseReserved(host, spec)
-  await refuseUnpublishable(host, spec)
   await refuseUnlessCurrent(host.directory, service, options.ifRelease)
   await clearLeftovers(host, service, { ...options, emit })
   const { journal, release } = await claim(host, spec, rights, lookAtMounts)

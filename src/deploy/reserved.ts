@@ -1,6 +1,5 @@
 import { NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { describeForeign, foreignPorts } from '../service/allowed-ports.ts'
 import { parseSpec } from '../service/parse.ts'
 import { type Reservation, type Reserved, reservations } from '../service/reserved.ts'
 import type { ServiceSpec } from '../service/spec.ts'
@@ -50,22 +49,6 @@ export async function servicesWithReserved(
     }),
   )
   return found.filter(({ problems }) => problems.length > 0)
-}
-
-/**
- * Refuses a release with ports that whoever wants it may not publish: also one that is kept from the time in which
- * somebody else deployed it.
- * @throws {MypaasError} `unauthorised`
- */
-export async function refuseUnpublishable(host: Host, spec: ServiceSpec): Promise<void> {
-  if (!host.publishable) return
-  const current = (await readJournal(host.directory, spec.service))?.current?.spec
-  const foreign = describeForeign(foreignPorts(spec, host.publishable, current))
-  if (!foreign) return
-  throw new MypaasError(`The key may not publish ${foreign.ports}.`, {
-    code: 'unauthorised',
-    hint: `Its line on the server would have to say ${foreign.option}. Somebody with an unlimited key can do this.`,
-  })
 }
 
 /** One that is down for a moment has its ports all the same. */

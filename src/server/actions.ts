@@ -67,7 +67,7 @@ export const actions: Readonly<Record<string, Action>> = {
       if (key.services === undefined) return previewDeploy(server.host, dockerfile)
       // A plan changes nothing, so it pulls nothing.
       await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal, pull: false })
-      return previewDeploy(restrictedHost(server.host, key), dockerfile)
+      return previewDeploy(restrictedHost(server, key), dockerfile)
     },
   },
   rollback: {
@@ -152,8 +152,8 @@ export const actions: Readonly<Record<string, Action>> = {
 }
 
 /** A server as a key may see it. */
-export function hostFor({ host }: OpenServer, key: AuthorizedKey): OpenServer['host'] {
-  return key.services === undefined ? host : restrictedHost(host, key)
+export function hostFor(server: OpenServer, key: AuthorizedKey): OpenServer['host'] {
+  return key.services === undefined ? server.host : restrictedHost(server, key)
 }
 
 export function serviceOf(args: Arguments): string {

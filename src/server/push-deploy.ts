@@ -73,5 +73,5 @@ async function hostOf(
   if (key.services === undefined) return { ...host, buildTerms: ownLayers }
   const { images } = await refuseForeign(host, config, key, input)
   const { buildDiskBytes: diskBytes, downloadHosts } = config.server
-  return { ...restrictedHost(host, key), buildTerms: { ...ownLayers, images, downloadHosts, diskBytes } }
+  return { ...restrictedHost({ host, config }, key), buildTerms: { ...ownLayers, images, downloadHosts, diskBytes } }
 }

@@ -9,15 +9,23 @@ import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import type { ServerConfig } from './config.ts'
 import { downloadProblem } from './downloads.ts'
 import { imageProblem } from './foreign-images.ts'
+import type { OpenServer } from './host.ts'
 import type { AuthorizedKey } from './keys.ts'
 import { foreignMount } from './restricted-mounts.ts'
 
 /**
- * The host as a limited key may use it: what it deploys or runs gets its service's own secrets only, and the ports that its
- * line allows.
+ * The host as a limited key may use it: what it deploys or runs, newly or again, gets its service's own secrets only, and
+ * mounts, URLs and ports as far as they are the key's.
  */
-export function restrictedHost(host: Host, key: Pick<AuthorizedKey, 'publish'>): Host {
-  return { ...host, secretsFrom: 'service', publishable: key.publish ?? [] }
+export function restrictedHost({ host, config }: Pick<OpenServer, 'host' | 'config'>, key: AuthorizedKey): Host {
+  return {
+    ...host,
+    secretsFrom: 'service',
+    async permit(spec) {
+      const problems = await foreignSettings(host, config, key, spec)
+      if (problems.length > 0) throw notTheKeys(key, problems)
+    },
+  }
 }
 
 /**
@@ -53,16 +61,32 @@ export async function refuseForeign(
     const problem = await downloadProblem(url)
     if (problem) problems.push(`line ${line}: ${problem}`)
   }
+  problems.push(...(await foreignSettings(host, config, key, spec)))
+  const own = config.services[spec.service]?.env ?? {}
+  for (const { key: name, value } of spec.env) {
+    if (value !== undefined || Object.hasOwn(own, name)) continue
+    problems.push(`the secret ${name}: it is not in [services.${spec.service}.env] of the server's config`)
+  }
+  if (problems.length === 0) return { images: [...images.keys()] }
+  throw notTheKeys(key, problems)
+}
+
+/**
+ * What of a release's mounts, URLs and ports is not a limited key's, wherever the release comes from: it may be an older
+ * one that somebody else deployed. What the current release has is its service's.
+ */
+async function foreignSettings(
+  host: Host,
+  config: ServerConfig,
+  key: AuthorizedKey,
+  spec: ServiceSpec,
+): Promise<readonly string[]> {
+  const problems: string[] = []
   const others = await otherServices(host, spec.service)
   const current = (await readJournal(host.directory, spec.service).catch(() => undefined))?.current?.spec
   for (const mount of spec.volumes) {
     const problem = await foreignMount(host, mount, { service: spec.service, current, others })
     if (problem) problems.push(problem)
-  }
-  const own = config.services[spec.service]?.env ?? {}
-  for (const { key: name, value } of spec.env) {
-    if (value !== undefined || Object.hasOwn(own, name)) continue
-    problems.push(`the secret ${name}: it is not in [services.${spec.service}.env] of the server's config`)
   }
   for (const url of spec.urls) {
     const owner = others.find((other) => other.urls.some((taken) => sameHost(taken, url)))
@@ -75,10 +99,13 @@ export async function refuseForeign(
   const foreign = describeForeign(foreignPorts(spec, key.publish ?? [], current))
   if (foreign)
     problems.push(`the host port of ${foreign.ports}: the key's line on the server would have to say ${foreign.option}`)
-  if (problems.length === 0) return { images: [...images.keys()] }
-  throw new MypaasError(`The key may not use:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
+  return problems
+}
+
+function notTheKeys(key: AuthorizedKey, problems: readonly string[]): MypaasError {
+  return new MypaasError(`The key may not use:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
     code: 'unauthorised',
-    hint: `It is limited to the services ${key.services?.join(', ') ?? ''} and what is theirs. Somebody with an unlimited key can deploy this.`,
+    hint: `It is limited to the services ${key.services?.join(', ') ?? ''} and what is theirs. Somebody with an unlimited key can do this.`,
   })
 }
 

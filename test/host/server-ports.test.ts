@@ -78,7 +78,7 @@ test("what is the server's own is no service's", async (t) => {
     assert.equal((await push(await w.service('x-own', {}))).code, 0)
     const back = await w.cli(['rollback', socketOf(w), 'x-own', 'r2'], { env: { HOME: ci } })
     assert.equal(back.code, 3, back.stderr)
-    assert.match(back.stderr, new RegExp(`may not publish 127\\.0\\.0\\.1:${others}:80`))
+    assert.match(back.stderr, new RegExp(`may not use:\\n +the host port of 127\\.0\\.0\\.1:${others}:80`))
     assert.equal((await w.cli(['rollback', socketOf(w), 'x-own', 'r1'], { env: { HOME: ci } })).code, 0)
   })
 
