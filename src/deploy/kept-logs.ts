@@ -81,7 +81,7 @@ const maxLineLength = 256 * 1024
 /** The lines of one container. What it writes comes in pieces; a line may be spread over several. */
 export async function* linesOf(
   host: Host,
-  { name, release, replica }: Target,
+  { name, id = name, release, replica }: Target & Readonly<{ id?: string }>,
   options: {
     follow?: boolean | undefined
     since?: Date | undefined
@@ -90,7 +90,7 @@ export async function* linesOf(
 ): AsyncGenerator<LogLine, void> {
   const rest = { stdout: '', stderr: '' }
   const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() }
-  const chunks = host.docker.containers.logs(name, {
+  const chunks = host.docker.containers.logs(id, {
     timestamps: true,
     ...options,
   })

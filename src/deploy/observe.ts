@@ -7,6 +7,8 @@ export type Replica = Readonly<{
   id: string
   /** As it is called now: somebody may have renamed it, see {@link isRenamed}. */
   name: string
+  /** Of one that was renamed: the id of the container that has its own name now, if one has. */
+  nameHolder?: string
   release: number
   /** From 1. */
   replica: number
@@ -74,9 +76,12 @@ async function replica(where: Where, summary: ContainerSummary): Promise<Replica
   const { release, replica } = identity
   try {
     const { Id, Name, State, HostConfig, NetworkSettings } = await where.docker.containers.inspect(summary.Id)
+    const own = nameOf(where.prefix, identity)
+    const nameHolder = Name === `/${own}` ? undefined : await holderOf(where.docker, own)
     return {
       id: Id,
       name: Name.slice(1),
+      ...(nameHolder === undefined ? {} : { nameHolder }),
       release,
       replica,
       state: State.Status,
@@ -85,6 +90,15 @@ async function replica(where: Where, summary: ContainerSummary): Promise<Replica
     }
   } catch (error) {
     // Removed between the two calls.
+    if (error instanceof NotFoundError) return undefined
+    throw error
+  }
+}
+
+async function holderOf(docker: Docker, name: string): Promise<string | undefined> {
+  try {
+    return (await docker.containers.inspect(name)).Id
+  } catch (error) {
     if (error instanceof NotFoundError) return undefined
     throw error
   }

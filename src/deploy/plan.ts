@@ -285,8 +285,11 @@ export function settle(input: {
   if (!stopBefore && runningOthers.length > 0) takeAway(runningOthers, drainMs)
   else mustStay()
   add({ kind: 'remove', targets: go })
-  // At the very end: until then each is called as it was found.
-  add({ kind: 'rename', targets: mine.filter((replica) => isRenamed(prefix, journal.service, replica)).map(targetOf) })
+  // At the very end: until then each is called as it was found. A name that somebody else keeps is left to them.
+  const isFree = ({ nameHolder }: Replica): boolean =>
+    nameHolder === undefined || others.some(({ id }) => id === nameHolder)
+  const renamed = mine.filter((replica) => isRenamed(prefix, journal.service, replica) && isFree(replica))
+  add({ kind: 'rename', targets: renamed.map(targetOf) })
   return { serve, clean }
 }
 

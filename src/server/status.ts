@@ -173,7 +173,11 @@ function problemOf({
 function renamed(prefix: string, { service, replicas }: Observed, release: number | undefined): string | undefined {
   const found = replicas.filter((replica) => replica.release === release && isRenamed(prefix, service, replica))
   if (found.length === 0) return undefined
-  const names = found.map((one) => `${nameOf(prefix, { service, ...one })} is called ${one.name} now`)
+  const names = found.map((one) => {
+    const { nameHolder: holder } = one
+    const taken = holder === undefined ? '' : `, and its name is the container ${holder.slice(0, 12)}'s`
+    return `${nameOf(prefix, { service, ...one })} is called ${one.name} now${taken}`
+  })
   return `renamed by somebody: ${names.join(', ')}`
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import test from 'node:test'
 import fc from 'fast-check'
 import type { Journal } from '../../src/deploy/journal.ts'
+import type { Replica } from '../../src/deploy/observe.ts'
 import {
   describe,
   fallbackAlias,
@@ -54,6 +55,30 @@ test('a scaled service starts its new replicas, probes them through the router, 
     'request each URL as a user would',
     'make r2 the current release',
   ])
+})
+
+test('a name is given back when it is free, or freed by this; what somebody else keeps is no work for ever', () => {
+  const renamed = (nameHolder?: string): Replica => ({
+    id: 'mine',
+    name: 'by-hand',
+    ...(nameHolder === undefined ? {} : { nameHolder }),
+    release: 1,
+    replica: 1,
+    state: 'running',
+    armed: true,
+    onGate: false,
+  })
+  const steps = (...replicas: Replica[]): string[] => {
+    const current = { release: 1, image: 'i', spec: base, deployedAt: '' }
+    const journal: Journal = { version: 1, service: 's', server: 'x', lastRelease: 1, current }
+    const observed = { service: 's', replicas }
+    const { serve, clean } = settle({ journal, observed, routes: undefined, prefix: '', timing, drainMs: 0 })
+    return [...serve, ...clean].map(({ kind }) => kind)
+  }
+  assert.deepEqual(steps(renamed()), ['rename'])
+  assert.deepEqual(steps(renamed('somebody')), [])
+  const copy: Replica = { ...renamed(), id: 'copy', name: 's-r1-1', state: 'exited', armed: false }
+  assert.deepEqual(steps(renamed('copy'), copy), ['remove', 'rename'])
 })
 
 test('a service without scale holds its requests, stops the old container, starts the new one, and commits before any request gets there', () => {
