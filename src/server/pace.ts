@@ -1,6 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { Lanes } from './lanes.ts'
 
+const tickMs = 10
+
 /**
  * Who is refused hears so when it is their turn: so many a second, after a few at once. It costs a person nothing; who tries
  * without end waits, each peer as long as the others. Only the answer waits: a connection belongs to it until then, and
@@ -46,12 +48,13 @@ export class Pace {
     clearTimeout(this.#timer)
   }
 
-  #release(): void {
+  /** @param maxMs time that went by counts up to that: where the process falls behind, strangers are who waits for it */
+  #release(maxMs = Number.POSITIVE_INFINITY): void {
     this.#timer = undefined
     const now = performance.now()
-    this.#left = Math.min(this.#burst, this.#left + ((now - this.#at) * this.#perSecond) / 1000)
+    this.#left = Math.min(this.#burst, this.#left + (Math.min(now - this.#at, maxMs) * this.#perSecond) / 1000)
     this.#at = now
     for (; this.#left >= 1 && this.#waiting.size > 0; this.#left -= 1) this.#waiting.next()?.()
-    if (this.#waiting.size > 0) this.#timer = setTimeout(() => this.#release(), 10).unref()
+    if (this.#waiting.size > 0) this.#timer = setTimeout(() => this.#release(2 * tickMs), tickMs).unref()
   }
 }
