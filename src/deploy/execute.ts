@@ -75,6 +75,8 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
     case 'start':
       await lookAtMounts(step.targets, run)
       return each(step.targets, (target) => start(target, run))
+    case 'unpause':
+      return each(step.targets, ({ name }) => docker.containers.unpause(name, { signal: run.signal }).catch(unlessGoesOn))
     case 'ready':
       return each(step.targets, (target) => ready(target, run))
     case 'check':
@@ -129,6 +131,10 @@ function unlessGone(error: unknown): undefined {
   // `network disconnect` of a container that is not on the network is a 500 or 403 with these words.
   if (error instanceof MypaasError && /is not connected to (the )?network/.test(error.message)) return undefined
   throw error
+}
+
+function unlessGoesOn(error: unknown): void {
+  if (!(error instanceof MypaasError && /is not paused/.test(error.message))) throw error
 }
 
 async function create(target: Target, run: Execution): Promise<void> {

@@ -19,6 +19,8 @@ export type Target = Readonly<{ release: number; replica: number; name: string }
 export type Step = Readonly<
   | { kind: 'create'; targets: readonly Target[] }
   | { kind: 'start'; targets: readonly Target[] }
+  /** Lets those go on that are paused, which no start does. */
+  | { kind: 'unpause'; targets: readonly Target[] }
   | { kind: 'ready'; targets: readonly Target[] }
   | { kind: 'check'; targets: readonly Target[] }
   | { kind: 'join'; targets: readonly Target[]; fallbackOf?: number }
@@ -86,7 +88,7 @@ export function planDeploy(input: {
   const { spec, release, journal, observed, prefix, timing } = input
   const current = journal.current
   const old = observed.replicas.filter((replica) => replica.release === current?.release)
-  const oldRunning = old.some(({ state }) => state === 'running' || state === 'restarting')
+  const oldRunning = old.some(isUp)
   const fresh = targetsOf(spec, release, prefix)
   const routed = spec.urls.length > 0
   const basis = observed.replicas.map(({ name, state, armed, onGate }) => [name, state, armed, onGate])
@@ -242,7 +244,7 @@ export function settle(input: {
   }
 
   const routed = current.spec.urls.length > 0
-  const running = mine.filter(({ state }) => state === 'running' || state === 'restarting')
+  const running = mine.filter(isUp)
   const missing = stay.filter((target) => !mine.some(({ replica }) => replica === target.replica))
   const down = mine.filter((replica) => !running.includes(replica))
   const inside = routed ? running.filter(({ onGate }) => onGate) : []
@@ -250,6 +252,13 @@ export function settle(input: {
   const routes = routesOf(current.spec, current.release)
   const failed = next && next.release !== current.release ? next : undefined
 
+  const oneWriter = current.spec.rollout !== 'roll' || (failed ?? current).spec.rollout !== 'roll'
+  const inTheWay = (failed ?? current).spec.publish.some(({ hostPort }) => hostPort !== undefined)
+  const stopBefore = runningOthers.length > 0 && (oneWriter || (inTheWay && down.length + missing.length > 0))
+
+  const unpause = (): void =>
+    add({ kind: 'unpause', targets: running.filter(({ state }) => state === 'paused').map(targetOf) })
+  if (!stopBefore) unpause()
   add({ kind: 'create', targets: missing })
   // Requests that wait for a release which did not come look for its names and for a fallback, so replicas that serve
   // on have to be reached by that one too. An endpoint's names can't be changed, so they leave the gate and join again.
@@ -268,10 +277,10 @@ export function settle(input: {
     if (!sameRoutes(input.routes, routes)) add({ kind: 'route', routes })
   } else if (!holding) add({ kind: 'route', routes: { ...routes, holdMs: holdMs(timing) } })
 
-  const oneWriter = current.spec.rollout !== 'roll' || (failed ?? current).spec.rollout !== 'roll'
-  const inTheWay = (failed ?? current).spec.publish.some(({ hostPort }) => hostPort !== undefined)
-  const stopBefore = runningOthers.length > 0 && (oneWriter || (inTheWay && down.length + missing.length > 0))
-  if (stopBefore) takeAway(runningOthers, Math.min(drainMs, timing.holdDrainMs))
+  if (stopBefore) {
+    takeAway(runningOthers, Math.min(drainMs, timing.holdDrainMs))
+    unpause()
+  }
   // Off the gate before it starts: a replica gets its name there when it is ready.
   add({ kind: 'leave', targets: down.filter(({ onGate }) => onGate).map(targetOf) })
   const comeBack = [...down.map(targetOf), ...missing]
@@ -296,9 +305,14 @@ export function settle(input: {
 /** Of several that say to be the same replica (somebody copied one), the one that runs, then the one of that name. */
 function bestOf(replicas: readonly Replica[], { release, replica, name }: Target): Replica | undefined {
   const same = replicas.filter((found) => found.release === release && found.replica === replica)
-  const running = same.filter(({ state }) => state === 'running' || state === 'restarting')
+  const running = same.filter(isUp)
   const candidates = running.length > 0 ? running : same
   return candidates.find((found) => found.name === name) ?? candidates[0]
+}
+
+/** Has its processes, its ports and its names: also one that is paused, which goes on at any moment. */
+function isUp({ state }: Pick<Replica, 'state'>): boolean {
+  return state === 'running' || state === 'restarting' || state === 'paused'
 }
 
 function sameRoutes(found: FoundRoutes, wanted: ServiceRoutes): boolean {
@@ -372,6 +386,8 @@ export function describe(step: Step): string {
       return `create ${names(step.targets)}`
     case 'start':
       return `start ${names(step.targets)}`
+    case 'unpause':
+      return `let ${names(step.targets)} go on, which ${step.targets.length > 1 ? 'are' : 'is'} paused`
     case 'ready':
       return `wait until ${names(step.targets)} ${step.targets.length > 1 ? 'are' : 'is'} ready`
     case 'check':

@@ -27,7 +27,8 @@ const maxAtOnce = 4
 
 /**
  * Brings services to what their journals say, whoever left them otherwise: all of them at the start and when the engine
- * comes back; one whose deploy died on its way, or of which a container was stopped or removed by hand, within seconds.
+ * comes back; one whose deploy died on its way, or of which a container was stopped, paused or removed by hand, within
+ * seconds.
  * What somebody else is at (the lock is taken) is theirs. A service that can't be mended is tried again, ever more rarely.
  */
 export class Keeper {
@@ -93,7 +94,7 @@ export class Keeper {
       await this.settle()
     }
     const label = [`mypaas.server=${id}`, 'mypaas.service']
-    const filters = { type: ['container'], event: ['die', 'destroy', 'rename'], label }
+    const filters = { type: ['container'], event: ['die', 'destroy', 'rename', 'pause'], label }
     const gone = new AbortController()
     const looking = this.#lookNowAndThen(AbortSignal.any([signal, gone.signal]))
     try {

@@ -161,6 +161,8 @@ function problemOf({
   routed,
   replicas,
 }: Pick<ServiceStatus, 'running' | 'wanted' | 'routed' | 'replicas'>): string | undefined {
+  const paused = replicas.filter(({ state }) => state === 'paused')
+  if (paused.length > 0) return `paused: ${paused.map(({ name }) => name).join(', ')}`
   if (running < wanted) return `${wanted - running} of ${wanted} replicas do not run`
   if (routed === false) return 'the router does not lead to it'
   const sick = replicas.filter(({ health }) => health === 'unhealthy')

@@ -50,7 +50,13 @@ export class Model {
       case 'start':
         all(step.targets, (container) => {
           if (container.onGate) this.violations.push(`${container.name} starts with a name on the gate`)
+          if (container.state === 'paused') this.violations.push(`${container.name} is paused, which no start ends`)
           container.state = 'running'
+        })
+        break
+      case 'unpause':
+        all(step.targets, (container) => {
+          if (container.state === 'paused') container.state = 'running'
         })
         break
       case 'ready':
@@ -89,7 +95,7 @@ export class Model {
         break
       case 'stop':
         all(step.targets, (container) => {
-          if (container.state === 'running') container.state = 'exited'
+          if (isUp(container)) container.state = 'exited'
         })
         break
       case 'remove':
@@ -111,24 +117,24 @@ export class Model {
   /** The engine is killed and comes back: `always` starts again, also what was stopped by hand; `no` stays down. */
   restartEngine(): void {
     for (const container of this.containers.values()) {
-      if (container.state === 'running' || container.state === 'exited') {
+      if (isUp(container) || container.state === 'exited') {
         container.state = container.armed ? 'running' : 'exited'
       }
     }
     this.#check('restart of the engine')
   }
 
-  /** The names that a request can end at now: of running replicas on the gate. */
+  /** The names that a request can end at now: of replicas on the gate that run, or will when they are unpaused. */
   reachable(): readonly string[] {
     return this.replicas.flatMap((replica) => {
-      const { state, onGate, aliases } = this.containers.get(replica.name) as Container
-      return state === 'running' && onGate ? aliases : []
+      const { onGate, aliases } = this.containers.get(replica.name) as Container
+      return isUp(replica) && onGate ? aliases : []
     })
   }
 
   #check(when: Step | string): void {
     const label = typeof when === 'string' ? when : when.kind
-    const running = this.replicas.filter(({ state }) => state === 'running')
+    const running = this.replicas.filter(isUp)
     if (this.#oneWriter && new Set(running.map(({ release }) => release)).size > 1) {
       this.violations.push(`after ${label} two releases run: ${running.map(({ name }) => name).join(', ')}`)
     }
@@ -138,4 +144,9 @@ export class Model {
         this.violations.push(`after ${label} the route leads to r${this.routes.active.release}, which nobody serves`)
     }
   }
+}
+
+/** Has its processes, ports and names, whether they go on or not. */
+function isUp({ state }: Pick<Replica, 'state'>): boolean {
+  return state === 'running' || state === 'paused'
 }

@@ -149,6 +149,18 @@ test('a container that was removed by hand is made again, one that was stopped i
   assertSettled(model, spec, 1)
 })
 
+test('a paused replica goes on where it is, and a deploy takes it for one that runs', () => {
+  const spec: ServiceSpec = { ...base, urls: [url] }
+  const model = running(spec, 1, { oneWriter: true })
+  for (const container of model.containers.values()) container.state = 'paused'
+  assert.deepEqual(settleSteps(model).map(describe), ['let s-r1-1 go on, which is paused'])
+  const observed = { service: 's', replicas: model.replicas }
+  const { order } = planDeploy({ spec, release: 2, journal: model.journal, observed, prefix: '', timing })
+  assert.equal(order, 'stop-first')
+  for (const step of settleSteps(model)) model.apply(step, keep(model))
+  assertSettled(model, spec, 1)
+})
+
 test('requests that were held for a release which failed end at the one that comes back', () => {
   const spec: ServiceSpec = { ...base, urls: [url] }
   const { model, plan } = deployed(spec, { ...spec, port: 8080 })
@@ -194,6 +206,7 @@ test('cut off after any step, with or without a restart of the engine, a deploy 
     restart: fc.boolean(),
     again: fc.integer({ min: 0, max: 20 }),
     restartAgain: fc.boolean(),
+    paused: fc.constantFrom(0, 0, 1, 2, 3),
   })
   fc.assert(
     fc.property(
@@ -201,10 +214,12 @@ test('cut off after any step, with or without a restart of the engine, a deploy 
       anySpec,
       fc.boolean(),
       cut,
-      (before, next, hasBefore, { after, restart, again, restartAgain }) => {
+      (before, next, hasBefore, { after, restart, again, restartAgain, paused }) => {
         const { model, plan } = deployed(hasBefore ? before : undefined, next)
         for (const step of plan.steps.slice(0, after)) model.apply(step, commit(model, next))
         if (restart) model.restartEngine()
+        const up = [...model.containers.values()].filter(({ state }) => state === 'running')
+        for (const container of up.slice(0, paused)) container.state = 'paused'
         // Settling may be cut off as well.
         for (const step of settleSteps(model).slice(0, again)) model.apply(step, keep(model))
         if (restartAgain) model.restartEngine()

@@ -57,6 +57,17 @@ test('a daemon that runs brings services in order by itself, whoever left them o
     await settles(w, 'pair', [1])
   })
 
+  await t.test('one that was paused by hand goes on where it was, and is called paused meanwhile', async () => {
+    const name = `${w.instance}-one-r1-1`
+    const { State } = await w.docker.containers.inspect(name)
+    await w.docker.containers.pause(name)
+    assert.match((await w.cli(['server', 'status'])).stdout, new RegExp(`paused: ${name}`))
+    await settles(w, 'one', [1])
+    const after = await w.docker.containers.inspect(name)
+    assert.deepEqual([after.State.Status, after.State.StartedAt], ['running', State.StartedAt])
+    await daemon.seen(/one: let .*one-r1-1 go on, which is paused/)
+  })
+
   await t.test('but not one of a service that is meant to be stopped', async () => {
     await w.ok(['server', 'stop', 'one'])
     await w.docker.containers.stop(`${w.instance}-pair-r1-1`)

@@ -123,7 +123,7 @@ function judgeService({ service, problem, next, replicas }: ServiceStatus): read
     }))
   }
   if (problem !== undefined) {
-    const mends = /do not run|router does not lead/.test(problem)
+    const mends = /do not run|router does not lead|^paused: /.test(problem)
     return [
       {
         check: 'services',
