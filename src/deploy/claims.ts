@@ -1,5 +1,5 @@
 import { MypaasError } from '../errors.ts'
-import { formatPublish, portsMeet } from '../service/publish.ts'
+import { portsClash } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
 import { type Journal, type JournalRelease, journalledServices, readJournal } from './journal.ts'
@@ -29,15 +29,8 @@ function clashes(spec: ServiceSpec, journal: Journal): readonly string[] {
     ...spec.urls
       .filter((url) => other.urls.some((taken) => taken.host === url.host && taken.path === url.path))
       .map((url) => `${formatUrl(url)} belongs to the service ${other.service}.`),
-    ...spec.publish.flatMap((port) => {
-      const taken = other.publish.find((found) => portsMeet(port, found))
-      if (!taken) return []
-      if (port.hostPortEnd !== undefined)
-        return [
-          `Host port ${taken.hostPort}/${taken.protocol}, in the range of ${formatPublish(port)}, belongs to the service ${other.service}.`,
-        ]
-      const range = taken.hostPortEnd === undefined ? '' : ', which may take any of the range that it is in'
-      return [`Host port ${port.hostPort}/${port.protocol} belongs to the service ${other.service}${range}.`]
-    }),
+    ...spec.publish
+      .filter((port) => other.publish.some((taken) => portsClash(port, taken)))
+      .map((port) => `Host port ${port.hostPort}/${port.protocol} belongs to the service ${other.service}.`),
   ])
 }

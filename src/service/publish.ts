@@ -69,19 +69,6 @@ export function portsClash(a: PublishedPort, b: PublishedPort): boolean {
   return a.hostPort === b.hostPort && (a.hostIp === b.hostIp || coversAll(a, b) || coversAll(b, a))
 }
 
-/**
- * Whether two entries of different services can come to want the same port: besides two that {@link portsClash}, a range
- * and a fixed port in it, which the range could take whenever the other one starts anew.
- */
-export function portsMeet(a: PublishedPort, b: PublishedPort): boolean {
-  if (portsClash(a, b)) return true
-  const [range, fixed] = a.hostPortEnd === undefined ? [b, a] : [a, b]
-  const { hostPort: from, hostPortEnd: to, ...rest } = range
-  if (from === undefined || to === undefined || fixed.hostPort === undefined || fixed.hostPortEnd !== undefined)
-    return false
-  return fixed.hostPort >= from && fixed.hostPort <= to && portsClash({ ...rest, hostPort: fixed.hostPort }, fixed)
-}
-
 /** Whether `a` is on all addresses of the kind that `b` is on. */
 function coversAll(a: PublishedPort, b: PublishedPort): boolean {
   if (a.hostIp === undefined) return true

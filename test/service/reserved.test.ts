@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { parseSpec } from '../../src/service/parse.ts'
 import { DirectiveError } from '../../src/service/problems.ts'
-import { formatPublish, parsePublish, portsMeet } from '../../src/service/publish.ts'
+import { formatPublish, parsePublish, portsClash } from '../../src/service/publish.ts'
 import { portProblem, type Reserved } from '../../src/service/reserved.ts'
 import type { PublishedPort } from '../../src/service/spec.ts'
 
@@ -110,22 +110,21 @@ test("no service gets a URL on the daemon's host; a wildcard that covers it may 
   assert.deepEqual(problems(['url=https://paas.example.com'], { ...reserved, domain: '' }), [])
 })
 
-test('a range and a fixed port in it of two services meet; two ranges, which take what is free, do not', () => {
+test('two fixed ports of two services clash; a range, which takes what is free, clashes with nobody', () => {
   const read = (text: string): PublishedPort => parsePublish(text, () => {})?.[0] as PublishedPort
   const table: [string, string, boolean][] = [
-    ['8000-8010:80', '8005:80', true],
-    ['8000-8010:80', '127.0.0.1:8005:80', true],
-    ['127.0.0.1:8000-8010:80', '8005:80', true],
-    ['127.0.0.1:8000-8010:80', '127.0.0.2:8005:80', false],
-    ['8000-8010:80', '8005:80/udp', false],
-    ['8000-8010:80', '8011:80', false],
+    ['8000-8010:80', '8005:80', false],
+    ['8000-8010:80', '127.0.0.1:8005:80', false],
     ['8000-8010:80', '8005-8020:80', false],
     ['8000-8010:80', '80', false],
     ['8005:80', '8005:81', true],
+    ['8005:80', '127.0.0.1:8005:81', true],
+    ['127.0.0.1:8005:80', '127.0.0.2:8005:80', false],
+    ['8005:80', '8005:80/udp', false],
   ]
-  for (const [a, b, meet] of table) {
-    assert.equal(portsMeet(read(a), read(b)), meet, `${a} ${b}`)
-    assert.equal(portsMeet(read(b), read(a)), meet, `${b} ${a}`)
+  for (const [a, b, clash] of table) {
+    assert.equal(portsClash(read(a), read(b)), clash, `${a} ${b}`)
+    assert.equal(portsClash(read(b), read(a)), clash, `${b} ${a}`)
     assert.equal(formatPublish(read(a)), a)
   }
 })
