@@ -24,6 +24,10 @@ export class Pushes {
   #quota: PushQuota
   readonly #pushes = new Map<string, Push>()
   readonly #stores = new Map<string, OpenStore>()
+  /** Services that pushes are about to begin for, once for each: they have the store already. */
+  readonly #beginning: string[] = []
+  /** Of services whose stores are being swept, or taken away from the disk. */
+  readonly #sweeping = new Map<string, Promise<void>>()
   readonly #isKnown: (service: string) => Promise<boolean>
   /** Of the stores that are not open, as they were when a push began. */
   #sizes: ReadonlyMap<string, number> = new Map()
@@ -77,15 +81,25 @@ export class Pushes {
       })
     }
     await this.forgetRemoved()
-    const store = await this.store(statement.service)
-    await this.#refuseFull(store, index, statement.service, key)
-    const token = randomBytes(32).toString('base64url')
-    const id = randomBytes(9).toString('base64url')
-    const admit = (bytes: number): Promise<void> => this.#admit(store, bytes, statement.service, key)
-    const push = new Push({ id, token, statement, key, index, indexText, store, limits: this.#quota.limits, admit })
-    await push.readManifest()
-    this.#pushes.set(id, push)
-    return { push, token }
+    const { service } = statement
+    // From here to its end nobody closes or removes the store under it.
+    this.#beginning.push(service)
+    try {
+      await this.#sweeping.get(service)
+      const store = await this.store(service)
+      await this.#refuseFull(store, index, service, key)
+      const token = randomBytes(32).toString('base64url')
+      const id = randomBytes(9).toString('base64url')
+      const admit = (bytes: number): Promise<void> => this.#admit(store, bytes, service, key)
+      const push = new Push({ id, token, statement, key, index, indexText, store, limits: this.#quota.limits, admit })
+      await push.readManifest()
+      this.#pushes.set(id, push)
+      // One that began before this push was known knows nothing of what it names: only then is it said what is missing.
+      await this.#sweeping.get(service)
+      return { push, token }
+    } finally {
+      this.#beginning.splice(this.#beginning.indexOf(service), 1)
+    }
   }
 
   /** The push of that id and token; `undefined` for none: it may have been forgotten. */
@@ -127,7 +141,8 @@ export class Pushes {
     for (const [service, { opened, folder }] of this.#stores) {
       const store = await opened.catch(() => undefined)
       if (!store || (await isThere(folder)) || this.#isBusy(service)) continue
-      if (this.#stores.get(service)?.opened === opened) this.#stores.delete(service)
+      if (this.#stores.get(service)?.opened !== opened) continue
+      this.#stores.delete(service)
       await store.close()
     }
   }
@@ -153,10 +168,14 @@ export class Pushes {
       const folder = join(this.#folder, service)
       const used = await stat(join(folder, 'recent.json')).catch(() => stat(folder).catch(() => undefined))
       const keepMs = (await this.#isKnown(service)) ? unusedMs : unknownMs
-      if (used && Date.now() - used.mtimeMs > keepMs) {
-        await (await this.#stores.get(service)?.opened)?.close()
+      if (!used || this.#isBusy(service)) continue
+      if (Date.now() - used.mtimeMs > keepMs) {
+        const opened = this.#stores.get(service)?.opened
         this.#stores.delete(service)
-        await rm(folder, { recursive: true, force: true })
+        await this.#alone(service, async () => {
+          await (await opened?.catch(() => undefined))?.close()
+          await rm(folder, { recursive: true, force: true })
+        })
         continue
       }
       const store = await this.store(service)
@@ -167,8 +186,20 @@ export class Pushes {
         bytes += namesOf(text, store, keep, this.#quota.limits)
         await setImmediate()
       }
-      if (store.bytes > 2 * bytes + slackBytes && !this.#isBusy(service)) await store.sweep(keep)
+      if (store.bytes > 2 * bytes + slackBytes && !this.#isBusy(service))
+        await this.#alone(service, () => store.sweep(keep))
     }
+  }
+
+  /** Does something to a service's store that is to be over before a push begins with it. */
+  async #alone(service: string, act: () => Promise<void>): Promise<void> {
+    const before = this.#sweeping.get(service)
+    const doing = act()
+    const done = Promise.allSettled([before, doing]).then(() => {
+      if (this.#sweeping.get(service) === done) this.#sweeping.delete(service)
+    })
+    this.#sweeping.set(service, done)
+    await doing
   }
 
   async close(): Promise<void> {
@@ -178,6 +209,7 @@ export class Pushes {
   }
 
   #isBusy(service: string): boolean {
+    if (this.#beginning.includes(service)) return true
     return [...this.#pushes.values()].some((push) => push.service === service && !push.isOver)
   }
 
@@ -205,7 +237,7 @@ export class Pushes {
     // What only the pushes before name is there to spare sending it again.
     const keep = new Set<string>()
     for (const push of this.#pushes.values()) if (push.service === service) push.nameAll(keep)
-    await store.sweep(keep)
+    await this.#alone(service, () => store.sweep(keep))
     if (!fits()) throw this.#noRoom(service, key, bytes)
   }
 

@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { setImmediate as turn } from 'node:timers/promises'
 import { MypaasError } from '../../src/errors.ts'
 import { buildManifest, chunkSize, defaultLimits, type Manifest } from '../../src/push/manifest.ts'
 import { encodeFrame } from '../../src/push/packs.ts'
@@ -177,6 +178,35 @@ test('what was removed with its service takes up no room, and the next push brin
   await store.pushes.forgetRemoved()
   await pushWhole(store, 'x-1', what, limited)
   assert.deepEqual(await readdir(store.folder), ['x-1'])
+})
+
+test('a push that begins while its service is removed, and its store looked at, brings everything', async (t) => {
+  const store = await open(t, { perKey: 1000, inAll: 1000 })
+  const what = content(1)
+  for (let round = 0; round < 30; round += 1) {
+    await pushWhole(store, 'x-1', what, limited)
+    await pushWhole(store, 'x-2', what, limited)
+    await rm(join(store.folder, 'x-1'), { recursive: true })
+    const before = new Date(Date.now() - 25 * 3_600_000)
+    await utimes(join(store.folder, 'x-2', 'recent.json'), before, before)
+    // At every turn of the loop somebody else may look: the timer, the end of a deploy, another push.
+    let looking = true
+    const look = async (act: () => Promise<void>): Promise<void> => {
+      while (looking) {
+        await act()
+        await turn()
+      }
+    }
+    const looks = [look(() => store.pushes.forgetRemoved()), look(() => store.pushes.collectGarbage(['x-2']))]
+    for (let turns = round; turns > 0; turns -= 1) await turn()
+    try {
+      await Promise.all(['x-1', 'x-2'].map((service) => pushWhole(store, service, what, limited)))
+    } finally {
+      looking = false
+      await Promise.all(looks)
+    }
+    assert.deepEqual((await readdir(store.folder)).sort(), ['x-1', 'x-2'])
+  }
 })
 
 test('what was pushed for a service that never came to be goes after a day', async (t) => {
