@@ -76,7 +76,9 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
       await lookAtMounts(step.targets, run)
       return each(step.targets, (target) => start(target, run))
     case 'unpause':
-      return each(step.targets, ({ name }) => docker.containers.unpause(name, { signal: run.signal }).catch(unlessGoesOn))
+      return each(step.targets, ({ name }) =>
+        docker.containers.unpause(name, { signal: run.signal }).catch(unlessGoesOn),
+      )
     case 'ready':
       return each(step.targets, (target) => ready(target, run))
     case 'check':

@@ -8,7 +8,7 @@ import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from 
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
 import { baseFile, type RouterCertificates, type RouterSettings, routerPorts, staticFile } from './config.ts'
-import { holderOf, refuseHeldPorts, withoutRivals } from './rivals.ts'
+import { holderOf, isHeldByService, refuseHeldPorts, type Services, withoutRivals } from './rivals.ts'
 
 /** What the router's container is made of. All of it comes from the server's config. */
 export type RouterContainer = Readonly<{
@@ -26,6 +26,7 @@ export type RouterContainer = Readonly<{
   /** On loopback only. */
   adminPort: number
   settings: RouterSettings
+  services: Services
   /** Whether somebody else than the daemon listens where the way to it leads: then it leads nowhere. */
   isDaemonPortTaken?: (address: string) => Promise<boolean>
   /** `uid:gid` that the router's process runs as. */
@@ -72,9 +73,10 @@ export async function ensureRouter(
   const change = await changeOf(docker, wanted, config, found, options)
   if (change === 'replaced' && found) await refuseHeldPorts(docker, wanted, { serves: found.running })
   await writeRouterFiles(wanted, files, await daemonAddress(docker, wanted))
-  if (change === 'started' && found) await startAgain(docker, wanted, () => docker.containers.start(found.id))
+  if (change === 'started' && found) await startAgain(docker, wanted, found, () => docker.containers.start(found.id))
   else if (change === 'replaced' && found) await replace(docker, wanted, config, found)
-  else if (change === 'created') await withoutRivals(docker, wanted, () => create(docker, wanted, config))
+  else if (change === 'created')
+    await withoutRivals(docker, wanted, { serves: false }, () => create(docker, wanted, config))
   // One that the engine has just brought back is still starting: what is routed before it answers is not confirmed.
   else await answers(docker, wanted)
   return change
@@ -83,6 +85,19 @@ export async function ensureRouter(
 /** Writes the router's files anew where they are not as they should be: the way to the daemon may have changed. */
 export async function refreshRouterFiles(docker: Docker, wanted: RouterContainer): Promise<void> {
   await writeRouterFiles(wanted, await readCertificates(wanted), await daemonAddress(docker, wanted))
+}
+
+/**
+ * Mends the way to the daemon where somebody who saw the daemon's port otherwise wrote it. All else of the files is left
+ * to who writes them: a replacement may be on, with a config to come.
+ */
+export async function mendDaemonWay(docker: Docker, wanted: RouterContainer): Promise<void> {
+  const files = await readCertificates(wanted)
+  const address = await daemonAddress(docker, wanted)
+  const other = address === undefined ? await gatewayOf(docker, wanted.networks.edge) : undefined
+  const wrong = baseFile(wanted.settings, { gateway: other, certificates: files.own })
+  if ((await readIfThere(join(wanted.directory, 'dynamic/base.yml'))) !== wrong) return
+  await writeRouterFiles(wanted, files, address)
 }
 
 /** Where the way to the daemon leads; `undefined` for nowhere. */
@@ -108,11 +123,28 @@ export async function restartRouter(docker: Docker, wanted: RouterContainer): Pr
     throw new MypaasError(`There is no router ${wanted.name}.`, { code: 'failed', hint: 'Make it: mypaas server init' })
   }
   const options = { graceSeconds: stopGraceSeconds, timeoutMs: stopTimeoutMs }
-  await startAgain(docker, wanted, () => docker.containers.restart(found.id, options))
+  await startAgain(docker, wanted, found, () => docker.containers.restart(found.id, options))
 }
 
-async function startAgain(docker: Docker, wanted: RouterContainer, start: () => Promise<void>): Promise<void> {
-  await withoutRivals(docker, wanted, async () => {
+/**
+ * Starts a router that is down while a service of ours has a port of it: that service got it while the router was down,
+ * and would keep it. Any other router is left as it is.
+ * @returns whether that was so
+ */
+export async function takePortsBack(docker: Docker, wanted: RouterContainer): Promise<boolean> {
+  const found = await find(docker, wanted)
+  if (!found || found.running || !(await isHeldByService(docker, wanted))) return false
+  await startAgain(docker, wanted, found, () => docker.containers.start(found.id))
+  return true
+}
+
+async function startAgain(
+  docker: Docker,
+  wanted: RouterContainer,
+  found: FoundRouter,
+  start: () => Promise<void>,
+): Promise<void> {
+  await withoutRivals(docker, wanted, { serves: found.running }, async () => {
     try {
       await start()
     } catch (error) {
@@ -316,7 +348,7 @@ async function replace(
   old: FoundRouter,
 ): Promise<void> {
   await tryOut(docker, wanted, config, old)
-  await withoutRivals(docker, wanted, () => swap(docker, wanted, config, old))
+  await withoutRivals(docker, wanted, { serves: old.running }, () => swap(docker, wanted, config, old))
 }
 
 async function swap(docker: Docker, wanted: RouterContainer, config: ContainerConfig, old: FoundRouter): Promise<void> {
@@ -421,7 +453,7 @@ async function create(
 async function portsTaken(docker: Docker, wanted: RouterContainer, cause: unknown): Promise<MypaasError | undefined> {
   if (!/port is already allocated|address already in use/.test(String(cause))) return undefined
   const ports = [wanted.httpPort, wanted.httpsPort, wanted.adminPort]
-  const holder = await holderOf(docker, ports).catch(() => undefined)
+  const holder = await holderOf(docker, wanted, ports).catch(() => undefined)
   return new MypaasError(
     `The router can't have its ports ${wanted.httpPort} and ${wanted.httpsPort}: ${holder?.what ?? 'something else listens there'}.`,
     {

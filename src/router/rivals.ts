@@ -1,8 +1,23 @@
-import { type ContainerInspect, type Docker, NotFoundError } from '../docker/index.ts'
+import { type ContainerInspect, type ContainerSummary, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 
+/** What is to be known of services here, told by those who know them. */
+export type Services = Readonly<{
+  /** The service that mypaas made a container for; `undefined` for any other, whatever its labels say. */
+  serviceOf: (docker: Docker, container: ContainerSummary) => Promise<string | undefined>
+  /** Keeps everybody else from changing a service. @throws {MypaasError} `locked` when somebody is at it for that long */
+  lock: (service: string, what: string, waitMs: number) => Promise<AsyncDisposable>
+}>
+
 /** The ports that the router is published on. */
-type RouterPorts = Readonly<{ server: string; bind?: string; httpPort: number; httpsPort: number; adminPort: number }>
+type RouterPorts = Readonly<{
+  server: string
+  bind?: string
+  httpPort: number
+  httpsPort: number
+  adminPort: number
+  services: Services
+}>
 
 /** A container of a service that has, or at a start of its own could get, a port of the router. */
 type Rival = Readonly<{
@@ -21,11 +36,21 @@ type Rival = Readonly<{
  * meanwhile held still: paused, which costs them no request, or else stopped. No deploy starts such a one any more, but
  * one from before, or from before a change of the config, may run. Those that have a port of the router already, in its
  * place, are stopped: they would keep down everybody else. Afterwards all go on, if they can: one whose range has another
- * port gets that.
+ * port gets that. Their services are locked meanwhile, so that nobody brings them back; should this process be killed,
+ * whoever looks after services finds them free, and does.
+ * @param options.serves Whether the router that is there serves: then it is left alone while somebody is at such a service
+ * @throws {MypaasError} `locked` then, before anything was changed
  */
-export async function withoutRivals<T>(docker: Docker, router: RouterPorts, act: () => Promise<T>): Promise<T> {
+export async function withoutRivals<T>(
+  docker: Docker,
+  router: RouterPorts,
+  options: { serves: boolean },
+  act: () => Promise<T>,
+): Promise<T> {
+  const locks: AsyncDisposable[] = []
   const held: { id: string; how: 'paused' | 'stopped' }[] = []
   try {
+    await lockServices(router, options, await rivals(docker, router), locks)
     for (const rival of await rivals(docker, router)) held.push({ id: rival.id, how: await hold(docker, rival) })
     return await act()
   } finally {
@@ -34,8 +59,29 @@ export async function withoutRivals<T>(docker: Docker, router: RouterPorts, act:
       if (how === 'paused') await docker.containers.unpause(id).catch(() => {})
       else await docker.containers.start(id).catch(() => {})
     }
+    for (const lock of locks) await lock[Symbol.asyncDispose]()
   }
 }
+
+/** Nobody else takes the locks of several services but by this, and so in this order. */
+async function lockServices(
+  { services }: RouterPorts,
+  { serves }: { serves: boolean },
+  found: readonly Rival[],
+  locks: AsyncDisposable[],
+): Promise<void> {
+  const deadline = performance.now() + lockWaitMs
+  for (const service of [...new Set(found.map((rival) => rival.service))].sort()) {
+    try {
+      locks.push(await services.lock(service, 'a start of the router', Math.max(0, deadline - performance.now())))
+    } catch (error) {
+      // Somebody is at it who may himself wait for a router that is down.
+      if (serves || !(error instanceof MypaasError) || error.code !== 'locked') throw error
+    }
+  }
+}
+
+const lockWaitMs = 10_000
 
 /**
  * Refuses to replace a router by one with a port that a service of ours has: one that serves would be stopped for one
@@ -57,16 +103,23 @@ export async function refuseHeldPorts(
   })
 }
 
+/** Whether a container of a service of ours has a port of the router now. */
+export async function isHeldByService(docker: Docker, router: RouterPorts): Promise<boolean> {
+  return (await rivals(docker, router)).some(({ holds }) => holds !== undefined)
+}
+
 /** The container that is published on one of these ports, in words, and how to end that; `undefined` for none. */
 export async function holderOf(
   docker: Docker,
+  { services }: Pick<RouterPorts, 'services'>,
   ports: readonly number[],
 ): Promise<Readonly<{ what: string; mend: string }> | undefined> {
-  for (const { Names, Labels, Ports } of await docker.containers.list()) {
+  for (const container of await docker.containers.list()) {
+    const { Names, Ports } = container
     const port = Ports.find(({ PublicPort }) => PublicPort !== undefined && ports.includes(PublicPort))?.PublicPort
     if (port === undefined) continue
     const name = (Names[0] ?? '').slice(1)
-    const service = Labels['mypaas.service']
+    const service = await services.serviceOf(docker, container)
     return {
       what: `the container ${name} has port ${port}`,
       mend: service === undefined ? `docker stop ${name}` : `mypaas server stop ${service}`,
@@ -79,17 +132,24 @@ async function rivals(docker: Docker, router: RouterPorts): Promise<readonly Riv
   const label = [`mypaas.server=${router.server}`, 'mypaas.service']
   const found = await docker.containers.list({ all: true, filters: { label } })
   const all = await Promise.all(
-    found.map(({ Id }) =>
-      docker.containers.inspect(Id).catch((error: unknown) => {
+    found.map(async (summary) => {
+      const service = await router.services.serviceOf(docker, summary)
+      if (service === undefined) return []
+      const container = await docker.containers.inspect(summary.Id).catch((error: unknown) => {
         if (error instanceof NotFoundError) return undefined
         throw error
-      }),
-    ),
+      })
+      return container ? asRival(service, container, router) : []
+    }),
   )
-  return all.flatMap((container) => (container ? asRival(container, router) : []))
+  return all.flat()
 }
 
-function asRival(container: ContainerInspect, { bind, httpPort, httpsPort, adminPort }: RouterPorts): Rival[] {
+function asRival(
+  service: string,
+  container: ContainerInspect,
+  { bind, httpPort, httpsPort, adminPort }: RouterPorts,
+): Rival[] {
   const { Status: state } = container.State
   // Nothing starts one of these but mypaas.
   if (state === 'created' || state === 'exited' || state === 'dead') return []
@@ -104,7 +164,6 @@ function asRival(container: ContainerInspect, { bind, httpPort, httpsPort, admin
     }),
   )
   const insists = bindings.some(({ HostPort }) => holds !== undefined && Number(HostPort) === holds)
-  const service = container.Config.Labels?.['mypaas.service'] ?? ''
   return [{ id: container.Id, name: container.Name.slice(1), service, state, holds, insists }]
 }
 
@@ -119,6 +178,7 @@ function includes(text: string, port: number): boolean {
 }
 
 async function hold(docker: Docker, { id, state, holds }: Rival): Promise<'paused' | 'stopped'> {
+  if (state === 'paused' && holds === undefined) return 'paused'
   if (state === 'running' && holds === undefined) {
     try {
       await docker.containers.pause(id)

@@ -7,7 +7,7 @@ import { readJournal } from '../deploy/journal.ts'
 import { MypaasError } from '../errors.ts'
 import { privateFolder } from '../files.ts'
 import { takeLock } from '../lock.ts'
-import { gatewayOf, refreshRouterFiles } from '../router/container.ts'
+import { gatewayOf, mendDaemonWay, type RouterContainer, refreshRouterFiles } from '../router/container.ts'
 import { holderOf } from '../router/rivals.ts'
 import { Api } from './api.ts'
 import { Audit } from './audit.ts'
@@ -103,12 +103,17 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
     },
     async changed(taken) {
       await using server = await openServer(home)
-      await refreshRouterFiles(server.host.docker, routerContainer(directory, server.config, identity))
+      const router = routerFor(server, taken)
+      await refreshRouterFiles(server.host.docker, router)
       if (taken === undefined) return
-      const holder = await holderOf(server.host.docker, [taken]).catch(() => undefined)
+      const holder = await holderOf(server.host.docker, router, [taken]).catch(() => undefined)
       log(
         `NOBODY CAN PUSH BY HTTPS: ${holder?.what ?? 'something else on this machine listens'} where the daemon is to listen for the router, who leads nobody there meanwhile. Stop it (${holder?.mend ?? `ss -ltnp 'sport = :${taken}'`}), or set another daemon_port`,
       )
+    },
+    async looked(taken) {
+      await using server = await openServer(home)
+      await mendDaemonWay(server.host.docker, routerFor(server, taken))
     },
   })
   // Awaited at the end, so that what breaks one of them would otherwise break the daemon, and unseen.
@@ -149,6 +154,12 @@ function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error)
 }
 
+/** Whether it has its port the daemon knows for certain. */
+function routerFor({ host, config, identity }: OpenServer, taken: number | undefined): RouterContainer {
+  const wanted = routerContainer(host.directory, config, identity)
+  return { ...wanted, isDaemonPortTaken: async () => taken !== undefined }
+}
+
 async function identityOf(home: string): Promise<OpenServer['identity']> {
   await using server = await openServer(home)
   return server.identity
@@ -187,6 +198,8 @@ type GatewayNeeds = Readonly<{
   wanted: () => Promise<{ host: string; port: number } | undefined>
   /** Told when it listens, and when it can't because somebody else has the port, `taken`. */
   changed: (taken: number | undefined) => Promise<void>
+  /** Told that again and again while it stays so. */
+  looked: (taken: number | undefined) => Promise<void>
 }>
 
 /** Listens on an address that may not be there yet, or change, or be taken by somebody else for a while. */
@@ -237,7 +250,7 @@ class GatewayListener {
   /** Again and again until it was heard. */
   async #tell(taken: number | undefined): Promise<void> {
     const what = `${taken}`
-    if (what === this.#told) return
+    if (what === this.#told) return this.#needs.looked(taken)
     await this.#needs.changed(taken)
     this.#told = what
   }

@@ -3,9 +3,12 @@ import { realpath } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { Host } from '../deploy/host.ts'
+import { identify } from '../deploy/identity.ts'
+import { placesOf } from '../deploy/places.ts'
 import { Docker } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
+import { takeLock } from '../lock.ts'
 import type { AcmeSettings, RouterSettings } from '../router/config.ts'
 import type { RouterContainer } from '../router/container.ts'
 import { TraefikRouter } from '../router/traefik.ts'
@@ -128,6 +131,13 @@ export function routerContainer(directory: string, config: ServerConfig, identit
     httpsPort: router.httpsPort,
     adminPort: router.adminPort,
     settings,
+    services: {
+      async serviceOf(docker, container): Promise<string | undefined> {
+        const where = { docker, server: identity.id, markKey: identity.adminPassword, prefix }
+        return (await identify(where, container))?.service
+      },
+      lock: (service, what, waitMs) => takeLock(placesOf(directory, service).lock, { what, waitMs }),
+    },
     async isDaemonPortTaken(address): Promise<boolean> {
       return (await holderOfPort(directory, address, config.server.daemonPort)) === 'other'
     },

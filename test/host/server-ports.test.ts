@@ -4,9 +4,14 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { refreshRouterFiles } from '../../src/router/container.ts'
+import { withoutRivals } from '../../src/router/rivals.ts'
+import { openServer, routerContainer } from '../../src/server/host.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { initWith, quick, socketOf } from '../support/daemon.ts'
 import { deployAsOfOld, hijacker, whoAnswers } from '../support/hijacker.ts'
+import { nodeImage } from '../support/images.ts'
 import { userKeyOf } from '../support/keys.ts'
 import { gateway } from '../support/secured.ts'
 import { until } from '../support/until.ts'
@@ -28,7 +33,7 @@ test("what is the server's own is no service's", async (t) => {
   const { http, https, admin } = w.ports
   const ci = await mkdtemp(join(tmpdir(), 'mypaas-ci-'))
   t.after(() => rm(ci, { recursive: true, force: true }))
-  const mine = await freePort()
+  const mine = await freePort(2)
   const others = await freePort()
   await w.ok(['server', 'key', 'add', '--services', 'x-*', '--publish', `127.0.0.1:${mine}`, await userKeyOf(ci)])
   const push = (directory: string, ...more: string[]) =>
@@ -82,18 +87,21 @@ test("what is the server's own is no service's", async (t) => {
     assert.equal((await w.cli(['rollback', socketOf(w), 'x-own', 'r1'], { env: { HOME: ci } })).code, 0)
   })
 
-  await t.test("a range with another service's port in it takes another one of it, also at its next start", async () => {
-    await w.deploy(await w.service('range', { directives: [`publish=127.0.0.1:${mine}-${mine + 20}:80`] }))
-    await w.ok(['server', 'restart', 'range'])
-    const { stderr, code } = await w.cli([
-      'server',
-      'deploy',
-      await w.service('range', { directives: [`publish=127.0.0.1:${mine}:80`] }),
-    ])
-    assert.equal(code, 1, stderr)
-    assert.match(stderr, new RegExp(`Host port ${mine}/tcp belongs to the service x-own`))
-    await w.ok(['server', 'rm', 'range', '--yes'])
-  })
+  await t.test(
+    "a range with another service's port in it takes another one of it, also at its next start",
+    async () => {
+      await w.deploy(await w.service('range', { directives: [`publish=127.0.0.1:${mine}-${mine + 1}:80`] }))
+      await w.ok(['server', 'restart', 'range'])
+      const { stderr, code } = await w.cli([
+        'server',
+        'deploy',
+        await w.service('range', { directives: [`publish=127.0.0.1:${mine}:80`] }),
+      ])
+      assert.equal(code, 1, stderr)
+      assert.match(stderr, new RegExp(`Host port ${mine}/tcp belongs to the service x-own`))
+      await w.ok(['server', 'rm', 'range', '--yes'])
+    },
+  )
 
   await t.test("a wildcard that covers the daemon's host gets every host but that one", async () => {
     const urls = ['url=https://*.test', 'url=http://*.test/plain', 'url=https://*.test/daemon']
@@ -149,19 +157,61 @@ test("what is the server's own is no service's", async (t) => {
     await w.ok(['server', 'rm', 'x-pub', '--yes', '--wait', '30s'])
   })
 
-  await t.test('one of old that is in the place of a router that was down has to leave it', async () => {
+  await t.test('those of old are held still while the router is replaced, whoever looks after them', async () => {
     await deployAsOfOld(w, await w.service('x-still', { directives: [`publish=127.0.0.1:${http - 1}-${http}:80`] }))
+    const [own] = await w.runningNames('x-own')
+    // Whoever says by his labels alone to be of a service is left to whoever started him.
+    const labels = { 'mypaas.server': await w.serverId(), 'mypaas.service': 'x-own', 'mypaas.release': '7' }
+    const { Id: stranger } = await w.docker.containers.create({
+      Image: await nodeImage(w.docker),
+      Cmd: ['sleep', '600'],
+      Labels: { ...labels, 'mypaas.replica': '1' },
+      ExposedPorts: { '80/tcp': {} },
+      HostConfig: { PortBindings: { '80/tcp': [{ HostIp: '127.0.0.1', HostPort: `${http - 1}-${http + 1}` }] } },
+    })
+    await w.docker.containers.start(stranger)
+    const states = async (): Promise<readonly string[]> => {
+      const ids = [`${w.instance}-x-still-r1-1`, `${w.instance}-${own}`, stranger]
+      return Promise.all(ids.map(async (id) => (await w.docker.containers.inspect(id)).State.Status))
+    }
+    await using server = await openServer(w.home)
+    const router = routerContainer(server.host.directory, server.config, server.identity)
+    // As if the other one had a port of the router.
+    await withoutRivals(w.docker, { ...router, httpsPort: mine }, { serves: true }, async () => {
+      assert.deepEqual(await states(), ['paused', 'exited', 'running'])
+      assert.match((await w.cli(['server', 'status'])).stdout, /paused: \S+-x-still-r1-1/)
+      const { stderr } = await w.cli(['server', 'rollback', 'x-own', 'r1'])
+      assert.match(stderr, /Somebody else is at it: a start of the router/)
+      // The daemon has seen both, and looks after what it can.
+      await sleep(7_000)
+      assert.deepEqual(await states(), ['paused', 'exited', 'running'])
+      await assert.rejects(
+        withoutRivals(w.docker, { ...router, httpsPort: mine }, { serves: true }, async () => assert.fail()),
+        { code: 'locked' },
+      )
+    })
+    assert.deepEqual(await states(), ['running', 'running', 'running'])
+    await w.docker.containers.remove(stranger, { force: true })
+  })
+
+  await t.test('one of old that is in the place of a router that was down has to leave it', async () => {
     // Stopped by hand: nobody holds the other one still, which gets one port of its range or the other at each start.
     await w.docker.containers.stop(`${w.instance}-traefik`, { graceSeconds: 1 })
     const name = `${w.instance}-x-still-r1-1`
     const takesOver = async (): Promise<boolean> => {
       await w.docker.containers.restart(name, { graceSeconds: 0 })
       const { NetworkSettings } = await w.docker.containers.inspect(name)
-      return NetworkSettings.Ports?.['80/tcp']?.[0]?.HostPort === String(http)
+      const took = NetworkSettings.Ports?.['80/tcp']?.[0]?.HostPort === String(http)
+      return took || daemon.output.includes('a service had its port')
     }
     await until(takesOver, { what: 'the takeover' })
+    const begin = performance.now()
+    const answer = async (): Promise<unknown> => (await w.request('http://victim.test/')).headers['x-release']
+    // By the daemon alone.
+    await until(async () => (await answer().catch(() => '')) === 'r1', { what: 'the router', timeoutMs: 30_000 })
+    t.diagnostic(`the router has its port back after ${Math.round(performance.now() - begin)} ms`)
+    await daemon.seen(/the router was down, and a service had its port: it serves again/)
     await w.ok(['server', 'reconcile', '--wait', '30s'])
-    assert.equal((await w.request('http://victim.test/')).headers['x-release'], 'r1')
     assert.deepEqual(await w.runningNames('x-still'), ['x-still-r1-1'])
     await w.ok(['server', 'rm', 'x-still', '--yes', '--wait', '30s'])
   })
@@ -191,6 +241,14 @@ test("what is the server's own is no service's", async (t) => {
       await w.ok(['server', 'rm', 'early', '--yes'])
     },
   )
+
+  await t.test('the daemon mends the way to it, should somebody have seen its port otherwise', async () => {
+    await using server = await openServer(w.home)
+    const router = routerContainer(server.host.directory, server.config, server.identity)
+    await refreshRouterFiles(w.docker, { ...router, isDaemonPortTaken: async () => true })
+    const base = (): Promise<string> => readFile(join(w.home, '_mypaas/traefik/dynamic/base.yml'), 'utf8')
+    await until(async () => !(await base()).includes('mypaas~away'), { what: 'the way back', timeoutMs: 20_000 })
+  })
 
   await t.test("whoever has the daemon's port is named, and led to by nobody", async () => {
     daemon.kill('SIGKILL')

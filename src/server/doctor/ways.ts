@@ -51,7 +51,7 @@ export async function daemonFacts({ host, config, identity }: OpenServer): Promi
   const holder = gateway === undefined ? 'nobody' : await holderOfPort(host.directory, gateway, daemonPort)
   const taken =
     holder === 'other'
-      ? ((await holderOf(host.docker, [daemonPort])) ?? {
+      ? ((await holderOf(host.docker, wanted, [daemonPort])) ?? {
           what: 'another program listens',
           mend: `see which: ss -ltnp 'sport = :${daemonPort}'`,
         })
@@ -68,7 +68,7 @@ export async function daemonFacts({ host, config, identity }: OpenServer): Promi
     runs: runs !== undefined,
     outdated: await isDaemonOutdated(host.directory),
     address: gateway === undefined ? undefined : `${gateway}:${daemonPort}`,
-    listens: holder === 'daemon',
+    listens: holder === 'daemon' || holder === 'unknown',
     taken,
     byRouter: byRouter?.statusCode,
     bridge: network ? (network.Options?.['com.docker.network.bridge.name'] ?? `br-${network.Id.slice(0, 12)}`) : 'any',
