@@ -2,7 +2,7 @@ import { dirname } from 'node:path'
 import type { Volume } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readDirectives } from '../service/directives.ts'
-import { anyHome, homeProblem, pathInHome } from '../service/home.ts'
+import { anyHome, exampleInHome, homeProblem, pathInHome } from '../service/home.ts'
 import { DirectiveError } from '../service/problems.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
 import type { Host } from './host.ts'
@@ -67,7 +67,7 @@ export async function mountProblems(
       problems.set(mount, { message: error.message.replace(/\.$/, ''), hint: 'Give another place' })
     }
   }
-  for (const [mount, problem] of problemsOfPairs(host, all, mounted))
+  for (const [mount, problem] of problemsOfPairs(host, spec.service, all, mounted))
     if (!problems.has(mount)) problems.set(mount, problem)
   for (const source of all) {
     if (problems.has(source.mount)) continue
@@ -78,6 +78,26 @@ export async function mountProblems(
     const problem = problems.get(mount)
     return problem ? [{ mount, ...problem }] : []
   })
+}
+
+/**
+ * The mounts that no service of that name may have, whoever deploys it and whatever else is there. It says nothing of
+ * where links lead, nor of what others mount.
+ */
+export async function problemsForEverybody(host: Host, spec: ServiceSpec): Promise<readonly MountProblem[]> {
+  if (spec.volumes.length === 0) return []
+  const mounted = await readMounted(host)
+  const found = spec.volumes.map(async (mount): Promise<readonly MountProblem[]> => {
+    try {
+      const places = await placesOfMount({ host, ...mounted }, mount)
+      const problem = problemByRule(host, spec.service, mount, places, mounted)
+      return problem ? [{ mount, ...problem }] : []
+    } catch (error) {
+      if (error instanceof MypaasError) return [] // its deploy says that
+      throw error
+    }
+  })
+  return (await Promise.all(found)).flat()
 }
 
 /**
@@ -151,6 +171,20 @@ function problemByItself(
   mounted: Mounted,
 ): Problem | undefined {
   const places = all.filter((source) => source.mount === mount).map(({ place }) => place)
+  const problem = problemByRule(host, service, mount, places, mounted)
+  if (problem || mount.kind === 'named') return problem
+  const [place] = places
+  return place && place.links.length > 0 ? linkProblem(host, mount, place) : undefined
+}
+
+/** What is wrong with a mount by its name and by where it is: of a way with links, only its name. */
+function problemByRule(
+  host: Host,
+  service: string,
+  mount: Mount,
+  places: readonly Place[],
+  mounted: Mounted,
+): Problem | undefined {
   if (mount.kind === 'named') {
     const volume = mounted.volumes.get(mount.name)
     const device = volume && boundDirectory(volume)
@@ -159,19 +193,20 @@ function problemByItself(
       (device === undefined ? undefined : oursProblem(host, titleOf(host, mount), places.slice(1), mounted))
     )
   }
-  const [place] = places
   const below = mount.kind === 'home' ? mount.path : pathInHome(mount.path, host.homeRules)
-  if (below === '') return homeItself
+  if (below === '') {
+    return {
+      message: 'the home directory as a whole is not mounted: it has keys and secrets in it',
+      hint: `Give a directory below it: ${exampleInHome({ service })}`,
+    }
+  }
+  const isPlain = places.every(({ links }) => links.length === 0)
+  // Whether it is ours comes before what a config could allow.
   return (
-    (below === undefined ? rootProblem(host, mount.path, host.volumeRoots) : homeProblem(below, host.homeRules)) ??
-    (place && place.links.length > 0 ? linkProblem(host, mount, place) : undefined) ??
-    oursProblem(host, titleOf(host, mount), places, mounted)
+    (below !== undefined ? homeProblem(below, { ...host.homeRules, service }) : undefined) ??
+    (isPlain || below === undefined ? oursProblem(host, titleOf(host, mount), places, mounted) : undefined) ??
+    (below === undefined ? rootProblem(host, mount.path, host.volumeRoots) : undefined)
   )
-}
-
-const homeItself: Problem = {
-  message: 'the home directory as a whole is not mounted: it has keys and secrets in it',
-  hint: 'Give a directory below it: ~/data',
 }
 
 function rootProblem(host: Host, path: string, roots: readonly string[]): Problem | undefined {
@@ -231,21 +266,30 @@ function relation(table: Mounted['table'], place: Place, other: Place): 'below' 
   return table.isBelow(place, other) ? 'below' : table.isBelow(other, place) ? 'above' : undefined
 }
 
-const why = 'a container that can write the upper one could lead the lower one elsewhere'
+/** What is wrong with one mount below another, of which at least one can be written. */
+function why(upper: { writable: boolean }): string {
+  return upper.writable
+    ? 'a container that can write the upper one could lead the lower one elsewhere'
+    : 'what a container writes in the lower one is in the upper one, too, which is mounted read-only'
+}
 
 /** Of two mounts of one service the lower one is refused, unless none can write either. */
-function problemsOfPairs(host: Host, all: readonly MountSource[], { table }: Mounted): ReadonlyMap<Mount, Problem> {
+function problemsOfPairs(
+  host: Host,
+  service: string,
+  all: readonly MountSource[],
+  { table }: Mounted,
+): ReadonlyMap<Mount, Problem> {
   const problems = new Map<Mount, Problem>()
   for (const lower of all) {
     for (const upper of all) {
       if (lower.mount === upper.mount || (lower.mount.readOnly && upper.mount.readOnly)) continue
       if (!table.isBelow(lower.place, upper.place)) continue
       const rest = lower.place.real.slice(upper.place.real.length)
-      const beside = `${shown(host, upper.place.real)}${rest.replaceAll('/', '-')}`
       problems.set(lower.mount, {
-        message: `${titleOf(host, lower.mount)} lies below ${titleOf(host, upper.mount)}, which is mounted at ${upper.mount.target}: ${why}`,
+        message: `${titleOf(host, lower.mount)} lies below ${titleOf(host, upper.mount)}, which is mounted at ${upper.mount.target}: ${why({ writable: !upper.mount.readOnly })}`,
         hint: strictlyBelow(lower.place.real, upper.place.real)
-          ? `Mount ${titleOf(host, upper.mount)} alone, it has the other as ${upper.mount.target}${rest}. Or give it a place beside: ${beside}`
+          ? `Mount ${titleOf(host, upper.mount)} alone, it has the other as ${upper.mount.target}${rest}. Or give each a place of its own: ~/${service}/a and ~/${service}/b`
           : 'Give it another place',
       })
     }
@@ -278,11 +322,11 @@ async function problemWithOthers(
     if (!isRefused || (by.kind === 'container' && !(await by.lives()))) continue
     const whose = by.service === undefined || isOwn ? `the container ${by.name}` : `the service ${by.service}`
     return {
-      message: `${title} lies ${how} ${shown(host, source.place.written)}, which ${whose} mounts: ${why}`,
+      message: `${title} lies ${how} ${shown(host, source.place.written)}, which ${whose} mounts: ${why({ writable: how === 'below' ? source.writable : !mount.readOnly })}`,
       hint: isOwn
         ? `Give it a place beside. Or stop the release that runs before the next deploy: mypaas server stop ${service}`
         : ours
-          ? 'Give it a place of its own, neither below nor above that'
+          ? `Give it a place of its own, neither below nor above that: ${exampleInHome({ service })}`
           : `Give it a place of its own. Or, if that container is trusted like the machine itself, set in [server] of ${host.directory}/config.toml: trusted_containers = ${JSON.stringify([...host.trustedContainers, by.name])}`,
     }
   }

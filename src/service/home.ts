@@ -5,8 +5,13 @@
  * - `allowed`: places below the home (`.config/app`) that may be mounted although of their names, and what is in them;
  *   `'all'` where somebody else judges that: the client, which does not know the server's config, and a reader of what
  *   was deployed already
+ * - `service`: whose places examples name
  */
-export type HomeRules = Readonly<{ homes: readonly string[]; allowed: readonly string[] | 'all' }>
+export type HomeRules = Readonly<{
+  homes: readonly string[]
+  allowed: readonly string[] | 'all'
+  service?: string | undefined
+}>
 
 /** Of a server that allows nothing more than others. */
 export const usualHome: HomeRules = { homes: [], allowed: [] }
@@ -14,20 +19,24 @@ export const usualHome: HomeRules = { homes: [], allowed: [] }
 /** For those who only want to know what a Dockerfile says. */
 export const anyHome: HomeRules = { homes: [], allowed: 'all' }
 
+/** A place that a service can have, whatever key deploys it. */
+export function exampleInHome({ service }: Pick<HomeRules, 'service'>): string {
+  return service === undefined ? '~/data' : `~/${service}/data`
+}
+
 /**
  * Why no service may mount a place in the home, whatever the key. What begins with a dot, at any level, holds settings,
  * credentials and programs of the server's user, and `~/bin` programs, too: a rule, for nobody knows all their names.
  * @param path below the home, clean: `data/pg`
  */
-export function homeProblem(
-  path: string,
-  { allowed }: HomeRules,
-): Readonly<{ message: string; hint: string }> | undefined {
+export function homeProblem(path: string, rules: HomeRules): Readonly<{ message: string; hint: string }> | undefined {
+  const { allowed } = rules
+  const another = `Give another directory below the home: ${exampleInHome(rules)}`
   const parts = path.split('/')
   const first = parts[0] ?? ''
   const never = neverInHome.get(first.toLowerCase())
   if (never !== undefined) {
-    return { message: `~/${first} is not mounted: ${never}`, hint: 'Give another directory below the home: ~/data' }
+    return { message: `~/${first} is not mounted: ${never}`, hint: another }
   }
   if (allowed === 'all' || allowed.some((place) => path === place || path.startsWith(`${place}/`))) return undefined
   const at = parts.findIndex((part) => part.startsWith('.'))
@@ -40,7 +49,7 @@ export function homeProblem(
   const list = JSON.stringify([...allowed, path].map((place) => `~/${place}`))
   return {
     message: `~/${shown} is not mounted: ${why}`,
-    hint: `Give another directory below the home: ~/data. Or allow it in the section [server] of the server's config.toml: home_paths = ${list}`,
+    hint: `${another}. Or allow it in the section [server] of the server's config.toml: home_paths = ${list}`,
   }
 }
 

@@ -75,7 +75,7 @@ export function specFromDirectives(
   const urls = many('url', urlOfItsOwn, formatUrl)
   const volumes = many(
     'volume',
-    (text, report) => parseVolume(text, report, home),
+    (text, report) => parseVolume(text, report, { ...home, service }),
     ({ target }) => target,
   )
   const env = many('env', parseEnv, ({ key }) => key)

@@ -1,4 +1,4 @@
-import { type HomeRules, homeProblem, pathInHome, usualHome } from './home.ts'
+import { exampleInHome, type HomeRules, homeProblem, pathInHome, usualHome } from './home.ts'
 import { quote, type Report, unseen } from './problems.ts'
 import type { Mount } from './spec.ts'
 
@@ -45,15 +45,16 @@ export function isVolumeName(text: string): boolean {
 type Source = { kind: 'home' | 'host'; path: string } | { kind: 'named'; name: string }
 
 function parseSource(source: string, report: Report, home: HomeRules): Source | undefined {
-  if (source === '~' || source === '~/') return refuseHome(report)
+  if (source === '~' || source === '~/') return refuseHome(report, home)
   if (source.startsWith('~/')) {
     return inHome(cleanPath(source.slice(1), report, source)?.slice(1), report, home)
   }
   if (source.startsWith('/')) {
     const path = cleanPath(source, report)
-    if (path === '/') report('the root of the file system is not mounted', 'Give a directory below the home: ~/data')
+    if (path === '/')
+      report('the root of the file system is not mounted', `Give a directory below the home: ${exampleInHome(home)}`)
     const below = path === undefined ? undefined : pathInHome(path, home)
-    if (below === '') return refuseHome(report)
+    if (below === '') return refuseHome(report, home)
     if (below !== undefined) return inHome(below, report, home)
     return path === undefined || path === '/' ? undefined : { kind: 'host', path }
   }
@@ -65,15 +66,17 @@ function parseSource(source: string, report: Report, home: HomeRules): Source | 
     isName
       ? `${quote(source)} is too short for the name of a volume: Docker wants two characters or more`
       : `${quote(source)} is neither a path that begins with ~/ or / nor the name of a volume`,
-    isPlainPath(rest) ? `For a directory below the server's home: ~/${rest}` : 'For example: ~/data or shop-data',
+    isPlainPath(rest)
+      ? `For a directory below the server's home: ~/${rest}`
+      : `For example: ${exampleInHome(home)} or ${home.service ?? 'shop'}-data`,
   )
   return undefined
 }
 
-function refuseHome(report: Report): undefined {
+function refuseHome(report: Report, home: HomeRules): undefined {
   report(
     'the home directory as a whole is not mounted: it has keys and secrets in it',
-    'Give a directory below it: ~/data',
+    `Give a directory below it: ${exampleInHome(home)}`,
   )
 }
 

@@ -37,7 +37,13 @@ suite('mounts', { concurrency: 2 }, () => {
     await t.test('below or above another one that a container can write, whoever has that', async () => {
       const refused: [volumes: string[], words: RegExp][] = [
         [['~/two:/a', '~/two/sub:/b'], /~\/two\/sub lies below ~\/two, which is mounted at \/a/],
-        [['~/two/sub:/b', '~/two:/a:ro'], /~\/two\/sub lies below ~\/two/],
+        [['~/two/sub:/b', '~/two:/a:ro'], /~\/two\/sub lies below ~\/two.*: what a container writes in the lower one/],
+        [['~/two:/a', '~/two/sub:/b:ro'], /: a container that can write the upper one could lead/],
+        // What no config allows does not name the config.
+        [['/run/docker.sock:/b'], /^(?!.*volume_roots).*, which no service may mount/s],
+        [['/run:/b'], /^(?!.*volume_roots).*lies above .*, which no service may mount/s],
+        [['/proc/1:/b'], /^(?!.*volume_roots).*which no service may mount/s],
+        [['/srv/x/y:/b'], /volume_roots = \["\/srv\/x"\]/],
         [['~/two:/a', '~/two/deep/er:/b:ro'], /Mount ~\/two alone, it has the other as \/a\/deep\/er\./],
         [['~/one/sub:/b'], /~\/one\/sub lies below ~\/one, which the service one mounts/],
         [['~/one/sub:/b:ro'], /which the service one mounts/],
@@ -169,7 +175,7 @@ suite('mounts', { concurrency: 2 }, () => {
     assert.equal(refused.code, 2, refused.stderr)
     assert.match(
       refused.stderr,
-      /Dockerfile:3: .*Mount ~\/old alone, it has the other as \/a\/sub\. Or give it a place beside: ~\/old-sub/,
+      /Dockerfile:3: .*Mount ~\/old alone, it has the other as \/a\/sub\. Or give each a place of its own: ~\/old\/a and ~\/old\/b/,
     )
 
     await t.test('and no start of ours follows a link that it made', async () => {

@@ -391,7 +391,7 @@ export const golden: readonly Golden[] = [
     dockerfile: '# mypaas.service=x\n# mypaas.volume=~/.ssh:/x\nFROM alpine\n',
     differences: [],
     errors: [
-      "Dockerfile:2: mypaas.volume: ~/.ssh is not mounted: the server's SSH keys are there. Give another directory below the home: ~/data",
+      "Dockerfile:2: mypaas.volume: ~/.ssh is not mounted: the server's SSH keys are there. Give another directory below the home: ~/x/data",
     ],
   },
   {
@@ -399,7 +399,7 @@ export const golden: readonly Golden[] = [
     dockerfile: '# mypaas.service=x\n# mypaas.volume=~/.sshfoo:/x\nFROM alpine\n',
     differences: [],
     errors: [
-      'Dockerfile:2: mypaas.volume: ~/.sshfoo is not mounted: names with a dot in front hold settings, credentials and programs of the server\'s user. Give another directory below the home: ~/data. Or allow it in the section [server] of the server\'s config.toml: home_paths = ["~/.sshfoo"]',
+      'Dockerfile:2: mypaas.volume: ~/.sshfoo is not mounted: names with a dot in front hold settings, credentials and programs of the server\'s user. Give another directory below the home: ~/x/data. Or allow it in the section [server] of the server\'s config.toml: home_paths = ["~/.sshfoo"]',
     ],
   },
   {
@@ -407,7 +407,7 @@ export const golden: readonly Golden[] = [
     dockerfile: '# mypaas.service=x\n# mypaas.volume=~:/x\nFROM alpine\n',
     differences: [{ was: 'mounted', is: 'an error', why: 'The container got all keys and secrets of the server.' }],
     errors: [
-      'Dockerfile:2: mypaas.volume: the home directory as a whole is not mounted: it has keys and secrets in it. Give a directory below it: ~/data',
+      'Dockerfile:2: mypaas.volume: the home directory as a whole is not mounted: it has keys and secrets in it. Give a directory below it: ~/x/data',
     ],
   },
   {

@@ -38,6 +38,15 @@ test('the refusal names the line beside all others, and the setting that allows 
   )
 })
 
+test('what to write instead is a place that any key may give the service', () => {
+  for (const path of ['.config/app', '.ssh', 'bin', '_mypaas', 'blog/.git', ''])
+    assert.throws(
+      () => parseSpec(`# mypaas.service=blog\n# mypaas.volume=~/${path}:/a\n`),
+      /Give (another|a) directory below (the home|it): ~\/blog\/data(\. Or allow it|$)/m,
+      path,
+    )
+})
+
 test('home_paths allows a place and what is in it, not what holds it or begins alike', () => {
   const home: HomeRules = { homes, allowed: ['.config/app', 'bin'] }
   for (const path of ['.config/app', '.config/app/.x', 'bin', 'bin/x'])

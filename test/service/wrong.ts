@@ -90,11 +90,11 @@ export const wrong: readonly Wrong[] = [
     dockerfile:
       '# mypaas.service = blog\n# mypaas.volume = ~:/home\n# mypaas.volume = ~/.ssh/authorized_keys:/keys\n# mypaas.volume = ~/_mypaas:/m\n# mypaas.volume = ~/data/../.ssh:/keys\n# mypaas.volume = /:/host\nFROM nginx\n',
     errors: [
-      'Dockerfile:2: mypaas.volume: the home directory as a whole is not mounted: it has keys and secrets in it. Give a directory below it: ~/data',
-      "Dockerfile:3: mypaas.volume: ~/.ssh is not mounted: the server's SSH keys are there. Give another directory below the home: ~/data",
-      'Dockerfile:4: mypaas.volume: ~/_mypaas is not mounted: the secrets and keys of mypaas are there. Give another directory below the home: ~/data',
+      'Dockerfile:2: mypaas.volume: the home directory as a whole is not mounted: it has keys and secrets in it. Give a directory below it: ~/blog/data',
+      "Dockerfile:3: mypaas.volume: ~/.ssh is not mounted: the server's SSH keys are there. Give another directory below the home: ~/blog/data",
+      'Dockerfile:4: mypaas.volume: ~/_mypaas is not mounted: the secrets and keys of mypaas are there. Give another directory below the home: ~/blog/data',
       'Dockerfile:5: mypaas.volume: the path "~/data/../.ssh" has a part "." or "..". Write it without',
-      'Dockerfile:6: mypaas.volume: the root of the file system is not mounted. Give a directory below the home: ~/data',
+      'Dockerfile:6: mypaas.volume: the root of the file system is not mounted. Give a directory below the home: ~/blog/data',
     ],
   },
   {
