@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { CommandDef } from 'citty'
 import { MypaasError } from '../../src/errors.ts'
-import { Remotes } from '../../src/push/remotes.ts'
+import { nextContact, Remotes } from '../../src/push/remotes.ts'
 import { splitPins } from '../../src/push/server-key.ts'
 import { formatAddress, parseAddress } from '../../src/push/transport.ts'
 import { command } from '../command.ts'
@@ -29,7 +29,13 @@ export const add: CommandDef = command({
       ...(args.key === undefined ? {} : { key: resolve(args.key) }),
       ...(args.ca === undefined ? {} : { ca: resolve(args.ca) }),
     })
-    if (pins[0] !== undefined) await remotes.expect(formatAddress(parseAddress(address)), pins[0])
+    if (pins[0] !== undefined) {
+      const at = formatAddress(parseAddress(address))
+      const { before, names } = await remotes.expect(at, pins[0])
+      const others = names.filter((name) => name !== args.name)
+      const whose = others.length === 0 ? '' : ` That is so for ${others.join(', ')}, too: the address is the same.`
+      if (before !== undefined) progress(`! The key of ${at} was ${before}, which is replaced by ${pins[0]}.${whose}`)
+    }
     progress(`Push to it: mypaas push ${args.name} DIR`)
   },
 })
@@ -58,6 +64,6 @@ export const forget: CommandDef = command({
   args: { server: { type: 'positional', required: true, description: 'Its name or address' } },
   async run({ args }) {
     const addresses = await (await Remotes.open()).forget(args.server)
-    progress(`Forgotten: ${addresses.join(', ')}. The next contact takes the server as it is then.`)
+    progress(`Forgotten: ${addresses.join(', ')}; ${nextContact}`)
   },
 })

@@ -18,6 +18,9 @@ export type UserKey = Readonly<{
   sign: (text: string) => Promise<string>
 }>
 
+/** The source of a key that a machine was given. */
+export const environmentSource = 'MYPAAS_PRIVATE_KEY'
+
 /**
  * The user's keys, the likeliest first: the file that was named, else `MYPAAS_PRIVATE_KEY`, else what the agent holds,
  * then the files in `~/.ssh`, then the one that `mypaas key init` made.
@@ -134,7 +137,7 @@ function publicLine(text: string | undefined): string | undefined {
 function environmentKey(value: string): UserKey {
   try {
     const key = parsePrivateKey(asPem(value))
-    return userKey(key.public, 'MYPAAS_PRIVATE_KEY', async (text) => makeSignature(text, namespace, key.blob, key.sign))
+    return userKey(key.public, environmentSource, async (text) => makeSignature(text, namespace, key.blob, key.sign))
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error
     throw new MypaasError(`The value of MYPAAS_PRIVATE_KEY can't be used as a private key: ${error.message}.`, {

@@ -10,6 +10,8 @@ export type KnownServer = Readonly<{
   key?: string
   /** The fingerprint of its own key. */
   identity?: string
+  /** That is what `mypaas remote add` was given; no server there has shown it yet. */
+  added?: true
 }>
 
 /** What a client remembers of servers, by address, so that a stranger can't pass for one. */
@@ -49,8 +51,9 @@ export async function identify(
   const shown = keyFingerprint(key)
   const before = known.get(name)
   const remember = async (): Promise<void> => {
-    if (before?.identity === shown && before.server === challenge.server) return
-    await known.set(name, { ...before, server: challenge.server, identity: shown })
+    if (before?.identity === shown && before.server === challenge.server && !before.added) return
+    const { added: _, ...rest } = before ?? {}
+    await known.set(name, { ...rest, server: challenge.server, identity: shown })
   }
 
   if (expected ?? before?.identity) {
@@ -98,6 +101,15 @@ export async function identify(
 }
 
 function notTheSame(name: string, shown: string, before: KnownServer | undefined, called: string): MypaasError {
+  if (before?.added) {
+    return new MypaasError(
+      `${name} is not the server that was written down by mypaas remote add: its key is ${shown}, not ${before.identity}; ${nothing}`,
+      {
+        code: 'unauthorised',
+        hint: `Its key is shown on the server by: mypaas server identity show. If what was written down is wrong, forget it: mypaas remote forget ${word(called)}`,
+      },
+    )
+  }
   const was = before?.identity === undefined ? `its id was ${before?.server}` : `its key was ${before.identity}`
   return new MypaasError(`${name} is not the server that it was: ${was}, now its key is ${shown}; ${nothing}`, {
     code: 'unauthorised',

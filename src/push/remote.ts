@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
 import { ask, type Challenge, readChallenge } from './challenge.ts'
-import type { UserKey } from './keys.ts'
+import { environmentSource, type UserKey } from './keys.ts'
 import { identify, type PinOptions } from './pins.ts'
 import { parseErrorReport, RemoteError } from './remote-error.ts'
 import { seal, sealedFor } from './seal.ts'
@@ -132,7 +132,7 @@ export class Remote {
     }
     throw new MypaasError(`${address} takes none of your keys: ${keys.map(({ source }) => source).join(', ')}.`, {
       code: 'unauthorised',
-      hint: `If one of them should do, let somebody on the server run:\n  mypaas server key add '${keys[0]?.public ?? ''}'`,
+      hint: `If one of them should do, let somebody on the server run:\n  mypaas server key add ${forMachine(keys[0])}'${keys[0]?.public ?? ''}'`,
     })
   }
 
@@ -283,4 +283,9 @@ async function readText(body: Answer['body']): Promise<string> {
     })
   }
   return Buffer.concat(parts).toString()
+}
+
+/** A machine needs no more than its services. */
+function forMachine(key: UserKey | undefined): string {
+  return key?.source === environmentSource ? '--services NAME ' : ''
 }

@@ -14,6 +14,10 @@ export type NamedRemote = Readonly<{
   key?: string
 }>
 
+/** What comes after a server was forgotten. */
+export const nextContact =
+  'the next contact shows its key and asks, on a terminal; elsewhere it fails, unless the key is written behind the address or in MYPAAS_SERVER_KEY.'
+
 type Known = Record<string, KnownServer>
 
 /** What this user's machine knows of servers: names for them, and who they were the last time. */
@@ -82,15 +86,21 @@ export class Remotes implements KnownServers {
     return new Map(found)
   }
 
-  /** Has the server at an address have a key of that fingerprint, whoever it was before. */
-  async expect(address: string, identity: string): Promise<void> {
+  /**
+   * Has the server at an address have a key of that fingerprint, whoever it was before.
+   * @returns the fingerprint that was expected there before, if it was another one; and what else is called by that address
+   */
+  async expect(address: string, identity: string): Promise<{ before?: string; names: readonly string[] }> {
     const { [address]: before, ...others } = this.#known
-    this.#known = before?.identity === identity ? this.#known : { ...others, [address]: { identity } }
+    const names = this.names.filter((name) => formatAddress(parseAddress(this.named(name)?.address ?? '')) === address)
+    if (before?.identity === identity) return { names }
+    this.#known = { ...others, [address]: { identity, added: true } }
     await this.#write('known-servers.json', this.#known)
+    return { names, ...(before?.identity === undefined ? {} : { before: before.identity }) }
   }
 
   /**
-   * Forgets who a server was, by whatever addresses it was known; the next contact takes it as it is then.
+   * Forgets who a server was, by whatever addresses it was known; the next contact is a first one.
    * @returns the addresses
    */
   async forget(server: string): Promise<readonly string[]> {
@@ -99,7 +109,7 @@ export class Remotes implements KnownServers {
     if (!known) {
       throw new MypaasError(`Nothing is known of ${address}.`, {
         code: 'usage',
-        hint: 'The next contact takes it as it is.',
+        hint: `There is nothing to forget: ${nextContact}`,
       })
     }
     const { identity } = known

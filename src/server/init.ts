@@ -91,7 +91,7 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   say(`router ${wanted.name}: ports ${config.router.httpPort} and ${config.router.httpsPort}`)
   const router = await ensureRouter(docker, wanted)
   if (text !== before) await writeDurably(file, text)
-  const key = newKey === undefined ? undefined : await addKey(directory, { line: newKey })
+  const key = newKey === undefined ? undefined : (await addKey(directory, { line: newKey })).fingerprint
   const { fingerprint } = await ensureServerKey(directory)
   return {
     directory,

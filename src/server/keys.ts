@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
 import { fingerprint } from '../push/signature.ts'
-import { parseAllowedPort } from '../service/allowed-ports.ts'
+import { formatAllowedPort, parseAllowedPort } from '../service/allowed-ports.ts'
 import type { PublishedPort } from '../service/spec.ts'
 import { minRsaBits, parsePublicKey } from '../ssh/public-key.ts'
 import { MalformedError } from '../ssh/wire.ts'
@@ -77,7 +77,7 @@ export class AuthorizedKeys {
   async find(base64: string, nowMs: number): Promise<AuthorizedKey | undefined> {
     const { keys } = await this.read()
     const found = keys.find((key) => key.public.split(' ')[1] === base64)
-    return found && (found.expiresMs === undefined || nowMs < found.expiresMs) ? found : undefined
+    return found && !hasExpired(found, nowMs) ? found : undefined
   }
 }
 
@@ -212,10 +212,10 @@ export type NewKey = Readonly<{
 }>
 
 /**
- * Adds a key to the file. @returns its fingerprint
- * @throws {MypaasError} `usage` when it is none, or there already
+ * Adds a key to the file.
+ * @throws {MypaasError} `usage` when it is none, or there already, or good for no day any more
  */
-export async function addKey(directory: string, key: NewKey): Promise<string> {
+export async function addKey(directory: string, key: NewKey): Promise<AuthorizedKey> {
   const options = [
     ...(key.services && key.services.length > 0 ? [`services="${key.services.join(',')}"`] : []),
     ...(key.publish && key.publish.length > 0 ? [`publish="${key.publish.join(',')}"`] : []),
@@ -231,24 +231,59 @@ export async function addKey(directory: string, key: NewKey): Promise<string> {
   const parsed = parseKeys(line)
   const [added] = parsed.keys
   if (!added) {
-    throw new MypaasError(
-      `This is no key to add: ${parsed.problems[0]?.replace(/^line 1: /, '') ?? 'the line is empty'}.`,
-      {
-        code: 'usage',
-        hint: 'Give the public line as it is: mypaas server key add "ssh-ed25519 AAAA… name"',
-      },
-    )
+    const alone = parseKeys(key.line.trim())
+    const problem = parsed.problems[0]?.replace(/^line 1: /, '') ?? 'the line is empty'
+    throw new MypaasError(`This is no key to add: ${problem}.`, {
+      code: 'usage',
+      hint: alone.keys.length === 0 ? hintOfLine(problem) : hintOfOptions,
+    })
+  }
+  if (hasExpired(added, Date.now())) {
+    throw new MypaasError(`This key would let nobody in: it is good until ${lastDay(added)} (UTC), which is past.`, {
+      code: 'usage',
+      hint: 'Give a day to come, or leave it out: the key is good for ever then.',
+    })
   }
   const known = parseKeys(before).keys.find((other) => other.public === added.public)
   if (known) {
-    throw new MypaasError(`The key ${known.fingerprint} is there already, in line ${known.line}.`, {
+    const expired = hasExpired(known, Date.now())
+    const also = expired ? `; it expired on ${lastDay(known)}, so nobody gets in by it` : ''
+    throw new MypaasError(`The key ${known.fingerprint} is there already, in line ${known.line}${also}.`, {
       code: 'usage',
-      hint: `To change what it may do, remove it first: mypaas server key rm ${known.fingerprint}`,
+      hint: `To ${expired ? 'let it in again' : 'change what it may do'}, remove it first, then add it anew: mypaas server key rm ${known.fingerprint}`,
     })
   }
   const start = before === '' || before.endsWith('\n') ? before : `${before}\n`
   await writeDurably(file, `${start}${line}\n`)
-  return added.fingerprint
+  return added
+}
+
+const hintOfOptions =
+  'For example: --services blog,shop-* --publish 127.0.0.1:5432,7000-7010/udp --expires 2027-01-31. See mypaas server key add --help'
+
+function hintOfLine(problem: string): string {
+  return problem.startsWith('an RSA key')
+    ? 'Make a longer one, or one of another kind: mypaas key init, ssh-keygen -t ed25519'
+    : 'Give the public line as it is: mypaas server key add "ssh-ed25519 AAAA… name"'
+}
+
+export function hasExpired({ expiresMs }: Pick<AuthorizedKey, 'expiresMs'>, nowMs: number): boolean {
+  return expiresMs !== undefined && nowMs >= expiresMs
+}
+
+/** The last day on which a key is good, in UTC. */
+function lastDay({ expiresMs }: Pick<AuthorizedKey, 'expiresMs'>): string {
+  return expiresMs === undefined ? '' : new Date(expiresMs - 1).toISOString().slice(0, 10)
+}
+
+/** What a key may do, in words: the cells of a line. */
+export function rightsOf(key: AuthorizedKey, nowMs: number): readonly string[] {
+  return [
+    key.services === undefined ? 'all services' : key.services.join(','),
+    key.readOnly ? 'reads' : 'deploys',
+    key.publish === undefined ? '' : `publishes ${key.publish.map(formatAllowedPort).join(',')}`,
+    key.expiresMs === undefined ? '' : `${hasExpired(key, nowMs) ? 'expired' : 'until'} ${lastDay(key)}`,
+  ]
 }
 
 /** Removes the key with that fingerprint or comment. @throws {MypaasError} `usage` when there is none, or more than one */

@@ -60,19 +60,29 @@ test('on the command line: first contact, pins, a wrong one, a server that was s
 
   await t.test('after a new set-up the hint, run as it is printed, forgets the old one', async () => {
     await fresh()
-    await mypaas(client, ['remote', 'add', 'prod', `${server}#${wrong}`, '--key', api.key])
+    await mypaas(client, ['remote', 'add', 'stage', `${server}#${pin}`, '--key', api.key])
+    const added = await mypaas(client, ['remote', 'add', 'prod', `${server}#${wrong}`, '--key', api.key])
+    assert.ok(
+      added.stderr.includes(`was ${pin}, which is replaced by ${wrong}. That is so for stage, too`),
+      added.stderr,
+    )
     const refused = await mypaas(client, ['env', 'ls', 'prod'])
     assert.equal(refused.code, 3)
     assert.ok(
-      refused.stderr.includes(`its key was ${wrong}, now its key is ${pin}; nothing was signed`),
+      refused.stderr.includes(
+        `was written down by mypaas remote add: its key is ${pin}, not ${wrong}; nothing was signed`,
+      ),
       refused.stderr,
     )
-    const hint = /forget the old one: mypaas (.*)$/m.exec(refused.stderr)?.[1] ?? ''
+    const hint = /is wrong, forget it: mypaas (.*)$/m.exec(refused.stderr)?.[1] ?? ''
     assert.equal(hint, 'remote forget prod')
-    assert.equal((await mypaas(client, hint.split(' '))).code, 0)
+    const forgotten = await mypaas(client, hint.split(' '))
+    assert.match(forgotten.stderr, /^Forgotten: .*; the next contact .* asks, on a terminal; elsewhere it fails/m)
+    assert.match((await mypaas(client, hint.split(' '))).stderr, /elsewhere it fails/)
     assert.match((await mypaas(client, ['env', 'ls', 'prod'])).stderr, /is not known here/)
     await mypaas(client, ['remote', 'add', 'prod', `${server}#${pin}`, '--key', api.key])
     assert.equal((await mypaas(client, ['env', 'ls', 'prod'])).code, 0)
+    assert.doesNotMatch(await readFile(knownFile, 'utf8'), /added/)
     assert.match(
       (await mypaas(client, ['remote', 'ls'])).stdout,
       new RegExp(`^prod .* ${pin.replace(/[+]/g, '\\+')}$`, 'm'),
@@ -111,6 +121,6 @@ test('on the command line: first contact, pins, a wrong one, a server that was s
     assert.match(stderr, /other\.sock is the server that is known here as unix:\S+d\.sock\./)
     assert.equal((await ls(`unix:${other}`)).stderr, '')
     const forgotten = await mypaas(client, ['remote', 'forget', server])
-    assert.match(forgotten.stderr, /^Forgotten: unix:\S+d\.sock, unix:\S+other\.sock\./)
+    assert.match(forgotten.stderr, /^Forgotten: unix:\S+d\.sock, unix:\S+other\.sock;/)
   })
 })

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -120,7 +121,7 @@ test('the file is read anew when it changes, and counts for nothing when others 
   const line = await fileKeyOf(join(home, 'a'))
   const keys = new AuthorizedKeys(home)
   assert.deepEqual(await keys.read(), { keys: [], problems: [] })
-  const fingerprint = await addKey(home, { line })
+  const { fingerprint } = await addKey(home, { line })
   assert.deepEqual(
     (await keys.read()).keys.map((key) => key.fingerprint),
     [fingerprint],
@@ -136,12 +137,49 @@ test('the file is read anew when it changes, and counts for nothing when others 
   assert.equal((await keys.read()).keys.length, 1)
 })
 
+test('what is wrong with a key to add is said of what is wrong: its line, its options, its days', async (t) => {
+  const home = await folder(t)
+  const line = await fileKeyOf(join(home, 'a'))
+  const refused = (key: Parameters<typeof addKey>[1]): Promise<MypaasError> =>
+    addKey(home, key).then(
+      () => assert.fail('it was added'),
+      (error: MypaasError) => error,
+    )
+  assert.match((await refused({ line: 'oops' })).hint ?? '', /the public line as it is/)
+  for (const options of [
+    { services: ['Blog'] },
+    { services: ['a"b'] },
+    { services: ['blog'], publish: ['http'] },
+    { publish: ['80'] },
+  ]) {
+    const { hint } = await refused({ line, ...options })
+    assert.match(hint ?? '', /^For example: --services/)
+  }
+  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const { n, e } = publicKey.export({ format: 'jwk' })
+  const part = (data: Buffer): Buffer => {
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(data.length)
+    return Buffer.concat([length, data])
+  }
+  const positive = Buffer.concat([Buffer.alloc(1), Buffer.from(n as string, 'base64url')])
+  const blob = Buffer.concat([Buffer.from('ssh-rsa'), Buffer.from(e as string, 'base64url'), positive].map(part))
+  const short = await refused({ line: `ssh-rsa ${blob.toString('base64')} anna` })
+  assert.match(short.message, /an RSA key of 2048 bits is too short/)
+  assert.match(short.hint ?? '', /^Make a longer one/)
+  assert.match((await refused({ line, expires: '2020-01-31' })).message, /until 2020-01-31 \(UTC\), which is past/)
+  await writeFile(join(home, 'authorized_keys'), `expires="2020-01-31" ${line}\n`, { mode: 0o600 })
+  const expired = await refused({ line })
+  assert.match(expired.message, /is there already, in line 1; it expired on 2020-01-31/)
+  assert.match(expired.hint ?? '', /remove it first, then add it anew: mypaas server key rm SHA256:/)
+})
+
 test('keys are added once and removed by fingerprint or comment; every other line stays as it was', async (t) => {
   const home = await folder(t)
   const one = await fileKeyOf(join(home, 'a'))
   const two = await fileKeyOf(join(home, 'b'))
   await writeFile(join(home, 'authorized_keys'), `# mine\n${one.replace(/test$/, 'anna')}`, { mode: 0o600 })
-  const fingerprint = await addKey(home, { line: two, services: ['blog'], expires: '2099-12-31', readOnly: true })
+  const { fingerprint } = await addKey(home, { line: two, services: ['blog'], expires: '2099-12-31', readOnly: true })
   assert.equal(
     await readFile(join(home, 'authorized_keys'), 'utf8'),
     `# mine\n${one.replace(/test$/, 'anna')}\nservices="blog",expires="2099-12-31",read-only ${two}\n`,
@@ -163,7 +201,7 @@ test('a line of a hardware key is taken, and the server lets in who touched it, 
   const fido = securityKey()
   const { keys, problems } = parseKeys(`services="blog" ${fido.line}`)
   assert.deepEqual([problems, keys[0]?.comment, keys[0]?.services], [[], 'fido', ['blog']])
-  assert.equal(await addKey(join(api.home, '_mypaas'), { line: fido.line }), keys[0]?.fingerprint)
+  assert.equal((await addKey(join(api.home, '_mypaas'), { line: fido.line })).fingerprint, keys[0]?.fingerprint)
   const call = async (flags: number): Promise<Reply> => {
     const statement = await api.statement({ purpose: 'call', action: 'no-such-action' })
     const signature = fido.sign(statement, 'statement@mypaas', { flags })

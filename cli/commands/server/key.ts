@@ -2,8 +2,7 @@ import { text } from 'node:stream/consumers'
 import type { CommandDef } from 'citty'
 import { MypaasError } from '../../../src/errors.ts'
 import { serverDirectory } from '../../../src/server/config.ts'
-import { AuthorizedKeys, addKey, parseDate, removeKey } from '../../../src/server/keys.ts'
-import { formatAllowedPort } from '../../../src/service/allowed-ports.ts'
+import { AuthorizedKeys, addKey, parseDate, removeKey, rightsOf } from '../../../src/server/keys.ts'
 import { command } from '../../command.ts'
 import { print, printJson, progress, table } from '../../render.ts'
 
@@ -25,7 +24,7 @@ export const add: CommandDef = command({
       throw new MypaasError(`--expires must be a date such as 2027-01-31, not ${args.expires}.`, { code: 'usage' })
     }
     const line = args.line ?? (process.stdin.isTTY ? '' : await text(process.stdin))
-    const fingerprint = await addKey(serverDirectory(), {
+    const added = await addKey(serverDirectory(), {
       line: line.trim(),
       ...(args.services === undefined ? {} : { services: args.services.split(',').map((name) => name.trim()) }),
       ...(args.publish === undefined ? {} : { publish: args.publish.split(',').map((entry) => entry.trim()) }),
@@ -33,7 +32,9 @@ export const add: CommandDef = command({
       ...(args['read-only'] ? { readOnly: true } : {}),
       ...(args['own-layers'] ? { ownLayers: true } : {}),
     })
-    print(fingerprint)
+    const rights = rightsOf(added, Date.now()).filter((text) => text !== '')
+    progress(`It may this: ${rights.join(', ')}${added.ownLayers ? ', shares no layers' : ''}`)
+    print(added.fingerprint)
   },
 })
 
@@ -43,16 +44,7 @@ export const ls: CommandDef = command({
     const { keys, problems } = await new AuthorizedKeys(serverDirectory()).read()
     if (args.json) printJson({ keys, problems })
     else {
-      const rows = keys.map((key) => [
-        key.comment || '-',
-        key.services === undefined ? 'all services' : key.services.join(','),
-        key.readOnly ? 'reads' : 'deploys',
-        key.publish === undefined ? '' : `publishes ${key.publish.map(formatAllowedPort).join(',')}`,
-        key.expiresMs === undefined
-          ? ''
-          : `${key.expiresMs < Date.now() ? 'expired' : 'until'} ${new Date(key.expiresMs - 1).toISOString().slice(0, 10)}`,
-        key.fingerprint,
-      ])
+      const rows = keys.map((key) => [key.comment || '-', ...rightsOf(key, Date.now()), key.fingerprint])
       for (const line of table(rows)) print(line)
       if (keys.length === 0) progress('Nobody may push here yet: mypaas server key add "ssh-ed25519 AAAA… name"')
       for (const problem of problems) progress(`! authorized_keys: ${problem}`)
