@@ -21,7 +21,10 @@ export type CrowdOptions = Readonly<{
 }>
 
 /** Strangers of this process that try half a second after each answer, until the test ends. @returns what they are answered */
-export function crowd(t: TestContext, options: CrowdOptions): { answers: Readonly<Record<string, number>> } {
+export function crowd(
+  t: Pick<TestContext, 'after'>,
+  options: CrowdOptions,
+): { answers: Readonly<Record<string, number>> } {
   const { strangers, addresses = 0, agent } = options
   const answers: Record<string, number> = {}
   const count = (what: string | number): void => {
