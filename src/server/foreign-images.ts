@@ -7,6 +7,9 @@ import type { ServerConfig } from './config.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
 import { reachOf } from './public-address.ts'
 
+/** Why an image is not used. `nobody` says that it is so for everybody: there is none, or it can't be had. */
+export type ImageProblem = Readonly<{ why: string; of: 'key' | 'nobody' }>
+
 /**
  * Why a limited key may not use an image, or nothing: one of another service, or one from a registry that only this
  * server can reach, unless its config knows that registry.
@@ -18,12 +21,13 @@ export async function imageProblem(
   key: AuthorizedKey,
   image: string,
   options: { pull: boolean; signal?: AbortSignal | undefined },
-): Promise<string | undefined> {
-  const refused = (why: string): string => `the image ${image}: ${why}`
+): Promise<ImageProblem | undefined> {
+  const refused = (why: string): ImageProblem => ({ why: `the image ${image}: ${why}`, of: 'key' })
+  const absent = (why: string): ImageProblem => ({ why: `The image ${image} ${why}`, of: 'nobody' })
   const reference = parseImageReference(image)
   const isId = /^(sha256:)?[0-9a-f]{6,64}$/.test(image)
   if (!/^[\w[][\w./:@[\]-]*$/.test(image) || (!reference && !isId))
-    return `the image ${quoted(image)}: that is no name of one`
+    return { why: `The image ${quoted(image)}: that is no name of one`, of: 'nobody' }
   const plain = image.replace(/^((index\.)?docker\.io\/)?(library\/)?/, '')
   const own = /^([a-z0-9._-]+):r\d+(@.*)?$/.exec(plain)?.[1]
   if (own !== undefined) {
@@ -33,7 +37,7 @@ export async function imageProblem(
   }
   let found = await inspect(host, image)
   if (!found) {
-    if (isId || !reference) return refused('there is none')
+    if (isId || !reference) return absent('is not here')
     const { registry } = reference
     const reach = await registryReach(config, registry)
     if (reach === 'private')
@@ -45,7 +49,10 @@ export async function imageProblem(
       await pullImage(host, { image }, { onEvent: () => {}, signal: options.signal })
     } catch (error) {
       if (!(error instanceof DockerError) || options.signal?.aborted) throw error
-      return refused(`it can't be pulled from ${registry}${classOf(error)}`)
+      // No word of the answer: it could be anybody's.
+      return absent(
+        `can't be pulled from ${registry}: not found there, not open to this server, or the registry does not answer`,
+      )
     }
     found = await inspect(host, image)
   }
@@ -62,14 +69,6 @@ export async function imageProblem(
 async function registryReach(config: ServerConfig, registry: string): Promise<'public' | 'private' | 'unknown'> {
   if (registry === 'docker.io' || Object.hasOwn(config.registries, registry)) return 'public'
   return reachOf(registry.replace(/:\d+$/, ''))
-}
-
-/** What kind of answer it was, and no word of it: it could be anybody's. */
-function classOf(error: DockerError): string {
-  if (/unauthorized|authentication required|access forbidden|access denied|denied:|\b40[13]\b/i.test(error.message))
-    return ' (it wants other credentials)'
-  if (/manifest unknown|not found|no such|name unknown|\b404\b/i.test(error.message)) return ' (there is none)'
-  return ''
 }
 
 async function inspect(host: Host, image: string) {

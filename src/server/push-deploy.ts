@@ -45,7 +45,8 @@ export async function deployPushed(
     { signal, told: (before) => emit({ type: 'queued', before }) },
   )
   try {
-    const host = await hostOf(server, key, { spec, dockerfile: context.dockerfileText, signal, read })
+    const { dockerfile: file, dockerfileText: dockerfile } = context
+    const host = await hostOf(server, key, { spec, dockerfile, file, signal, read })
     return await deploy(host, context, {
       emit(event) {
         // The image is there.

@@ -1,11 +1,15 @@
 import type { Host } from '../deploy/host.ts'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
+import { problemsForEverybody } from '../deploy/mounts.ts'
+import { specForHere } from '../deploy/reserved.ts'
 import { MypaasError } from '../errors.ts'
 import { describeForeign, foreignPorts } from '../service/allowed-ports.ts'
+import { type DirectiveLines, directiveLines } from '../service/directive-lines.ts'
 import { type LimitedReading, readLimited } from '../service/dockerfile.ts'
-import { formatProblem } from '../service/problems.ts'
+import { DirectiveError, type Problem } from '../service/problems.ts'
 import { urlProblem } from '../service/reserved.ts'
 import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
+import { formatUrl } from '../service/url.ts'
 import type { ServerConfig } from './config.ts'
 import { downloadProblem } from './downloads.ts'
 import { imageProblem } from './foreign-images.ts'
@@ -34,8 +38,10 @@ export function restrictedHost({ host, config }: Pick<OpenServer, 'host' | 'conf
  * @param input.pull Whether base images that are not here are pulled, so that what they bring in can be looked at. They are
  *   unless it says otherwise.
  * @param input.read What reads the Dockerfile; given by tests that a build is held without it, too.
+ * @param input.file What the messages call the Dockerfile.
  * @returns the images that a build may use
- * @throws {MypaasError} `unauthorised` naming everything that is refused
+ * @throws {MypaasError} naming everything that is refused, with its lines: `directives` for what nobody may have,
+ *   `unauthorised` for what is not the key's, `failed` for images that are not there
  */
 export async function refuseForeign(
   host: Host,
@@ -44,32 +50,85 @@ export async function refuseForeign(
   input: {
     spec: ServiceSpec
     dockerfile: string
+    file?: string | undefined
     pull?: boolean | undefined
     read?: DockerfileReader | undefined
     signal?: AbortSignal | undefined
   },
 ): Promise<{ images: readonly string[] }> {
-  const { spec, pull = true, read = readLimited, signal } = input
+  const { spec, file, pull = true, read = readLimited, signal } = input
+  const lines = directiveLines(input.dockerfile)
+  await refuseForEverybody(host, config, input, lines)
   const reading = read(input.dockerfile)
-  const problems = reading.problems.map((problem) => `line ${problem.line}: ${formatProblem(problem)}`)
+  const problems: Foreign[] = reading.problems.map(({ line, message, hint }) => ({ line, why: message, remedy: hint }))
+  const unclear = new Set(reading.problems.map(({ line }) => line))
+  const absent: Problem[] = []
   const images = linesOf(reading)
   for (const [image, line] of images) {
-    const problem = await imageProblem(host, config, key, image, { pull, signal })
-    if (problem) problems.push(`line ${line}: ${problem}`)
+    // One complaint of a line is enough.
+    const problem = unclear.has(line) ? undefined : await imageProblem(host, config, key, image, { pull, signal })
+    if (problem?.of === 'nobody') absent.push({ line, message: problem.why })
+    else if (problem) problems.push({ line, why: problem.why, deployable: true })
   }
   for (const { url, line } of reading.remotes) {
     const problem = await downloadProblem(url)
-    if (problem) problems.push(`line ${line}: ${problem}`)
+    if (problem) problems.push({ line, why: problem, deployable: true })
   }
-  problems.push(...(await foreignSettings(host, config, key, spec)))
-  const own = config.services[spec.service]?.env ?? {}
-  for (const { key: name, value } of spec.env) {
-    if (value !== undefined || Object.hasOwn(own, name)) continue
-    problems.push(`the secret ${name}: it is not in [services.${spec.service}.env] of the server's config`)
+  problems.push(...(await foreignSettings(host, config, key, spec, lines)))
+  if (problems.length > 0) throw notTheKeys(key, problems, absent)
+  if (absent.length > 0) {
+    throw new MypaasError(
+      absent.map(({ line, message }) => `${file ?? 'Dockerfile'}:${line}: ${message}.`).join('\n'),
+      { code: 'failed', hint: 'Is it spelt right, and is it public? Else try again later. Nothing was changed.' },
+    )
   }
-  if (problems.length === 0) return { images: [...images.keys()] }
-  throw notTheKeys(key, problems)
+  return { images: [...images.keys()] }
 }
+
+/** What no key may have, and secrets that are not there, before anything that another key could have. */
+async function refuseForEverybody(
+  host: Host,
+  config: ServerConfig,
+  { spec, dockerfile, file }: Readonly<{ spec: ServiceSpec; dockerfile: string; file?: string | undefined }>,
+  lines: DirectiveLines,
+): Promise<void> {
+  const problems: Problem[] = []
+  try {
+    await specForHere(host, dockerfile, file)
+  } catch (error) {
+    if (!(error instanceof DirectiveError)) throw error
+    problems.push(...error.problems)
+  }
+  for (const { mount, message, hint } of await problemsForEverybody(host, spec)) {
+    const line = lines.volumes[spec.volumes.indexOf(mount)] ?? 1
+    // The reading above may have said it.
+    if (problems.every((problem) => problem.line !== line))
+      problems.push({ line, message: `mypaas.volume: ${message}`, hint })
+  }
+  const { service } = spec
+  const own = config.services[service]?.env ?? {}
+  for (const [index, { key: name, value }] of spec.env.entries()) {
+    if (value !== undefined || Object.hasOwn(own, name)) continue
+    problems.push({
+      line: lines.env[index] ?? 1,
+      message: `mypaas.env: there is no secret ${name} of ${service}'s own, and the key may have no others`,
+      hint: `Set it: mypaas env set SERVER ${name} --service ${service}`,
+    })
+  }
+  if (problems.length > 0) throw new DirectiveError(problems, { file })
+}
+
+/**
+ * Something that is not a limited key's: where it stands, as far as that is known, what it is, and what to do instead.
+ * Somebody with an unlimited key can deploy it if it is `deployable`, nobody if it is not; without a word of that,
+ * the remedy is enough.
+ */
+type Foreign = Readonly<{
+  line?: number | undefined
+  why: string
+  remedy?: string | undefined
+  deployable?: boolean
+}>
 
 /**
  * What of a release's mounts, URLs and ports is not a limited key's, wherever the release comes from: it may be an older
@@ -80,33 +139,62 @@ async function foreignSettings(
   config: ServerConfig,
   key: AuthorizedKey,
   spec: ServiceSpec,
-): Promise<readonly string[]> {
-  const problems: string[] = []
+  lines?: DirectiveLines,
+): Promise<readonly Foreign[]> {
+  const problems: Foreign[] = []
   const others = await otherServices(host, spec.service)
   const current = (await readJournal(host.directory, spec.service).catch(() => undefined))?.current?.spec
-  for (const mount of spec.volumes) {
+  for (const [index, mount] of spec.volumes.entries()) {
     const problem = await foreignMount(host, mount, { service: spec.service, current, others })
-    if (problem) problems.push(problem)
+    if (problem) problems.push({ line: lines?.volumes[index], ...problem })
   }
-  for (const url of spec.urls) {
+  for (const [index, url] of spec.urls.entries()) {
+    const line = lines?.urls[index]
+    const remedy = 'Give the service a host of its own'
     const owner = others.find((other) => other.urls.some((taken) => sameHost(taken, url)))
     const had = current?.urls.some((own) => own.host === url.host && own.path === url.path && own.scheme === url.scheme)
-    if (owner && !had)
-      problems.push(`the URL ${url.scheme}://${url.host}${url.path}: ${owner.service} is at home on that host`)
+    if (owner && !had) {
+      const deployable = !others.some(({ urls }) => urls.some((own) => own.host === url.host && own.path === url.path))
+      problems.push({
+        line,
+        why: `the URL ${formatUrl(url)}: ${owner.service} is at home on that host`,
+        remedy,
+        deployable,
+      })
+    }
     const taken = urlProblem(url, config.server)
-    if (taken) problems.push(taken.message)
+    if (taken) problems.push({ line, why: taken.message, remedy, deployable: false })
   }
-  const foreign = describeForeign(foreignPorts(spec, key.publish ?? [], current))
-  if (foreign)
-    problems.push(`the host port of ${foreign.ports}: the key's line on the server would have to say ${foreign.option}`)
+  const ports = foreignPorts(spec, key.publish ?? [], current)
+  const [first] = ports
+  const foreign = describeForeign(ports)
+  if (first && foreign) {
+    problems.push({
+      line: lines?.publish[spec.publish.indexOf(first)],
+      why: `the host port of ${foreign.ports}: the key's line on the server would have to say ${foreign.option}`,
+    })
+  }
   return problems
 }
 
-function notTheKeys(key: AuthorizedKey, problems: readonly string[]): MypaasError {
-  return new MypaasError(`The key may not use:\n${problems.map((problem) => `  ${problem}`).join('\n')}`, {
-    code: 'unauthorised',
-    hint: `It is limited to the services ${key.services?.join(', ') ?? ''} and what is theirs. Somebody with an unlimited key can do this.`,
-  })
+function notTheKeys(key: AuthorizedKey, problems: readonly Foreign[], absent: readonly Problem[] = []): MypaasError {
+  const shown = [...problems]
+    .sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
+    .map(({ line, why, remedy }) => {
+      return `  ${line === undefined ? '' : `line ${line}: `}${why}${remedy === undefined ? '' : `. ${remedy}`}`
+    })
+  const besides = absent.map(({ line, message }) => `  line ${line}: ${message}`)
+  const others =
+    problems.some(({ deployable }) => deployable) && problems.every(({ deployable }) => deployable !== false)
+  return new MypaasError(
+    ['The key may not use:', ...shown, ...(besides.length > 0 ? ['And nobody can use:', ...besides] : [])].join('\n'),
+    {
+      code: 'unauthorised',
+      hint: `It is limited to the services ${key.services?.join(', ') ?? ''} and what is theirs.${
+        others && absent.length === 0 ? ' Somebody with an unlimited key can do this.' : ''
+      }`,
+    },
+  )
 }
 
 /** Reads what a Dockerfile of a limited key names. */

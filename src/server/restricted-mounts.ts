@@ -3,6 +3,9 @@ import { isOwnVolume } from '../deploy/mounts.ts'
 import { NotFoundError } from '../docker/index.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
 
+/** Why a mount is not a limited key's, and what would be. `deployable`: somebody with an unlimited key can deploy it. */
+export type ForeignMount = Readonly<{ why: string; remedy: string; deployable: boolean }>
+
 /**
  * A limited key's mounts: what its service has already, and not with more rights; or what is called like it. Never what
  * another one mounts, nor a volume whose name is one of a service that has a longer name.
@@ -16,7 +19,7 @@ export async function foreignMount(
     current,
     others,
   }: Readonly<{ service: string; current: ServiceSpec | undefined; others: readonly ServiceSpec[] }>,
-): Promise<string | undefined> {
+): Promise<ForeignMount | undefined> {
   const had = current?.volumes.some(
     (other) => placeOf(other) === placeOf(mount) && other.kind === mount.kind && (!other.readOnly || mount.readOnly),
   )
@@ -25,27 +28,37 @@ export async function foreignMount(
   const owner = others.find((other) =>
     other.volumes.some((taken) => taken.kind === mount.kind && overlaps(placeOf(taken), place)),
   )
-  if (owner) return `the volume ${place}: ${owner.service} mounts it`
+  const example = mount.kind === 'named' ? `${service}-data` : `~/${service}/data`
+  const problem = (why: string, remedy = `Its own are such as ${example}`, deployable = true): ForeignMount => {
+    return { why, remedy, deployable }
+  }
+  if (owner) {
+    // One below or above another one is nobody's, as a rule.
+    const isSame = owner.volumes.some((taken) => taken.kind === mount.kind && placeOf(taken) === place)
+    return problem(`the volume ${place}: ${owner.service} mounts it`, undefined, isSame)
+  }
   switch (mount.kind) {
     case 'home':
       return place === service || place.startsWith(`${service}/`)
         ? undefined
-        : `the volume ~/${place}: it is not below ~/${service}`
+        : problem(`the volume ~/${place}: it is not below ~/${service}`)
     case 'host':
-      return `the path ${place}: it is outside of ~/${service}`
+      return problem(`the path ${place}: it is outside of ~/${service}`)
     case 'named': {
-      if (!isCalledAfter(place, service)) return `the volume ${place}: it is not called ${service}-…`
+      if (!isCalledAfter(place, service)) return problem(`the volume ${place}: it is not called ${service}-…`)
       // Of `x` and `x-p`, both here, `x-p-data` is one of x-p.
       const closer = others.find(
         (other) => other.service.length > service.length && isCalledAfter(place, other.service),
       )
-      if (closer) return `the volume ${place}: by its name it is one of ${closer.service}`
+      if (closer)
+        return problem(`the volume ${place}: by its name it is one of ${closer.service}`, 'Give it another name')
       const found = await host.docker.volumes.inspect(place).catch((error: unknown) => {
         if (error instanceof NotFoundError) return undefined
         throw error
       })
       if (!found || isOwnVolume(host, service, found) || host.foreignVolumes(service).includes(place)) return undefined
-      return `the volume ${place}: it belongs to ${found.Labels?.['mypaas.volume.service'] ?? 'somebody else'}`
+      const whose = found.Labels?.['mypaas.volume.service'] ?? 'somebody else'
+      return problem(`the volume ${place}: it belongs to ${whose}`, 'Give it another name', false)
     }
     default:
       return mount satisfies never

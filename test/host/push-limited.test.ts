@@ -66,10 +66,18 @@ test('a key that is limited to one service reaches nothing of another', async (t
     ],
     ['its volume', { directives: ['volume=~/shop-data:/x'] }, /shop mounts it/],
     ['a parent of its volume', { directives: ['volume=~/shop-data/sub:/x'] }, /shop mounts it/],
-    ['its named volume', { directives: [`volume=${w.instance}-shopvol:/x`] }, /shop mounts it/],
+    [
+      'its named volume',
+      { directives: [`volume=${w.instance}-shopvol:/x`] },
+      /is one of the service shop\. Give another name/,
+    ],
     ['a directory of nobody', { directives: ['volume=~/backup:/x'] }, /not below ~\/blog/],
-    ['its secret', { directives: ['env=THEIRS'] }, /the secret THEIRS/],
-    ['a secret of all', { directives: ['env=SHARED'] }, /the secret SHARED/],
+    [
+      'its secret',
+      { directives: ['env=THEIRS'] },
+      /Dockerfile:2: mypaas.env: there is no secret THEIRS of blog's own.*env set SERVER THEIRS --service blog/,
+    ],
+    ['a secret of all', { directives: ['env=SHARED'] }, /there is no secret SHARED of blog's own/],
     ['its URL', { directives: ['url=http://shop.test'] }, /shop is at home/],
     ['a path on its host', { directives: ['url=http://shop.test/login'] }, /shop is at home/],
   ]
@@ -83,7 +91,13 @@ test('a key that is limited to one service reaches nothing of another', async (t
       const dockerfile = await readFile(join(directory, 'Dockerfile'), 'utf8')
       await assert.rejects(
         refuseForeign(opened.host, opened.config, key, { spec: parseSpec(dockerfile), dockerfile }),
-        (error) => error instanceof MypaasError && error.code === 'unauthorised' && reason.test(error.message),
+        (error) => {
+          assert.ok(error instanceof MypaasError)
+          assert.match(error.message, reason)
+          assert.equal(error.code, error.message.startsWith('The key may not use:') ? 'unauthorised' : 'directives')
+          assert.match(error.message, /line \d+: |^Dockerfile:\d+: /)
+          return true
+        },
       )
     })
   }
@@ -122,7 +136,7 @@ test('a key that is limited to one service reaches nothing of another', async (t
         assert.ok(mount)
         const problem = await foreignMount(opened.host, mount, { service, current, others })
         if (words === undefined) assert.equal(problem, undefined, volume)
-        else assert.match(problem ?? '', words, volume)
+        else assert.match(problem?.why ?? '', words, volume)
       }
     },
   )

@@ -8,10 +8,11 @@ import { runInService } from '../../src/deploy/command.ts'
 import type { Host } from '../../src/deploy/host.ts'
 import { type JournalRelease, writeJournal } from '../../src/deploy/journal.ts'
 import { startService } from '../../src/deploy/reconcile.ts'
+import { NotFoundError } from '../../src/docker/index.ts'
 import { MypaasError } from '../../src/errors.ts'
 import { parseConfig } from '../../src/server/config.ts'
 import type { AuthorizedKey } from '../../src/server/keys.ts'
-import { restrictedHost } from '../../src/server/restrict.ts'
+import { refuseForeign, restrictedHost } from '../../src/server/restrict.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 
 const key = { services: ['blog'], comment: 'ci', fingerprint: 'f' } as unknown as AuthorizedKey
@@ -52,6 +53,14 @@ async function server(t: TestContext, directives: Readonly<Record<number, string
     secrets: () => ({}),
     secretsFrom: 'server',
     foreignVolumes: () => [],
+    homeRules: { homes: [], allowed: [] },
+    volumeRoots: ['/srv'],
+    trustedContainers: [],
+    reserved: {
+      ports: [{ port: 28480, what: "the router's http_port" }],
+      enginePorts: { from: 32768, to: 60999 },
+      domain: 'paas.test',
+    },
     docker,
     router: { gate: 'g' },
   } as unknown as Host
@@ -70,7 +79,7 @@ test('a limited key goes back to no release with more than it could deploy, whoe
   const before = await readFile(join(directory, 'services', 'blog.json'), 'utf8')
   for (const [release, words] of [
     [1, /the path \/srv\/media: it is outside of ~\/blog/],
-    [2, /the volume ~\/shared: it is not below ~\/blog\n +the host port of 127\.0\.0\.1:5432:80/],
+    [2, /the volume ~\/shared: it is not below ~\/blog\..*\n +the host port of 127\.0\.0\.1:5432:80/],
     [3, /the URL http:\/\/shop\.test\/login: shop is at home on that host/],
   ] as const) {
     await assert.rejects(rollback(limited, 'blog', release, options), (error) => {
@@ -104,4 +113,85 @@ test('whatever a limited key has run is asked for first; what its service has it
 
   const real = restrictedHost({ host, config: parseConfig('', 'config.toml') }, key)
   await real.permit?.(parseSpec('# mypaas.service = blog\n# mypaas.volume = /srv/media:/m\nFROM scratch\n'))
+})
+
+const absent = new NotFoundError('there is none', { status: 404 })
+
+/** What a limited key is told of a Dockerfile: the error's code, its message and its hint. */
+async function told(
+  t: TestContext,
+  ...lines: string[]
+): Promise<readonly [code: string, message: string, hint: string]> {
+  const [host] = await server(t, { 4: '', 5: '# mypaas.url = http://shop.test\n# mypaas.volume = ~/shop-data:/d' })
+  const docker = {
+    ...host.docker,
+    volumes: { list: async () => ({ Volumes: [] }), inspect: async () => Promise.reject(absent) },
+    system: { info: async () => ({ DockerRootDir: '/var/lib/docker' }) },
+    images: { ...host.docker.images, inspect: async () => Promise.reject(absent) },
+  }
+  const dockerfile = ['# mypaas.service = blog', ...lines].join('\n')
+  try {
+    await refuseForeign(
+      { ...host, home: '/nowhere/of/blog', docker } as unknown as Host,
+      parseConfig('', 'config.toml'),
+      key,
+      {
+        spec: parseSpec(dockerfile),
+        dockerfile,
+        pull: false,
+      },
+    )
+  } catch (error) {
+    if (error instanceof MypaasError) return [error.code, error.message, error.hint ?? '']
+    throw error
+  }
+  return ['', '', '']
+}
+
+const deployable = /Somebody with an unlimited key can do this/
+
+test('what nobody may have is told first, as that, with its line', async (t) => {
+  for (const [line, words] of [
+    ['# mypaas.url = https://paas.test', /^Dockerfile:2: mypaas\.url: .*the host of the server itself/],
+    ['# mypaas.publish = 28480:80', /^Dockerfile:2: mypaas\.publish: .*the router's http_port/],
+    ['# mypaas.volume = /etc:/e', /^Dockerfile:2: mypaas\.volume: \/etc is outside .*volume_roots/],
+    ['# mypaas.volume = /proc/1:/e', /^Dockerfile:2: mypaas\.volume: .*which no service may mount/],
+    ['# mypaas.env = TOKEN', /^Dockerfile:2: mypaas\.env: .*TOKEN.*mypaas env set SERVER TOKEN --service blog$/],
+  ] as const) {
+    const [code, message, hint] = await told(t, line, '# mypaas.publish = 9000:80', 'FROM scratch')
+    assert.equal(code, 'directives', message)
+    assert.match(message, words)
+    assert.doesNotMatch(message + hint, /publish="|unlimited|The key may not use/)
+  }
+})
+
+test('what is not the key is told with its line, and what would help', async (t) => {
+  for (const [line, words, isDeployable] of [
+    ['# mypaas.publish = 9000-9010:80-90', /line 3: the host port of 9000:80.* publish="9000-9010"$/m, false],
+    ['# mypaas.volume = ~/backup:/x', /line 3: .*not below ~\/blog\. Its own are such as ~\/blog\/data/, true],
+    ['# mypaas.volume = /srv/x:/x', /line 3: .*outside of ~\/blog/, true],
+    ['# mypaas.volume = ~/shop-data:/x', /line 3: .*shop mounts it/, true],
+    ['# mypaas.volume = ~/shop-data/x:/x', /line 3: .*shop mounts it/, false],
+    ['# mypaas.volume = pgdata:/x', /line 3: .*not called blog-…\. Its own are such as blog-data/, true],
+    ['# mypaas.url = http://shop.test', /line 3: the URL http:\/\/shop.test.*host of its own/, false],
+    ['# mypaas.url = http://shop.test/login', /line 3: the URL .*shop is at home on that host/, true],
+    ['FROM shop:r1', /line 3: the image shop:r1: it is one of shop/, true],
+  ] as const) {
+    const [code, message, hint] = await told(t, '# mypaas.env = A=1', line, 'FROM scratch')
+    assert.equal(code, 'unauthorised', message)
+    assert.match(message, words)
+    assert.equal(deployable.test(hint), isDeployable, `${line}: ${hint}`)
+  }
+})
+
+test('a line that is not plain is one complaint', async (t) => {
+  const [, message] = await told(t, 'FROM scratch', 'RUN --mount=type=bind,FROM=shop:r1,target=/x true')
+  assert.equal(message.match(/line 3: /g)?.length, 1, message)
+})
+
+test('an image that is not there has nothing to do with keys', async (t) => {
+  const [code, message, hint] = await told(t, 'FROM 0123456789ab')
+  assert.equal(code, 'failed')
+  assert.equal(message, 'Dockerfile:2: The image 0123456789ab is not here.')
+  assert.doesNotMatch(hint, /key/)
 })
