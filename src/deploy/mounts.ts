@@ -82,7 +82,7 @@ export async function mountProblems(
 
 /**
  * The mounts that no service of that name may have, whoever deploys it and whatever else is there. It says nothing of
- * where links lead, nor of what others mount.
+ * what others mount; of where links lead only that it is what is the engine's or ours.
  */
 export async function problemsForEverybody(host: Host, spec: ServiceSpec): Promise<readonly MountProblem[]> {
   if (spec.volumes.length === 0) return []
@@ -177,7 +177,7 @@ function problemByItself(
   return place && place.links.length > 0 ? linkProblem(host, mount, place) : undefined
 }
 
-/** What is wrong with a mount by its name and by where it is: of a way with links, only its name. */
+/** What is wrong with a mount by its name and by where it is, whatever links are on the way and what else is mounted. */
 function problemByRule(
   host: Host,
   service: string,
