@@ -40,7 +40,8 @@ test('from the package to a service that answers by https, pushed from another m
     const { stdout } = await w.ok(['server', 'init', '--yes', ...flags])
     assert.match(stdout, /^daemon: start it where services are started here, as this user: mypaas server daemon$/m)
     identity = /^identity: (SHA256:\S+) \(what a client shows at its first push/m.exec(stdout)?.[1] ?? ''
-    assert.match(stdout, /^Push from elsewhere: mypaas push localhost DIR$/m)
+    assert.match(stdout, /^Push from this machine: mypaas push unix:\S+\/daemon\.sock DIR$/m)
+    assert.match(stdout, new RegExp(`^Push by https, once .*: mypaas push localhost:${w.ports.https} DIR$`, 'm'))
   })
 
   // Let's Encrypt and the world's DNS are stood in for by an authority of the test's own.

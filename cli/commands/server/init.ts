@@ -73,7 +73,13 @@ export const init: CommandDef = command({
         httpPort: router.httpPort,
         httpsPort: router.httpsPort,
       })
-    } else for (const line of summary(done)) print(line)
+    } else {
+      const { isDaemonUp } = await import('../../../src/server/daemon-socket.ts')
+      const { pushWays } = await import('../../../src/server/push-ways.ts')
+      for (const line of summary(done, await isDaemonUp(done.directory))) print(line)
+      for (const line of pushWays(done.directory, done.config)) print(line)
+      print('Deploy a directory with a Dockerfile: mypaas server deploy DIR')
+    }
   },
 })
 
@@ -146,16 +152,10 @@ async function nameOlderSecrets(): Promise<void> {
     progress(`! ${service} runs with an older value of ${secrets.join(', ')}: mypaas server restart ${service}`)
 }
 
-function summary({
-  directory,
-  config,
-  configFile,
-  router: change,
-  unit,
-  key,
-  identity,
-}: Initialised): readonly string[] {
-  const { server, router } = config
+function summary(
+  { directory, config: { router }, configFile, router: change, unit, key, identity }: Initialised,
+  isDaemonUp: boolean,
+): readonly string[] {
   const where = router.bind ? ` of ${router.bind}` : ''
   const lines = [
     `${directory}/config.toml: ${configFile}`,
@@ -164,11 +164,11 @@ function summary({
   if (key !== undefined) lines.push(`key: ${key} may push`)
   lines.push(`identity: ${identity} (what a client shows at its first push; MYPAAS_SERVER_KEY for CI)`)
   lines.push(
-    unit === 'absent'
-      ? 'daemon: start it where services are started here, as this user: mypaas server daemon'
-      : `daemon: ${unit}, run by systemd`,
+    unit !== 'absent'
+      ? `daemon: ${unit}, run by systemd`
+      : isDaemonUp
+        ? 'daemon: runs'
+        : 'daemon: start it where services are started here, as this user: mypaas server daemon',
   )
-  if (server.domain !== '') lines.push(`Push from elsewhere: mypaas push ${server.domain} DIR`)
-  lines.push('Deploy a directory with a Dockerfile: mypaas server deploy DIR')
   return lines
 }
