@@ -142,7 +142,10 @@ export function refuseForeignVolume(
 }
 
 /** What a mount is of, for people: `~/data`, `/srv/data`, `the volume data`. */
-export function titleOf(host: Host, mount: Mount): string {
+/** A volume of the engine, wherever it is mounted. */
+export type Named = Readonly<{ kind: 'named'; name: string }>
+
+export function titleOf(host: Host, mount: Mount | Named): string {
   return mount.kind === 'named' ? `the volume ${mount.name}` : shown(host, pathOf(host, mount))
 }
 

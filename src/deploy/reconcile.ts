@@ -9,7 +9,7 @@ import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
 import type { Host } from './host.ts'
 import { keptReleases, pruneReleases, releaseImage, removeImage } from './image.ts'
-import { type Journal, journalledServices, readJournal, writeJournal } from './journal.ts'
+import { type Journal, type JournalRelease, journalledServices, readJournal, writeJournal } from './journal.ts'
 import { checkMounts } from './mounts.ts'
 import { lacksRights } from './note-rights.ts'
 import { listReplicas, observe, type ReplicasByService } from './observe.ts'
@@ -124,6 +124,7 @@ export async function stopService(host: Host, service: string, options: Reconcil
   await using _ = await lockKnown(host, service, `a stop of ${service}`, options)
   const journal = await journalOf(host, service)
   refuseLost(host, service, journal, (await observe(host, service)).replicas)
+  if (journal.current && !journal.stopped) await warnUnlessStartable(host, journal.current, options.emit)
   await writeJournal(host.directory, { ...journal, stopped: true })
   return await settleDown(host, service, options)
 }
@@ -140,13 +141,31 @@ export async function startService(host: Host, service: string, options: Reconci
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)
   await refuseUnrunnable(host, journal, replicas)
-  environmentOf(host, journal.current.spec, journal.current)
   await host.permit?.(journal.current.spec)
-  await checkMounts(host, journal.current.spec)
-  await refuseClashes(host.directory, journal.current.spec)
-  await refuseReserved(host, journal.current.spec)
+  await refuseUnstartable(host, journal.current)
   await writeJournal(host.directory, journal)
   return await settleDown(host, service, options)
+}
+
+/** @param release Its containers that run already are no others. @throws {MypaasError} when it may not be started as it is */
+async function refuseUnstartable(host: Host, current: JournalRelease, release?: number): Promise<void> {
+  environmentOf(host, current.spec, current)
+  await checkMounts(host, current.spec, { release })
+  await refuseClashes(host.directory, current.spec)
+  await refuseReserved(host, current.spec)
+}
+
+/** Rules can have changed since it was started; a stop is what ends its time. */
+async function warnUnlessStartable(host: Host, current: JournalRelease, emit: Emit): Promise<void> {
+  try {
+    await refuseUnstartable(host, current, current.release)
+  } catch (error) {
+    if (!(error instanceof MypaasError)) throw error
+    const { service } = current.spec
+    const hint = error.hint === undefined ? '' : ` ${error.hint}`
+    const message = `${service} can't be started again before this is mended: ${error.message}${hint}`
+    emit({ type: 'warning', message })
+  }
 }
 
 /**

@@ -8,19 +8,20 @@ import type { Host } from './host.ts'
 import type { Journal } from './journal.ts'
 import { follow } from './mount-path.ts'
 import { type Mounted, readMounted } from './mounted.ts'
-import { isOwnVolume, titleOf } from './mounts.ts'
+import { isOwnVolume, type Named, titleOf } from './mounts.ts'
 
 /**
- * Removes the directories that a service mounts and the volumes that mypaas made for it. Left are volumes of others, also
+ * Removes the directories of the releases that are kept and the volumes that mypaas made for a service, whatever release. Left are volumes of others, also
  * where the config lets the service mount them; what somebody else has mounted; links; and host paths outside the home,
  * which were there before.
  * @returns what was removed and what was left, and why, in lines
  */
 export async function removeVolumes(host: Host, service: string, journal: Journal): Promise<readonly string[]> {
   const releases = [journal.current, journal.next, ...(journal.previous ?? [])]
-  const mounts = new Map(
+  const mounts = new Map<string, Mount | Named>(
     releases.flatMap((release) => release?.spec.volumes ?? []).map((mount) => [titleOf(host, mount), mount]),
   )
+  for (const volume of await ownVolumes(host, service)) mounts.set(titleOf(host, volume), volume)
   const lines: string[] = []
   for (const [title, mount] of mounts) {
     try {
@@ -34,6 +35,14 @@ export async function removeVolumes(host: Host, service: string, journal: Journa
     }
   }
   return lines
+}
+
+/** The volumes that were made for a service, also those of releases that nobody knows of any more. */
+async function ownVolumes(host: Host, service: string): Promise<readonly Named[]> {
+  const label = [`mypaas.server=${host.server}`, `mypaas.volume.service=${service}`]
+  const { Volumes } = await host.docker.volumes.list({ filters: { label } })
+  const own = (Volumes ?? []).filter((volume) => isOwnVolume(host, service, volume))
+  return own.map(({ Name }) => ({ kind: 'named', name: Name }))
 }
 
 /** @returns why it was left */

@@ -167,7 +167,10 @@ suite('mounts', { concurrency: 2 }, () => {
       ['~/old/sub:/b', '~/.cache/old:/c'],
       stdout,
     )
-    assert.match(stdout, /old runs on with # mypaas\.volume = ~\/old\/sub:\/b, which its next deploy may not have/)
+    assert.match(
+      stdout,
+      /old runs on with # mypaas\.volume = ~\/old\/sub:\/b, which its next deploy, start or rollback may not have/,
+    )
 
     await w.ok(['server', 'restart', 'old'])
     assert.deepEqual(await w.runningNames('old'), ['old-r2-1'])
@@ -216,7 +219,12 @@ suite('mounts', { concurrency: 2 }, () => {
         const { code, stderr } = await w.cli(['server', 'deploy', join(w.home, 'services', 'linked')])
         assert.equal(code, 2, stderr)
         assert.match(stderr, /~\/linked\/data leads to ~\/bigger/)
-        await w.ok(['server', 'stop', 'linked'])
+        const stopped = await w.ok(['server', 'stop', 'linked'])
+        assert.match(stopped.stderr, /linked can't be started again before this is mended: .*~\/linked\/data leads to/s)
+        assert.match(
+          (await w.cli(['server', 'doctor'])).stdout,
+          /linked is stopped and has # mypaas\.volume = ~\/linked/,
+        )
         const started = await w.cli(['server', 'start', 'linked'])
         assert.equal(started.code, 2, started.stderr)
         assert.equal((await w.journal('linked'))?.stopped, true)
@@ -253,8 +261,10 @@ suite('mounts', { concurrency: 2 }, () => {
     await w.set(['services', 'blog'], 'volumes', JSON.stringify(all.slice(0, 3).map(name)))
     await w.deploy(blog)
     await w.ok(['server', 'exec', 'blog', '--', 'sh', '-c', 'echo precious > /foreign/db'])
+    const dropped = { 'mypaas.server': server, 'mypaas.volume.service': 'blog' }
+    await w.docker.volumes.create({ Name: name('dropped'), Labels: dropped })
     const { stdout } = await w.ok(['server', 'rm', 'blog', '--volumes', '--yes'])
-    assert.match(stdout, new RegExp(`volume ${name('own')}\n`))
+    for (const of of ['own', 'dropped']) assert.match(stdout, new RegExp(`^volume ${name(of)}$`, 'm'))
     for (const of of all.slice(0, 3)) {
       assert.match(stdout, new RegExp(`left the volume ${name(of)}: .*; to remove it: docker volume rm`), stdout)
       assert.equal((await w.docker.volumes.inspect(name(of))).Name, name(of))
