@@ -3,6 +3,7 @@ import type { StringArgDef } from 'citty'
 import { MypaasError } from '../src/errors.ts'
 import { findKeys } from '../src/push/keys.ts'
 import { Remote } from '../src/push/remote.ts'
+import { RemoteError } from '../src/push/remote-error.ts'
 import { Remotes } from '../src/push/remotes.ts'
 import { parsePins, splitPins } from '../src/push/server-key.ts'
 import { openTransport, parseAddress } from '../src/push/transport.ts'
@@ -47,6 +48,8 @@ export async function withRemote<T>(
         onWarning: progress,
       }),
     )
+  } catch (error) {
+    throw error instanceof RemoteError ? error.seenFromHere(called) : error
   } finally {
     over.abort()
     transport.close()

@@ -1,4 +1,5 @@
 import { type ErrorCode, MypaasError } from '../errors.ts'
+import { remoteHint } from './remote-hint.ts'
 
 /** An error as a server tells it, so that it reads here as it would there. */
 export type ErrorReport = Readonly<{
@@ -21,6 +22,14 @@ export class RemoteError extends MypaasError {
     super(from.message, { code: from.code, hint: from.hint })
     this.now = from.now
     this.report = from.report
+  }
+
+  /** With commands in its hint that go from here. @param called What the user calls the server. */
+  seenFromHere(called: string): RemoteError {
+    const hint = this.hint === undefined ? {} : { hint: remoteHint(this.hint, called) }
+    const now = this.now === undefined ? {} : { now: this.now }
+    const report = this.report === undefined ? {} : { report: this.report }
+    return new RemoteError({ code: this.code, message: this.message, ...hint, ...now, ...report })
   }
 }
 

@@ -146,9 +146,20 @@ export const actions: Readonly<Record<string, Action>> = {
     takes: ['service', 'name'],
     run: async ({ server, key, args }) => {
       refuseShared(key, args.service, 'change')
-      return editConfig(server, args, unsetKey)
+      return editConfig(server, args, (...edited) => unsetThere(args, ...edited))
     },
   },
+}
+
+/** @throws {MypaasError} `usage` when there is none */
+function unsetThere({ service }: Arguments, text: string, table: readonly string[], name: string): string {
+  const after = unsetKey(text, table, name)
+  if (after !== text) return after
+  const whose = service === undefined ? 'for all services' : `of ${service} alone`
+  throw new MypaasError(`There is no ${name} ${whose}, so nothing was removed.`, {
+    code: 'usage',
+    hint: `See what there is: mypaas env ls SERVER${service === undefined ? '' : ` --service ${service}`}`,
+  })
 }
 
 /** A server as a key may see it. */

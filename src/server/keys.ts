@@ -66,7 +66,9 @@ export class AuthorizedKeys {
         : 'it belongs to somebody else'
       this.#read = {
         keys: [],
-        problems: [`${this.#file} counts for nothing: ${why}. Mend it: chmod 600 ${this.#file}`],
+        problems: [
+          `${this.#file} counts for nothing: ${why}. Mend it: ${unsafe ? 'chmod 600' : 'chown it to the user that runs mypaas:'} ${this.#file}`,
+        ],
       }
     } else this.#read = parseKeys((await readIfThere(this.#file)) ?? '')
     this.#stamp = stamp

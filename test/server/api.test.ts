@@ -191,6 +191,14 @@ test('a key does only what its line says', async (t) => {
   )
 })
 
+test('a secret that is not there is not told to be removed', async (t) => {
+  const api = await testApi(t)
+  const rm = async (args: Record<string, string>): Promise<Reply> =>
+    api.send(await api.statement({ purpose: 'call', action: 'env-rm', args }))
+  assert.match((await rm({ name: 'NOPE' })).text, /There is no NOPE for all services, so nothing was removed/)
+  assert.match((await rm({ name: 'NOPE', service: 'blog' })).text, /There is no NOPE of blog alone/)
+})
+
 test('of many that use one statement at once, one gets in', async (t) => {
   const api = await testApi(t)
   const text = await api.statement({ manifest: small.digest })

@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
-import { fileFacts, judgeFiles } from '../../src/server/doctor/files.ts'
+import { fileFacts, judgeFiles, judgeKeys } from '../../src/server/doctor/files.ts'
 
 test('the doctor looks at every file and folder, whatever made it', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'mypaas-doctor-'))
@@ -35,4 +35,19 @@ test('the doctor looks at every file and folder, whatever made it', async (t) =>
   assert.deepEqual(findings.map(({ fix }) => fix?.kind === 'chmod' && fix.mode.toString(8)).sort(), [
     ...['600', '600', '600', '600', '640', '700'],
   ])
+})
+
+test('of keys that others can write the doctor names one remedy, which mends it', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'mypaas-doctor-'))
+  t.after(() => rm(folder, { recursive: true }))
+  const file = join(folder, 'authorized_keys')
+  await writeFile(file, '')
+  await chmod(file, 0o660)
+  const [found, ...more] = await judgeKeys(folder)
+  assert.deepEqual(more, [])
+  assert.equal(found?.message, `authorized_keys: ${file} counts for nothing: others can write it (mode 660).`)
+  assert.equal(found?.mend, `chmod 600 ${file}`)
+  await writeFile(file, 'oops\n')
+  await chmod(file, 0o600)
+  assert.match((await judgeKeys(folder))[0]?.mend ?? '', /^Mend or remove the line in /)
 })

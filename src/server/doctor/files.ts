@@ -54,12 +54,16 @@ export function judgeFiles(facts: readonly FileFact[]): readonly Finding[] {
 /** Lines of `authorized_keys` that count for nothing. */
 export async function judgeKeys(directory: string): Promise<readonly Finding[]> {
   const { problems } = await new AuthorizedKeys(directory).read()
-  return problems.map((problem) => ({
-    check: 'keys',
-    level: 'warning',
-    message: `authorized_keys: ${problem}.`.replace(/\.\.$/, '.'),
-    mend: `Mend or remove the line in ${join(directory, 'authorized_keys')}.`,
-  }))
+  return problems.map((problem) => {
+    // What is wrong with the whole file comes with what mends it.
+    const [, what, mend] = /^(.*)\. Mend it: (.*)$/.exec(problem) ?? []
+    return {
+      check: 'keys',
+      level: 'warning',
+      message: `authorized_keys: ${what ?? problem}.`.replace(/\.\.$/, '.'),
+      mend: mend ?? `Mend or remove the line in ${join(directory, 'authorized_keys')}.`,
+    }
+  })
 }
 
 /** The key by which clients know this server. @throws {MypaasError} `degraded` when it can't be read */
