@@ -8,12 +8,13 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
-import { ConflictError, Docker, DockerUnavailableError, NotFoundError } from '../src/docker/index.ts'
+import { Docker, DockerUnavailableError, NotFoundError } from '../src/docker/index.ts'
 import { MypaasError } from '../src/errors.ts'
 import { parseConfig } from '../src/server/config.ts'
 import { installPackages } from './apt.ts'
 import { busyboxEntries } from './busybox.ts'
 import { cache } from './cache.ts'
+import { MadeImages } from './made-images.ts'
 import { baseEntries, type RootfsEntry, rootfs } from './rootfs.ts'
 
 type Recipe = Readonly<{
@@ -78,21 +79,7 @@ async function main(): Promise<void> {
 async function removeMade(): Promise<void> {
   const docker = new Docker()
   try {
-    for (const { name } of recipes) {
-      const image = await docker.images.inspect(name).catch((error: unknown) => {
-        if (error instanceof NotFoundError) return undefined
-        throw error
-      })
-      if (!image || !(madeHere in (image.Config?.Labels ?? {}))) continue
-      try {
-        await docker.images.remove(name)
-        say(`removed ${name}`)
-      } catch (error) {
-        if (!(error instanceof ConflictError)) throw error
-        say(`${name} stays: a container uses it`)
-      }
-    }
-    await rm(cache, { recursive: true, force: true })
+    await new MadeImages(cache).remove(docker, say)
   } catch (error) {
     if (!engineIsMissing(error)) throw error
   } finally {
@@ -157,6 +144,7 @@ async function make(docker: Docker, recipe: Recipe): Promise<void> {
   const entries = await recipe.entries(workspace.path)
   const changes = [...recipe.changes, `LABEL ${madeHere}=1`]
   await docker.images.import(rootfs(entries), { repo, tag, changes })
+  await new MadeImages(cache).note(recipe.name, (await docker.images.inspect(recipe.name)).Id)
 }
 
 async function traefikEntries(workspace: string): Promise<RootfsEntry[]> {
