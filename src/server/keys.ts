@@ -269,7 +269,7 @@ function hintOfLine(problem: string): string {
     : 'Give the public line as it is: mypaas server key add "ssh-ed25519 AAAA… name"'
 }
 
-export function hasExpired({ expiresMs }: Pick<AuthorizedKey, 'expiresMs'>, nowMs: number): boolean {
+function hasExpired({ expiresMs }: Pick<AuthorizedKey, 'expiresMs'>, nowMs: number): boolean {
   return expiresMs !== undefined && nowMs >= expiresMs
 }
 

@@ -3,7 +3,7 @@ import { OpenError } from './open-error.ts'
 import { readAll, readFields } from './request.ts'
 
 /** Statement and signature, and what else a request has of that size. */
-export const maxUnprovenBytes: number = 16 * 1024
+const maxUnprovenBytes: number = 16 * 1024
 /** An index, or what comes with a call. */
 const maxProvenBytes = 1016 * 1024
 

@@ -29,7 +29,7 @@ export class DirectiveError extends MypaasError {
 const maxShown = 100
 
 /** One line: the message, then the hint, without a full stop that would be copied with what it shows. */
-export function formatProblem({ message, hint }: Problem): string {
+function formatProblem({ message, hint }: Problem): string {
   return hint === undefined ? message : `${message}. ${hint}`
 }
 
