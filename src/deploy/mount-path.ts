@@ -75,6 +75,9 @@ async function targetOf(path: string, whole: string): Promise<string | undefined
  */
 export class MountTable {
   readonly #mounts: ReadonlyMap<string, Location>
+  // Each place is looked at once, however many it is compared with.
+  readonly #reach = new Map<string, readonly string[]>()
+  readonly #above = new Map<string, ReadonlySet<string>>()
 
   /** @param text as `/proc/self/mountinfo`; without any, each path is a place of its own */
   constructor(text: string) {
@@ -103,12 +106,26 @@ export class MountTable {
    * strictly below.
    */
   isBelow(lower: Place, upper: Place): boolean {
-    const regions = this.#regions(upper.real)
-    return [lower.real, ...lower.links].some((path) =>
-      this.#way(path).some((at) =>
-        regions.some((region) => region.device === at.device && strictlyBelow(at.path, region.path)),
-      ),
-    )
+    const above = this.above(lower)
+    return this.reach(upper).some((region) => above.has(region))
+  }
+
+  /** What a container that has a place mounted can reach: it, and what is mounted below it. */
+  reach({ real }: Place): readonly string[] {
+    return kept(this.#reach, real, () => {
+      const below = [...this.#mounts].filter(([point]) => strictlyBelow(point, real)).map(([, location]) => location)
+      return [...new Set([this.#locate(real), ...below].map(keyOf))]
+    })
+  }
+
+  /** Everything strictly above a place and above the links on its way, as {@link reach} says it. */
+  above({ real, links }: Place): ReadonlySet<string> {
+    return kept(this.#above, [real, ...links].join('\0'), () => {
+      const ways = [real, ...links].flatMap((path) => this.#way(path))
+      return new Set(
+        ways.flatMap(({ device, path }) => parentsOf(path).map((parent) => keyOf({ device, path: parent }))),
+      )
+    })
   }
 
   #locate(path: string): Location {
@@ -117,26 +134,34 @@ export class MountTable {
 
   /** Where a path comes along, one place for each file system that it goes through: the last is its own. */
   #way(path: string): readonly Location[] {
-    const points: string[] = []
-    for (let at = path; ; at = dirname(at)) {
-      if (this.#mounts.has(at)) points.unshift(at)
-      if (at === dirname(at)) break
-    }
+    const points = [...parentsOf(path).toReversed(), path].filter((at) => this.#mounts.has(at))
     return points.map((point, index) => {
       const { device, path: root } = this.#mounts.get(point) as Location
       return { device, path: join(root, relative(point, points[index + 1] ?? path)) }
     })
   }
-
-  /** What a container that has a path mounted can reach: it, and what is mounted below it. */
-  #regions(path: string): readonly Location[] {
-    const below = [...this.#mounts].filter(([point]) => strictlyBelow(point, path)).map(([, location]) => location)
-    return [this.#locate(path), ...below]
-  }
 }
 
 /** A file system, and a path in it. */
 type Location = Readonly<{ device: string; path: string }>
+
+function keyOf({ device, path }: Location): string {
+  return `${device} ${path}`
+}
+
+function kept<T>(known: Map<string, T>, key: string, make: () => T): T {
+  const value = known.get(key) ?? make()
+  known.set(key, value)
+  return value
+}
+
+/** The paths that a path is strictly below, the nearest first. */
+function parentsOf(path: string): string[] {
+  const parents: string[] = []
+  for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) parents.push(path.slice(0, end))
+  if (path.startsWith('/') && path !== '/') parents.push('/')
+  return parents
+}
 
 /** Component by component, not by prefix. */
 export function strictlyBelow(path: string, root: string): boolean {

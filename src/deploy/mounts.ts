@@ -283,21 +283,42 @@ function problemsOfPairs(
   all: readonly MountSource[],
   { table }: Mounted,
 ): ReadonlyMap<Mount, Problem> {
-  const problems = new Map<Mount, Problem>()
-  for (const lower of all) {
-    for (const upper of all) {
-      if (lower.mount === upper.mount || (lower.mount.readOnly && upper.mount.readOnly)) continue
-      if (!table.isBelow(lower.place, upper.place)) continue
-      const rest = lower.place.real.slice(upper.place.real.length)
-      problems.set(lower.mount, {
-        message: `${titleOf(host, lower.mount)} lies below ${titleOf(host, upper.mount)}, which is mounted at ${upper.mount.target}: ${why({ writable: !upper.mount.readOnly })}`,
-        hint: strictlyBelow(lower.place.real, upper.place.real)
-          ? `Mount ${titleOf(host, upper.mount)} alone, it has the other as ${upper.mount.target}${rest}. Or give each a place of its own: ~/${service}/a and ~/${service}/b`
-          : 'Give it another place',
-      })
+  // By what each can reach, so that none is compared with all of the others.
+  const reached = new Map<string, MountSource[]>()
+  for (const source of all) {
+    for (const region of table.reach(source.place)) {
+      const known = reached.get(region)
+      if (known) known.push(source)
+      else reached.set(region, [source])
     }
   }
+  const problems = new Map<Mount, Problem>()
+  for (const lower of all) {
+    const upper = firstAbove(
+      lower,
+      [...table.above(lower.place)].map((region) => reached.get(region) ?? []),
+    )
+    if (upper && !problems.has(lower.mount)) problems.set(lower.mount, problemOfPair(host, service, lower, upper))
+  }
   return problems
+}
+
+function firstAbove(lower: MountSource, uppers: readonly (readonly MountSource[])[]): MountSource | undefined {
+  for (const some of uppers) {
+    const upper = some.find(({ mount }) => mount !== lower.mount && !(mount.readOnly && lower.mount.readOnly))
+    if (upper) return upper
+  }
+  return undefined
+}
+
+function problemOfPair(host: Host, service: string, lower: MountSource, upper: MountSource): Problem {
+  const rest = lower.place.real.slice(upper.place.real.length)
+  return {
+    message: `${titleOf(host, lower.mount)} lies below ${titleOf(host, upper.mount)}, which is mounted at ${upper.mount.target}: ${why({ writable: !upper.mount.readOnly })}`,
+    hint: strictlyBelow(lower.place.real, upper.place.real)
+      ? `Mount ${titleOf(host, upper.mount)} alone, it has the other as ${upper.mount.target}${rest}. Or give each a place of its own: ~/${service}/a and ~/${service}/b`
+      : 'Give it another place',
+  }
 }
 
 /** Of what others have mounted, or an earlier release of the same service that still runs. */

@@ -64,13 +64,17 @@ export async function refuseForeign(
   const unclear = new Set(reading.problems.map(({ line }) => line))
   const absent: Problem[] = []
   const images = linesOf(reading)
+  const remotes = new Map(reading.remotes.toReversed().map(({ url, line }) => [url, line]))
+  const tooMany = [...tooManyOf('images', [...images.values()]), ...tooManyOf('addresses', [...remotes.values()])]
+  // Each of them is asked for, so nobody looks at so many.
+  if (tooMany.length > 0) throw notTheKeys(key, [...tooMany, ...problems])
   for (const [image, line] of images) {
     // One complaint of a line is enough.
     const problem = unclear.has(line) ? undefined : await imageProblem(host, config, key, image, { pull, signal })
     if (problem?.of === 'nobody') absent.push({ line, message: problem.why })
     else if (problem) problems.push({ line, why: problem.why, deployable: true })
   }
-  for (const { url, line } of reading.remotes) {
+  for (const [url, line] of remotes) {
     const problem = await downloadProblem(url)
     if (problem) problems.push({ line, why: problem, deployable: true })
   }
@@ -177,12 +181,22 @@ async function foreignSettings(
   return problems
 }
 
+/** How many images, and how many addresses, a limited key's Dockerfile may name; and how many problems are told of. */
+const maxNamed = 100
+
+function tooManyOf(what: string, lines: readonly number[]): Foreign[] {
+  if (lines.length <= maxNamed) return []
+  const why = `with this line the Dockerfile names more than ${maxNamed} ${what}, which are not looked at`
+  return [{ line: lines[maxNamed], why, deployable: true }]
+}
+
 function notTheKeys(key: AuthorizedKey, problems: readonly Foreign[], absent: readonly Problem[] = []): MypaasError {
   const shown = [...problems]
     .sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
     .map(({ line, why, remedy }) => {
       return `  ${line === undefined ? '' : `line ${line}: `}${why}${remedy === undefined ? '' : `. ${remedy}`}`
     })
+  if (shown.length > maxNamed) shown.splice(maxNamed, shown.length, `  and ${shown.length - maxNamed} more`)
   const besides = absent.map(({ line, message }) => `  line ${line}: ${message}`)
   const others =
     problems.some(({ deployable }) => deployable) && problems.every(({ deployable }) => deployable !== false)

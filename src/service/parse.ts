@@ -2,6 +2,7 @@ import { formatDuration } from '../units.ts'
 import { type Directive, type DirectiveReading, readDirectives, reporter } from './directives.ts'
 import { type HomeRules, usualHome } from './home.ts'
 import { directiveKeys, nearestKey } from './keys.ts'
+import { refuseLarge, withinLimits } from './limits.ts'
 import { parseServiceName } from './names.ts'
 import { DirectiveError, type Problem, type Report } from './problems.ts'
 import { formatPublish, maxPublishedPorts, parsePublish, portsClash } from './publish.ts'
@@ -22,9 +23,11 @@ export function parseSpec(
   dockerfile: string,
   options: { file?: string | undefined; home?: HomeRules | undefined; reserved?: Reserved | undefined } = {},
 ): ServiceSpec {
+  refuseLarge(dockerfile, options)
   const reading = readDirectives(dockerfile)
-  const { spec, problems } = specFromDirectives(reading, options.home, options.reserved)
-  const all = [...reading.problems, ...problems]
+  const limited = withinLimits(reading.directives)
+  const { spec, problems } = specFromDirectives({ ...reading, ...limited }, options.home, options.reserved)
+  const all = [...reading.problems, ...limited.problems, ...problems]
   if (spec === undefined || all.length > 0) throw new DirectiveError(all, options)
   return spec
 }
@@ -86,17 +89,20 @@ export function specFromDirectives(
   const maxCpu = one('maxcpu', parseMaxCpu)
   const maxMemoryBytes = one('maxmem', parseMaxMemory)
 
-  const guessed = new Set<string>()
+  const guesses = new Map<string, string>()
   for (const directive of directives) {
     if (directiveKeys.includes(directive.key)) continue
-    const key = nearestKey(directive.key)
-    guessed.add(key)
+    const guess = guesses.get(directive.key) ?? (guesses.size < maxGuesses ? nearestKey(directive.key) : undefined)
+    if (guess !== undefined) guesses.set(directive.key, guess)
     report(directive)(
       'there is no such directive',
-      `Did you mean mypaas.${key}? There are ${directiveKeys.slice(0, -1).join(', ')} and ${directiveKeys.at(-1)}`,
+      `${guess === undefined ? '' : `Did you mean mypaas.${guess}? `}There are ${directiveKeys.slice(0, -1).join(', ')} and ${directiveKeys.at(-1)}`,
     )
   }
-  const named = directives.some(({ key }) => key === 'service') || unread.has('service') || guessed.has('service')
+  const named =
+    directives.some(({ key }) => key === 'service') ||
+    unread.has('service') ||
+    [...guesses.values()].includes('service')
   if (!named) {
     problems.push({
       line: 1,
@@ -122,6 +128,9 @@ export function specFromDirectives(
     problems,
   }
 }
+
+/** For how many unknown directives it is guessed what was meant: a guess takes longer than reading the line. */
+const maxGuesses = 20
 
 /** The published ports. No two may want the same port of the server, nor two replicas, and none one of the server's own. */
 function readPublished(

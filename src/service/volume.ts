@@ -7,6 +7,10 @@ import type { Mount } from './spec.ts'
  * out clean: no `.`, no `..`, no empty part, no slash at the end.
  */
 export function parseVolume(text: string, report: Report, home: HomeRules = usualHome): Mount | undefined {
+  if (text.length > maxVolumeLength) {
+    report(`${quote(text)} has more than ${maxVolumeLength} characters`, 'Give shorter paths')
+    return undefined
+  }
   if (/[ \t]#/.test(text)) {
     report(`${quote(text)} has a # in it`, 'Write nothing behind the volume, not even a comment')
     return undefined
@@ -30,6 +34,9 @@ export function parseVolume(text: string, report: Report, home: HomeRules = usua
   if (from === undefined || to === undefined || readOnly === undefined) return undefined
   return { ...from, target: to, readOnly }
 }
+
+/** Each part of a path is asked for, one after the other, whenever the service starts. */
+const maxVolumeLength = 1024
 
 /** As it is written in a Dockerfile. The inverse of `parseVolume`. */
 export function formatVolume(mount: Mount): string {

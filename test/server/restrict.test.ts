@@ -195,3 +195,14 @@ test('an image that is not there has nothing to do with keys', async (t) => {
   assert.equal(message, 'Dockerfile:2: The image 0123456789ab is not here.')
   assert.doesNotMatch(hint, /key/)
 })
+
+test('a Dockerfile that names more than 100 images or addresses is refused before any of them is asked for', async (t) => {
+  const from = Array.from({ length: 20_000 }, (_, n) => `FROM victim:r${n}`)
+  const [code, message] = await told(t, ...from)
+  assert.equal(code, 'unauthorised')
+  assert.match(message, /^The key may not use:\n {2}line 102: with this line .* more than 100 images, .*looked at$/)
+  const add = Array.from({ length: 200 }, (_, n) => `ADD https://h${n}.invalid/a /a`)
+  assert.match((await told(t, 'FROM scratch', ...add))[1], /line 103: .* more than 100 addresses/)
+  const unclear = Array.from({ length: 500 }, () => 'COPY --from=9 a b')
+  assert.match((await told(t, 'FROM scratch', ...unclear))[1], /\n {2}and 400 more$/)
+})

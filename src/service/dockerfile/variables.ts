@@ -8,18 +8,27 @@ export class Variables {
   /** Whether each `ARG` so far could be told from the others. */
   #isKnown = true
 
+  #length = 0
+
   /** Takes note of what stands behind `ARG`. */
   declare(text: string): void {
     const isPlain = /^(?:[A-Za-z_]\w*(?:=(?:[!#-&(-[\]-_a-~]|"[^"\\`]*"|'[^'\\`]*')*)?(?:[ \t]+|$))+$/.test(text)
     if (!isPlain) this.#isKnown = false
     for (const [, name = '', value] of text.matchAll(/([A-Za-z_]\w*)(?:=((?:"[^"]*"|'[^']*'|[^ \t"'])*))?/g)) {
       // Whether the first value stays, where the second is none, differs between builders.
-      if (value !== undefined) this.#values.set(name, this.#value(value))
+      if (value !== undefined) this.#values.set(name, this.#held(this.#value(value)))
       else if (this.#values.has(name)) this.#values.set(name, undefined)
     }
   }
 
+  /** The value, as long as all of them together are not more than files have that are written by people. */
+  #held(value: string | undefined): string | undefined {
+    this.#length += value?.length ?? 0
+    return this.#length > maxTotal ? undefined : value
+  }
+
   #value(written: string): string | undefined {
+    if (written.length > maxLength) return undefined
     const single = /^'([^'$]*)'$/.exec(written)?.[1]
     return single ?? this.expand(/^"([^"]*)"$/.exec(written)?.[1] ?? written)
   }
@@ -36,21 +45,28 @@ export class Variables {
    * builders differ.
    */
   expand(text: string): string | undefined {
+    if (text.length > maxLength) return undefined
     if (!/^(?:[\w./:@-]|\$[A-Za-z_]\w*|\$\{[A-Za-z_]\w*(?::[-+][\w./:@-]*)?\})*$/.test(text)) return undefined
     let isKnown = this.#isKnown || !text.includes('$')
+    let length = text.length
     const expanded = text.replace(
       /\$(?:\{(\w+)(?::([-+])([^}]*))?\}|(\w+))/g,
       (_, braced?: string, how?: string, other?: string, bare?: string) => {
         const name = braced ?? bare ?? ''
         const value = this.#values.get(name) ?? ''
         if (builderArgs.test(name) || (this.#values.has(name) && this.#values.get(name) === undefined)) isKnown = false
-        if (how === '+') return value === '' ? '' : (other ?? '')
-        return value === '' ? (other ?? '') : value
+        const put = how === '+' ? (value === '' ? '' : (other ?? '')) : value === '' ? (other ?? '') : value
+        length += put.length
+        return length > maxLength ? '' : put
       },
     )
-    return isKnown ? expanded : undefined
+    return isKnown && length <= maxLength ? expanded : undefined
   }
 }
+
+/** What a value may have at most: those of values, each four times the one before, would fill the memory. */
+const maxLength = 4096
+const maxTotal = 16 * maxLength
 
 /** The builder gives values to these itself. */
 const builderArgs =
