@@ -164,7 +164,7 @@ export const rm: CommandDef = command({
     ...changeArgs,
   },
   async run({ args }) {
-    const what = args.volumes ? 'with all its data' : 'its volumes stay'
+    const what = args.volumes ? 'with all its data; its secrets stay' : 'its volumes and secrets stay'
     if (!args.yes) await confirm(`Remove the service ${args.name} of ${args.server} (${what})?`)
     const removed = await change<readonly string[]>(args, 'rm', {
       service: args.name,

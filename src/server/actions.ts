@@ -12,7 +12,8 @@ import { parseSpec } from '../service/parse.ts'
 import type { Arguments, Taken } from './arguments.ts'
 import { servicesWithChangedSecrets } from './changed-secrets.ts'
 import { parseConfig } from './config.ts'
-import { setKey, tomlText, unsetKey } from './config-text.ts'
+import { refuseGrown, refuseLargeValue } from './config-limits.ts'
+import { dropEmptyTable, setKey, tomlText, unsetKey } from './config-text.ts'
 import { type OpenServer, secretsIn } from './host.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
 import { noteOlderRights } from './older-rights.ts'
@@ -137,7 +138,8 @@ export const actions: Readonly<Record<string, Action>> = {
       if (body === undefined || body.includes('\0')) {
         throw new MypaasError('There is no value, or it has a zero byte in it.', { code: 'usage' })
       }
-      return editConfig(server, args, (text, table, name) => setKey(text, table, name, tomlText(body)))
+      refuseLargeValue(body)
+      return editConfig(server, key, args, (text, table, name) => setKey(text, table, name, tomlText(body)))
     },
   },
   'env-rm': {
@@ -146,7 +148,11 @@ export const actions: Readonly<Record<string, Action>> = {
     takes: ['service', 'name'],
     run: async ({ server, key, args }) => {
       refuseShared(key, args.service, 'change')
-      return editConfig(server, args, (...edited) => unsetThere(args, ...edited))
+      return editConfig(server, key, args, (text, table, name) => {
+        const after = unsetThere(args, text, table, name)
+        // What is left of a service's section goes with its last value; [env] stays.
+        return after === text || table.length === 1 ? after : dropEmptyTable(after, table)
+      })
     },
   },
 }
@@ -191,15 +197,19 @@ function refuseShared(key: AuthorizedKey, service: string | undefined, wanted: '
  */
 async function editConfig(
   { host }: OpenServer,
+  key: AuthorizedKey,
   { service, name = '' }: Arguments,
   edit: (text: string, table: readonly string[], name: string) => string,
 ): Promise<readonly string[]> {
   await using _ = await takeLock(join(host.directory, 'config.lock'), { what: 'a change of the config', waitMs: 5_000 })
   const file = join(host.directory, 'config.toml')
   const before = await readFile(file, 'utf8')
-  await noteOlderRights({ ...host, ...secretsIn(parseConfig(before, file)) }, service)
+  const old = parseConfig(before, file)
+  await noteOlderRights({ ...host, ...secretsIn(old) }, service)
   const after = edit(before, service === undefined ? ['env'] : ['services', service, 'env'], name)
   const config = parseConfig(after, file)
+  if (after.length > before.length)
+    await refuseGrown(host.directory, key, { before: old, after: config, text: after, service })
   if (after !== before) await writeDurably(file, after)
   // The value is set, whether or not the engine can be asked who has an older one.
   const older = await servicesWithChangedSecrets({ ...host, ...secretsIn(config) }).catch(() => [])

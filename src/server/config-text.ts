@@ -34,6 +34,39 @@ export function unsetKey(text: string, table: TablePath, key: string): string {
   return verified(text, after, path, ({ [key]: _, ...rest }) => rest)
 }
 
+/**
+ * Takes a table that has nothing in it out of TOML text, its head and the empty line above; one with a comment stays. Every
+ * other character stays. @throws as {@link setKey}
+ */
+export function dropEmptyTable(text: string, path: readonly string[]): string {
+  const table = path.reduce<unknown>(within, parseToml(text))
+  const lines = text.split('\n')
+  const { header } = find(lines, path, '')
+  const parent = path.slice(0, -1)
+  const name = path.at(-1) ?? ''
+  if (header === undefined || table === undefined || Object.keys(plain(table) as object).length > 0) return text
+  const rest = lines.slice(header + 1)
+  const next = rest.findIndex((line) => /^\s*\[/.test(line))
+  const inside = next < 0 ? rest : rest.slice(0, next)
+  if ([lines[header]?.replace(/^[^\]]*\]/, ''), ...inside].some((line) => line?.trim())) return text
+  const from = lines[header - 1]?.trim() === '' ? header - 1 : header
+  const after = lines.toSpliced(from, header - from + 1).join('\n')
+  const before = within(parent.reduce<unknown>(within, parseToml(after)), name)
+  return before === undefined &&
+    isDeepStrictEqual(plain(pruned(parseToml(text), path)), plain(pruned(parseToml(after), path)))
+    ? after
+    : text
+}
+
+/** Tables without those that have nothing in them, along a path. */
+function pruned(value: unknown, [first, ...rest]: readonly string[]): unknown {
+  if (first === undefined || typeof value !== 'object' || value === null) return value
+  const { [first]: inner, ...others } = plain(value) as Record<string, unknown>
+  const left = pruned(inner, rest)
+  const isEmpty = left === undefined || (typeof left === 'object' && left !== null && Object.keys(left).length === 0)
+  return isEmpty ? others : { ...others, [first]: left }
+}
+
 /** Where a table begins and where a key of it stands, as far as lines tell; {@link verified} has the last word. */
 function find(
   lines: readonly string[],

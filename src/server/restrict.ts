@@ -63,8 +63,8 @@ export async function refuseForeign(
   const problems: Foreign[] = reading.problems.map(({ line, message, hint }) => ({ line, why: message, remedy: hint }))
   const unclear = new Set(reading.problems.map(({ line }) => line))
   const absent: Problem[] = []
-  const images = linesOf(reading)
-  const remotes = new Map(reading.remotes.toReversed().map(({ url, line }) => [url, line]))
+  const images = firstLines(reading.images.map(({ reference, line }) => [reference, line]))
+  const remotes = firstLines(reading.remotes.map(({ url, line }) => [url, line]))
   const tooMany = [...tooManyOf('images', [...images.values()]), ...tooManyOf('addresses', [...remotes.values()])]
   // Each of them is asked for, so nobody looks at so many.
   if (tooMany.length > 0) throw notTheKeys(key, [...tooMany, ...problems])
@@ -214,10 +214,10 @@ function notTheKeys(key: AuthorizedKey, problems: readonly Foreign[], absent: re
 /** Reads what a Dockerfile of a limited key names. */
 export type DockerfileReader = (dockerfile: string) => LimitedReading
 
-/** Each image once, with the first line that names it. */
-function linesOf({ images }: LimitedReading): Map<string, number> {
+/** Each once, with the first line that names it. */
+function firstLines(named: readonly (readonly [what: string, line: number])[]): Map<string, number> {
   const lines = new Map<string, number>()
-  for (const { reference, line } of images) if (!lines.has(reference)) lines.set(reference, line)
+  for (const [what, line] of named) if (!lines.has(what)) lines.set(what, line)
   return lines
 }
 

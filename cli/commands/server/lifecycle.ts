@@ -34,7 +34,7 @@ export const rm: CommandDef = command({
   },
   async run({ args }) {
     const { removeService } = await import('../../../src/deploy/reconcile.ts')
-    const what = args.volumes ? 'with all its data' : 'its volumes stay'
+    const what = args.volumes ? 'with all its data; its secrets stay' : 'its volumes and secrets stay'
     if (!args.yes) await confirm(`Remove the service ${args.name} (${what})?`)
     const removed = await operate(args, ({ server, ...options }) =>
       removeService(server.host, args.name, { ...options, volumes: args.volumes === true }),
