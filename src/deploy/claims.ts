@@ -1,8 +1,19 @@
+import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
+import { type Lock, takeLock } from '../lock.ts'
 import { portsClash } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
 import { type Journal, type JournalRelease, journalledServices, readJournal } from './journal.ts'
+
+/**
+ * Takes the lock that everything comes by which brings something new on this machine: the claim of a deploy, a container
+ * for a command, the end of a service. Whoever has it sees all that runs or is about to, and is seen by the next one. It is
+ * held for a moment only, and taken after the lock of a service, never before.
+ */
+export function lockClaims(directory: string, what: string, signal?: AbortSignal): Promise<Lock> {
+  return takeLock(join(directory, 'claims.lock'), { what, waitMs: 10_000, signal })
+}
 
 /**
  * Refuses a spec that wants a URL or a host port that another service here has, or is about to have. Called under the

@@ -3,9 +3,13 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type InteractiveStream, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { lockClaims } from './claims.ts'
 import { containerConfig, imageName } from './container.ts'
 import type { Host } from './host.ts'
+import { identifyRun, runIdentityLabels } from './identity.ts'
 import { releaseImage } from './image.ts'
+import type { Journal, JournalRelease } from './journal.ts'
+import { checkMounts } from './mounts.ts'
 import { observe } from './observe.ts'
 import { journalOf } from './operate.ts'
 import { environmentOf, narrowed } from './secret-rights.ts'
@@ -88,6 +92,11 @@ async function endExec(host: Host, id: string, signal: NodeJS.Signals): Promise<
 /**
  * Runs a command in a new container of the current release, with its image, variables, mounts and limits, but without its
  * ports, its name on the network and its URLs. Removed when it has ended, or when it is let go of.
+ *
+ * Its mounts are one more way in which they are written. Beside a replica of that release they are no news; where none
+ * runs, they are held against what runs as those of a deploy are. While another release comes there is none: of two whose
+ * mounts don't go together one would have been looked at without the other.
+ * @throws {MypaasError} `locked` while a deploy is on · `directives` when its mounts can't be had now
  */
 export async function runInService(
   host: Host,
@@ -95,14 +104,71 @@ export async function runInService(
   cmd: readonly string[],
   options: CommandOptions,
 ): Promise<RunningCommand> {
-  const { current } = await journalOf(host, service)
+  const { Id, spec, user, strict } = await inTurn(service, () => makeContainer(host, service, cmd, options))
+  const remove = async (): Promise<void> => {
+    await host.docker.containers.remove(Id, { force: true }).catch((error: unknown) => {
+      if (!(error instanceof NotFoundError)) throw error
+    })
+  }
+  try {
+    await prepareMounts(host, spec, Id, user, { strict })
+    const stream = await host.docker.containers.attach(Id, { stdin: true, tty: options.tty, signal: options.signal })
+    await host.docker.containers.start(Id)
+    return {
+      stream,
+      async [Symbol.asyncDispose](): Promise<void> {
+        stream.close()
+        await remove()
+      },
+    }
+  } catch (error) {
+    await remove()
+    throw error
+  }
+}
+
+/** Ends the commands that run in containers of their own. @returns the names of these */
+export async function removeCommands(host: Host, service: string): Promise<readonly string[]> {
+  const filters = { label: [`mypaas.server=${host.server}`, 'mypaas.role=run'] }
+  const removed: string[] = []
+  for (const found of await host.docker.containers.list({ all: true, filters })) {
+    if (identifyRun(host, found)?.service !== service) continue
+    await host.docker.containers.remove(found.Id, { force: true }).catch((error: unknown) => {
+      if (!(error instanceof NotFoundError)) throw error
+    })
+    removed.push((found.Names[0] ?? found.Id).replace(/^\//, ''))
+  }
+  return removed
+}
+
+type Made = Readonly<{ Id: string; spec: JournalRelease['spec']; user: string; strict: boolean }>
+
+/** Once it is made it counts, for whoever looks at what is mounted: so only that much is done under the lock. */
+async function makeContainer(
+  host: Host,
+  service: string,
+  cmd: readonly string[],
+  options: CommandOptions,
+): Promise<Made> {
+  await journalOf(host, service)
+  await using _ = await lockClaims(host.directory, `a command of ${service}`, options.signal)
+  const journal = await journalOf(host, service)
+  const { current, next } = journal
   if (!current) {
     throw new MypaasError(`No release of ${service} was ever live here.`, { code: 'usage', hint: 'Deploy it first.' })
+  }
+  if (next) {
+    throw new MypaasError(`A deploy of ${service} is on: r${next.release} is to come.`, {
+      code: 'locked',
+      hint: `Run it when that is done, or in a replica: mypaas server exec ${service} -- …. If nobody deploys it: mypaas server reconcile ${service}`,
+    })
   }
   const { spec, release } = current
   await host.permit?.(spec)
   const image = await releaseImage(host, service, release)
-  await prepareVolumes(host, spec)
+  const strict = !(await serves(host, journal))
+  if (strict) await checkMounts(host, spec, { release, isCommand: true })
+  await prepareVolumes(host, spec, { strict })
   const config = containerConfig({
     spec: { ...spec, publish: [] },
     release,
@@ -125,7 +191,7 @@ export async function runInService(
       Env: (config.Env ?? []).map((variable) =>
         variable.startsWith('MYPAAS_CONTAINER=') ? `MYPAAS_CONTAINER=${name}` : variable,
       ),
-      Labels: { 'mypaas.server': host.server, 'mypaas.role': 'run', 'mypaas.run.service': service },
+      Labels: runIdentityLabels(host, { service, release, name }),
       Cmd: [...cmd],
       OpenStdin: true,
       StdinOnce: true,
@@ -137,24 +203,26 @@ export async function runInService(
     },
     { name },
   )
-  const remove = async (): Promise<void> => {
-    await host.docker.containers.remove(Id, { force: true }).catch((error: unknown) => {
-      if (!(error instanceof NotFoundError)) throw error
-    })
-  }
+  return { Id, spec, user: image.user, strict }
+}
+
+/** Whether a replica of the current release is up: it has the same mounts. */
+async function serves(host: Host, { service, current, stopped }: Journal): Promise<boolean> {
+  if (stopped) return false
+  const { replicas } = await observe(host, service)
+  return replicas.some(({ release, state }) => release === current?.release && state === 'running')
+}
+
+const turns = new Map<string, Promise<unknown>>()
+
+/** One after the other of a service, so that who runs many commands keeps nobody else from the lock of all. */
+async function inTurn<T>(service: string, work: () => Promise<T>): Promise<T> {
+  const mine = (turns.get(service) ?? Promise.resolve()).then(work)
+  const over = mine.catch(() => {})
+  turns.set(service, over)
   try {
-    await prepareMounts(host, spec, Id, image.user)
-    const stream = await host.docker.containers.attach(Id, { stdin: true, tty: options.tty, signal: options.signal })
-    await host.docker.containers.start(Id)
-    return {
-      stream,
-      async [Symbol.asyncDispose](): Promise<void> {
-        stream.close()
-        await remove()
-      },
-    }
-  } catch (error) {
-    await remove()
-    throw error
+    return await mine
+  } finally {
+    if (turns.get(service) === over) turns.delete(service)
   }
 }

@@ -90,6 +90,8 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
         docker.networks.disconnect(router.gate, { Container: name, Force: true }).catch(unlessGone),
       )
     case 'arm':
+      // From here on the engine follows the paths anew by itself.
+      await lookAtMounts(step.targets, run)
       return each(step.targets, ({ name }) => docker.containers.update(name, { RestartPolicy: { Name: 'always' } }))
     case 'disarm':
       return each(step.targets, ({ name }) =>
@@ -104,6 +106,7 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
     case 'request':
       return requestAll(step.release, run)
     case 'commit':
+      await lookAtMounts([step], run)
       return run.commit(step.release).then(nothing)
     case 'drain':
       return drain(step.targets, step.timeoutMs, run)
@@ -178,8 +181,8 @@ async function create(target: Target, run: Execution): Promise<void> {
   }
 }
 
-/** A build takes its time, and others go on meanwhile. */
-async function lookAtMounts(targets: readonly Target[], run: Execution): Promise<void> {
+/** A build takes its time, and so does what a release needs to get ready: others go on meanwhile. */
+async function lookAtMounts(targets: readonly Readonly<{ release: number }>[], run: Execution): Promise<void> {
   for (const number of new Set(targets.map(({ release }) => release))) {
     const { spec, release, newMounts } = await run.releases(number)
     if (newMounts) await checkMounts(run.host, spec, { release })

@@ -53,6 +53,46 @@ export async function identify(
   return (await imageBrings(where.docker, ImageID, replicaLabels.service)) ? undefined : identity
 }
 
+/** What identifies a container in which somebody runs a command beside a service: its name, too. */
+const runLabels = {
+  role: 'mypaas.role',
+  service: 'mypaas.run.service',
+  release: 'mypaas.run.release',
+  proof: 'mypaas.run.proof',
+} as const
+
+type Run = Readonly<{ service: string; release: number; name: string }>
+
+/** The labels of a container that is made for one command. */
+export function runIdentityLabels(server: Server, run: Run): Readonly<Record<string, string>> {
+  return {
+    [replicaLabels.server]: server.server,
+    [runLabels.role]: 'run',
+    [runLabels.service]: run.service,
+    [runLabels.release]: String(run.release),
+    [runLabels.proof]: proofOfRun(server, run),
+  }
+}
+
+/** Whose command a container runs, if mypaas made it for that, under the name that it has. */
+export function identifyRun(
+  server: Server,
+  { Labels, Names }: Pick<ContainerSummary, 'Labels' | 'Names'>,
+): Omit<Run, 'name'> | undefined {
+  const [name = ''] = Names
+  const run = {
+    service: Labels[runLabels.service] ?? '',
+    release: Number(Labels[runLabels.release]),
+    name: name.slice(1),
+  }
+  if (!isSame(Labels[runLabels.proof] ?? '', proofOfRun(server, run))) return undefined
+  return { service: run.service, release: run.release }
+}
+
+function proofOfRun({ server, markKey }: Server, { service, release, name }: Run): string {
+  return keyed(markKey, ['run', server, service, release, name])
+}
+
 /** What a replica is called, unless somebody renames it. */
 export function nameOf(prefix: string, { service, release, replica }: Identity): string {
   return `${prefix}${containerName(service, release, replica)}`
@@ -69,12 +109,16 @@ function claimed(labels: Readonly<Record<string, string>>, server: string): Iden
 }
 
 function proofOf({ server, markKey }: Server, { service, release, replica }: Identity): string {
-  const text = ['container', server, service, release, replica].join('\0')
-  return createHmac('sha256', markKey).update(text).digest('hex').slice(0, 32)
+  return keyed(markKey, ['container', server, service, release, replica])
+}
+
+function keyed(markKey: string, parts: readonly (string | number)[]): string {
+  return createHmac('sha256', markKey).update(parts.join('\0')).digest('hex').slice(0, 32)
 }
 
 function isSame(a: string, b: string): boolean {
-  return a.length === b.length && timingSafeEqual(Buffer.from(a.slice(0, 64)), Buffer.from(b.slice(0, 64)))
+  const [one, other] = [Buffer.from(a.slice(0, 64)), Buffer.from(b.slice(0, 64))]
+  return one.length === other.length && timingSafeEqual(one, other)
 }
 
 /** The variable that every container of ours gets when it is made; no image of ours has it. */

@@ -9,7 +9,7 @@ import {
 } from '../docker/index.ts'
 import type { Mount } from '../service/spec.ts'
 import type { Host } from './host.ts'
-import { identify } from './identity.ts'
+import { identify, identifyRun } from './identity.ts'
 import { type JournalRelease, journalledServices, readJournal } from './journal.ts'
 import { follow, MountTable, type Place } from './mount-path.ts'
 
@@ -18,14 +18,24 @@ export type Holder =
   | Readonly<{
       kind: 'container'
       name: string
-      /** The service and release of a replica of ours. */
+      /** The service and release of a replica of ours, or of a command that was run beside it. */
       service: string | undefined
       release: number | undefined
       ours: boolean
-      /** Whether it can start again; asked only of one that is down. */
+      isRun: boolean
+      /** It was made and never started: whoever made it may be about to. */
+      isMade: boolean
+      /** Whether it runs or can start; asked only of one that matters. */
       lives: () => Promise<boolean>
     }>
-  | Readonly<{ kind: 'service'; service: string; name?: never }>
+  | Readonly<{
+      kind: 'service'
+      service: string
+      release: number
+      /** It is the current one and meant to run: whatever of it is not there now, is made and started again. */
+      isMeant: boolean
+      name?: never
+    }>
 
 /** One source that is mounted. */
 export type Source = Readonly<{ place: Place; writable: boolean; by: Holder }>
@@ -53,8 +63,8 @@ export async function readMounted(host: Host): Promise<Mounted> {
   const volumes = new Map((found.Volumes ?? []).map((volume) => [volume.Name, volume]))
   const where = { host, volumes, engineRoot }
   const sources = [
-    ...(await sourcesOfJournals(where)),
     ...(await Promise.all(containers.map((container) => sourcesOfContainer(where, container)))).flat(),
+    ...(await sourcesOfJournals(where)),
   ]
   return { table, sources, volumes, engineRoot, ours }
 }
@@ -94,15 +104,18 @@ async function sourcesOfContainer(where: Where, container: ContainerSummary): Pr
   const { State } = container
   const name = (container.Names[0] ?? container.Id).replace(/^\//, '')
   // Labels alone say nothing: an image can bring them.
-  const identity = await identify(host, container)
+  const run = identifyRun(host, container)
+  const identity = run ?? (await identify(host, container))
   if (!identity && host.trustedContainers.includes(name)) return []
-  const isUp = State === 'running' || State === 'restarting' || State === 'paused'
+  const isUp = State === 'running' || State === 'restarting' || State === 'paused' || State === 'created'
   const by: Holder = {
     kind: 'container',
     name,
     service: identity?.service,
     release: identity?.release,
     ours: identity !== undefined,
+    isRun: run !== undefined,
+    isMade: State === 'created',
     lives: async () => isUp || (await comesBack(host, container.Id)),
   }
   const found: Source[] = []
@@ -140,9 +153,13 @@ async function sourcesOfJournals(where: Where): Promise<readonly Source[]> {
     // One that nobody can read has containers, which count anyway.
     const journal = await readJournal(directory, service).catch(() => undefined)
     const releases = [journal?.current, journal?.next].filter((one): one is JournalRelease => one !== undefined)
-    for (const mount of releases.flatMap(({ spec }) => spec?.volumes ?? [])) {
-      const places = await placesOfMount(where, mount).catch(() => [])
-      for (const place of places) found.push({ place, writable: !mount.readOnly, by: { kind: 'service', service } })
+    for (const one of releases) {
+      const isMeant = one === journal?.current && journal.stopped !== true
+      const by: Holder = { kind: 'service', service, release: one.release, isMeant }
+      for (const mount of one.spec?.volumes ?? []) {
+        const places = await placesOfMount(where, mount).catch(() => [])
+        for (const place of places) found.push({ place, writable: !mount.readOnly, by })
+      }
     }
   }
   return found

@@ -7,7 +7,7 @@ import { DirectiveError } from '../service/problems.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
 import type { Host } from './host.ts'
 import { follow, type Place, strictlyBelow } from './mount-path.ts'
-import { boundDirectory, type Mounted, placesOfMount, readMounted, type Source } from './mounted.ts'
+import { boundDirectory, type Holder, type Mounted, placesOfMount, readMounted, type Source } from './mounted.ts'
 
 /** A mount that is refused: why, and what to write instead. */
 export type MountProblem = Readonly<{ mount: Mount; message: string; hint: string }>
@@ -21,6 +21,7 @@ export type MountProblem = Readonly<{ mount: Mount; message: string; hint: strin
  * A release that is the current one already is started again by {@link checkLinks} alone.
  * @param options.from The Dockerfile that the spec was read from, so that the refusal names its lines.
  * @param options.release What is about to start: its containers that run already are no others.
+ * @param options.isCommand It replaces no release, so there is none before it whose mounts go.
  * @throws {MypaasError} `directives` naming every mount that is refused
  */
 export async function checkMounts(
@@ -29,6 +30,7 @@ export async function checkMounts(
   options: {
     from?: Readonly<{ dockerfile: string; dockerfileText: string }> | undefined
     release?: number | undefined
+    isCommand?: boolean
   } = {},
 ): Promise<void> {
   const problems = await mountProblems(host, spec, options)
@@ -51,7 +53,7 @@ export async function checkMounts(
 export async function mountProblems(
   host: Host,
   spec: ServiceSpec,
-  options: { release?: number | undefined; mounted?: Mounted } = {},
+  options: { release?: number | undefined; isCommand?: boolean; mounted?: Mounted } = {},
 ): Promise<readonly MountProblem[]> {
   if (spec.volumes.length === 0) return []
   const mounted = options.mounted ?? (await readMounted(host))
@@ -71,7 +73,7 @@ export async function mountProblems(
     if (!problems.has(mount)) problems.set(mount, problem)
   for (const source of all) {
     if (problems.has(source.mount)) continue
-    const problem = await problemWithOthers(host, spec.service, source, mounted, options.release)
+    const problem = await problemWithOthers(host, spec.service, source, mounted, options)
     if (problem) problems.set(source.mount, problem)
   }
   return spec.volumes.flatMap((mount) => {
@@ -327,28 +329,37 @@ async function problemWithOthers(
   service: string,
   { mount, place }: MountSource,
   { table, sources }: Mounted,
-  release: number | undefined,
+  { release, isCommand = false }: { release?: number | undefined; isCommand?: boolean },
 ): Promise<Problem | undefined> {
   const title = titleOf(host, mount)
   for (const source of sources) {
     const { by } = source
-    if (by.kind === 'service' && by.service === service) continue // its containers tell what runs
+    const isOwn = by.service === service && (by.kind === 'service' || by.ours)
+    if (isOwn && (isOver(by) || (by.release === release && release !== undefined))) continue
     const how = relation(table, place, source.place)
     if (how === undefined) continue
-    const isOwn = by.kind === 'container' && by.ours && by.service === service
-    if (isOwn && by.release === release && release !== undefined) continue
+    // What was live before goes when the new release has come; a command may stay.
+    const isOwnRelease = isOwn && (by.kind === 'service' || !by.isRun)
+    const isBefore = isOwnRelease && !isCommand
     const ours = by.kind === 'service' || by.ours
-    const isRefused = isOwn
+    const isRefused = isBefore
       ? how === 'below'
         ? source.writable
-        : !mount.readOnly && !hasAlready(service, place, sources, table)
+        : !mount.readOnly && !(await hasAlready(by, place, sources, table))
       : source.writable || (!mount.readOnly && (ours || how === 'above'))
     if (!isRefused || (by.kind === 'container' && !(await by.lives()))) continue
-    const whose = by.service === undefined || isOwn ? `the container ${by.name}` : `the service ${by.service}`
+    const whose =
+      by.kind === 'container' && (by.service === undefined || isOwn)
+        ? `the container ${by.name}`
+        : isOwn
+          ? `r${by.release} of ${service}`
+          : `the service ${by.service}`
     return {
       message: `${title} lies ${how} ${shown(host, source.place.written)}, which ${whose} mounts: ${why({ writable: how === 'below' ? source.writable : !mount.readOnly })}`,
       hint: isOwn
-        ? `Give it a place beside. Or stop the release that runs before the next deploy: mypaas server stop ${service}`
+        ? !isOwnRelease
+          ? `Give it a place beside. Or end the command that runs in ${by.name} before the next deploy`
+          : `Give it a place beside. Or stop the release that runs before the next deploy: mypaas server stop ${service}`
         : ours
           ? `Give it a place of its own, neither below nor above that: ${exampleInHome({ service })}`
           : `Give it a place of its own. Or, if that container is trusted like the machine itself, set in [server] of ${host.directory}/config.toml: trusted_containers = ${JSON.stringify([...host.trustedContainers, by.name])}`,
@@ -357,12 +368,27 @@ async function problemWithOthers(
   return undefined
 }
 
-/** Whether the release that runs can write the same place: then nothing gets worse by the next one. */
-function hasAlready(service: string, place: Place, sources: readonly Source[], table: Mounted['table']): boolean {
-  return sources.some(
-    ({ by, writable, place: other }) =>
-      by.kind === 'container' && by.ours && by.service === service && writable && table.same(place, other),
-  )
+/**
+ * Of the service itself: a release that is not meant to run, and a replica that was made and never started. Only those of
+ * the release that is meant to run are ever started again, and that release counts anyway.
+ */
+function isOver(by: Holder): boolean {
+  return by.kind === 'service' ? !by.isMeant : by.isMade && !by.isRun
+}
+
+/** Whether a release that runs can write a place above a mount of its own already: nothing gets worse by the next one. */
+async function hasAlready(
+  before: Holder,
+  place: Place,
+  sources: readonly Source[],
+  table: Mounted['table'],
+): Promise<boolean> {
+  for (const { by, writable, place: other } of sources) {
+    const isSame = by.service === before.service && by.release === before.release
+    if (!isSame || !writable || isOver(by) || !table.same(place, other)) continue
+    if (by.kind === 'service' || (by.ours && !by.isRun && (await by.lives()))) return true
+  }
+  return false
 }
 
 /** Whether links on the way to a mount are a person's: no container can change the way, and it ends where it may. */

@@ -3,7 +3,8 @@ import { MypaasError } from '../errors.ts'
 import { removeAbandoned } from '../files.ts'
 import { removeBuildCaches } from './build-cache.ts'
 import { checkCertificates } from './certificates.ts'
-import { refuseClashes } from './claims.ts'
+import { lockClaims, refuseClashes } from './claims.ts'
+import { removeCommands } from './command.ts'
 import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
@@ -169,7 +170,7 @@ async function warnUnlessStartable(host: Host, current: JournalRelease, emit: Em
 }
 
 /**
- * Removes a service: routes, containers, images, journal, history, kept logs, what its pushes brought. Its lock file stays, for a second one of
+ * Removes a service: routes, containers, also those of commands, images, journal, history, kept logs, what its pushes brought. Its lock file stays, for a second one of
  * that name would be another lock.
  * @param options.volumes Also its directories and the volumes that mypaas made for it, unless somebody else mounts them, too.
  * @returns what was removed, in lines
@@ -184,9 +185,10 @@ export async function removeService(
   const { current: _current, next: _next, ...bare } = journal
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)
-  await writeJournal(host.directory, bare)
+  await forgetReleases(host, bare)
+  const commands = await removeCommands(host, service)
   await settleDown(host, service, options)
-  const removed = replicas.map(({ name }) => `container ${name}`)
+  const removed = [...commands, ...replicas.map(({ name }) => name)].map((name) => `container ${name}`)
   for (const { image } of await keptReleases(host, service))
     if (await removeImage(host, image)) removed.push(`image ${image}`)
   removed.push(...(await removeBuildCaches(host, service)))
@@ -196,6 +198,12 @@ export async function removeService(
   await rm(places.pushed, { recursive: true, force: true })
   await rm(places.journal, { force: true })
   return removed
+}
+
+/** From here on no command is started in a container of its own: those that are there are all that there will be. */
+async function forgetReleases(host: Host, bare: Journal): Promise<void> {
+  await using _ = await lockClaims(host.directory, `the removal of ${bare.service}`)
+  await writeJournal(host.directory, bare)
 }
 
 async function settleDown(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {

@@ -1,10 +1,8 @@
-import { join } from 'node:path'
 import { BuildError, type BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { takeLock } from '../lock.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { checkCertificates } from './certificates.ts'
-import { refuseClashes } from './claims.ts'
+import { lockClaims, refuseClashes } from './claims.ts'
 import { imageName } from './container.ts'
 import type { Emit } from './events.ts'
 import { type Execution, execute, type ReleaseFacts, requestAll } from './execute.ts'
@@ -232,10 +230,7 @@ async function claim(
   rights: SecretRights,
   lookAtMounts: () => Promise<void>,
 ): Promise<{ journal: Journal; release: number }> {
-  await using _ = await takeLock(join(host.directory, 'claims.lock'), {
-    what: 'a claim of URLs and ports',
-    waitMs: 10_000,
-  })
+  await using _ = await lockClaims(host.directory, 'a claim of URLs and ports')
   await refuseClashes(host.directory, spec)
   await lookAtMounts()
   const journal = await readJournal(host.directory, spec.service)

@@ -29,7 +29,7 @@ function machine(mounts: number, others: number): Mounted {
     sources: Array.from({ length: others }, (_, n) => ({
       place: place(`/nowhere/home/other${n}/data`),
       writable: true,
-      by: { kind: 'service', service: `other${n}` },
+      by: { kind: 'service', service: `other${n}`, release: 1, isMeant: true },
     })),
     volumes: new Map(),
     ours: [],
