@@ -63,7 +63,7 @@ export class Api {
   readonly #now: () => number
   readonly #followers: Followers
   readonly #sessions = new Sessions()
-  readonly #places = new Places()
+  readonly #places = new Places((key) => this.#keyNow(key))
   readonly #builds = new BuildSlots()
   readonly #afterwards = new Set<Promise<unknown>>()
   readonly #refusals: Refusals
@@ -303,7 +303,7 @@ export class Api {
       await this.#audit(request, via, { key, action, service, outcome: 'accepted' })
       return sendJson(response, 201, granted)
     }
-    using place = this.#places.take(key)
+    using place = this.#places.take(key, (now) => mayReach(now, service))
     response.on('close', place.leave)
     // Gone before anybody listened for that.
     if (response.destroyed || request.socket.destroyed) place.leave()
@@ -345,7 +345,7 @@ export class Api {
     this.#prove(request, offer.key, { action, service })
     const key = await this.#keyNow(offer.key)
     mayDeploy(key, service)
-    using place = this.#places.take(key)
+    using place = this.#places.take(key, (now) => mayDeploy(now, service))
     socket.once('close', place.leave)
     // Gone before anybody listened for that.
     if (socket.destroyed) place.leave()

@@ -55,7 +55,7 @@ const silenceMs = 60_000
  * Joins a client's connection to a command until that ends or the client leaves. Either side is read only as fast as the
  * other takes it.
  * @returns the exit code
- * @throws {MypaasError} `aborted` when the client left, or the signal fired
+ * @throws {MypaasError} `aborted` when the client left, or the signal fired: then its reason, if that is such an error
  */
 export async function relay(socket: Duplex, { stream }: RunningCommand, signal: AbortSignal): Promise<number> {
   let left = signal.aborted
@@ -96,7 +96,10 @@ export async function relay(socket: Duplex, { stream }: RunningCommand, signal: 
     if (!isFull && performance.now() - lastSign > silenceMs) leave()
     else if (!socket.writableNeedDrain) send(socket, 'beat')
   }, beatMs)
-  const gone = (): MypaasError => new MypaasError('The client left; the command was ended.', { code: 'aborted' })
+  const gone = (): MypaasError =>
+    signal.reason instanceof MypaasError
+      ? signal.reason
+      : new MypaasError('The client left; the command was ended.', { code: 'aborted' })
   try {
     for await (const { stream: from, data } of stream) {
       if (!send(socket, from, data) && !left) await roomIn(socket)

@@ -101,13 +101,36 @@ export function wordsOf(body: string | undefined): readonly string[] {
 const maxPerKey = 16
 const maxInAll = 128
 
-/** Streams that are open, as many as there may be. */
-export class Places {
-  readonly #taken = new Map<AbortController, string>()
+/** How often the key file is looked at while anything is open. */
+const lookMs = 1000
 
-  /** @throws {MypaasError} `locked` when there is no place, for this key or at all */
-  take({ fingerprint }: AuthorizedKey): Disposable & { signal: AbortSignal; leave: () => void } {
-    const own = [...this.#taken.values()].filter((one) => one === fingerprint)
+type Taken = Readonly<{ key: AuthorizedKey; mayStay: (key: AuthorizedKey) => void }>
+
+/**
+ * Streams that are open, as many as there may be, and as long as their keys may have them: a key that is taken away, expires
+ * or is limited further ends what it has open.
+ */
+export class Places {
+  readonly #taken = new Map<AbortController, Taken>()
+  /** Those whose key was not good at the last look; at the second they end, for a file can be half written at one. */
+  #doubted: ReadonlySet<AbortController> = new Set()
+  readonly #keyNow: (key: AuthorizedKey) => Promise<AuthorizedKey>
+  #looking: NodeJS.Timeout | undefined
+
+  /** @param keyNow The key as the file has it now; rejects where there is none. */
+  constructor(keyNow: (key: AuthorizedKey) => Promise<AuthorizedKey>) {
+    this.#keyNow = keyNow
+  }
+
+  /**
+   * @param mayStay Throws for a key that may not have this open any more.
+   * @throws {MypaasError} `locked` when there is no place, for this key or at all
+   */
+  take(
+    key: AuthorizedKey,
+    mayStay: (key: AuthorizedKey) => void,
+  ): Disposable & { signal: AbortSignal; leave: () => void } {
+    const own = [...this.#taken.values()].filter((one) => one.key.fingerprint === key.fingerprint)
     if (own.length >= maxPerKey || this.#taken.size >= maxInAll) {
       throw new MypaasError('Too many logs and commands are open at this moment.', {
         code: 'locked',
@@ -117,7 +140,8 @@ export class Places {
     const controller = new AbortController()
     // Everything that is open for it listens to it; from eleven on Node would warn of a leak.
     setMaxListeners(0, controller.signal)
-    this.#taken.set(controller, fingerprint)
+    this.#taken.set(controller, { key, mayStay })
+    this.#lookLater()
     return {
       signal: controller.signal,
       leave: () => controller.abort(),
@@ -127,8 +151,34 @@ export class Places {
 
   /** Ends all of them. */
   clear(): void {
+    clearTimeout(this.#looking)
     for (const controller of this.#taken.keys()) controller.abort()
   }
+
+  #lookLater(): void {
+    this.#looking ??= setTimeout(() => void this.#look(), lookMs).unref()
+  }
+
+  async #look(): Promise<void> {
+    const doubted = new Set<AbortController>()
+    for (const [controller, { key, mayStay }] of this.#taken) {
+      try {
+        mayStay(await this.#keyNow(key))
+      } catch {
+        doubted.add(controller)
+      }
+    }
+    for (const controller of doubted) if (this.#doubted.has(controller)) controller.abort(keyIsGone())
+    this.#doubted = doubted
+    this.#looking = undefined
+    if (this.#taken.size > 0) this.#lookLater()
+  }
+}
+
+function keyIsGone(): MypaasError {
+  return new MypaasError('The key was taken away, expired or limited further; what it had open was ended.', {
+    code: 'unauthorised',
+  })
 }
 
 const batchBytes = 64 * 1024

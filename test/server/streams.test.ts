@@ -8,6 +8,8 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { sign } from '../../src/push/signature.ts'
+import type { AuthorizedKey } from '../../src/server/keys.ts'
+import { Places } from '../../src/server/streams.ts'
 import { serverId, type TestApi, testApi } from '../support/api.ts'
 import { until } from '../support/until.ts'
 
@@ -220,4 +222,57 @@ test('a session is joined once, with its token, by a key that still may', async 
     const statement = await api.statement({ purpose: 'call', action: 'exec', args: { service: 'web' }, body: digest })
     assert.equal((await api.send(statement, { body })).status, 400, body)
   }
+})
+
+test('a key that is taken away, expires or is limited further ends what it has open; another one does not', async (t) => {
+  const engine = await chatter(t)
+  const api = await testApi(t)
+  await withService(api)
+  const other = '# nothing'
+  for (const [how, now] of [
+    ['taken away', [other]],
+    ['limited to others', [`services="shop" ${api.keyLine}`]],
+    ['expired', [`expires="2020-01-01" ${api.keyLine}`]],
+  ] as const) {
+    await api.setKeys(api.keyLine)
+    const response = await open(api, 'logs', follow)
+    await until(() => engine.followers() === 1, { what: 'the log to be followed' })
+    // What changes in the file otherwise ends nothing.
+    await api.setKeys(other, `read-only,services="web" ${api.keyLine}`)
+    await new Promise((resolve) => setTimeout(resolve, 2500))
+    assert.equal(engine.followers(), 1, how)
+    await api.setKeys(...now)
+    await until(() => engine.followers() === 0, { what: `it to be ended, when the key is ${how}` })
+    response.destroy()
+  }
+})
+
+test('a place ends at the second look without its key, and none sooner than it must', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const key = { fingerprint: 'f' } as unknown as AuthorizedKey
+  let found = true
+  let readOnly = false
+  const places = new Places(async () => {
+    if (!found) throw new Error('none')
+    return { ...key, readOnly }
+  })
+  using reading = places.take(key, () => {})
+  using writing = places.take(key, (now) => assert.equal(now.readOnly, false))
+  const look = async (): Promise<readonly boolean[]> => {
+    t.mock.timers.tick(1000)
+    await new Promise((resolve) => setImmediate(resolve))
+    return [reading.signal.aborted, writing.signal.aborted]
+  }
+  assert.deepEqual(await look(), [false, false])
+  found = false
+  assert.deepEqual(await look(), [false, false])
+  found = true
+  assert.deepEqual(await look(), [false, false], 'the file was being written')
+  readOnly = true
+  assert.deepEqual(await look(), [false, false])
+  assert.deepEqual(await look(), [false, true])
+  assert.match(String(writing.signal.reason), /The key was taken away/)
+  found = false
+  await look()
+  assert.deepEqual(await look(), [true, true])
 })
