@@ -19,7 +19,7 @@ type RouterPorts = Readonly<{
   services: Services
 }>
 
-/** A container of a service that has, or at a start of its own could get, a port of the router. */
+/** A container of a service that has, or at a start could get, a port of the router. */
 type Rival = Readonly<{
   id: string
   name: string
@@ -51,7 +51,10 @@ export async function withoutRivals<T>(
   const held: { id: string; how: 'paused' | 'stopped' }[] = []
   try {
     await lockServices(router, options, await rivals(docker, router), locks)
-    for (const rival of await rivals(docker, router)) held.push({ id: rival.id, how: await hold(docker, rival) })
+    for (const rival of await rivals(docker, router)) {
+      // Nobody starts one that is down but who holds its service's lock.
+      if (!isDown(rival)) held.push({ id: rival.id, how: await hold(docker, rival) })
+    }
     return await act()
   } finally {
     for (const { id, how } of held) {
@@ -151,8 +154,6 @@ function asRival(
   { bind, httpPort, httpsPort, adminPort }: RouterPorts,
 ): Rival[] {
   const { Status: state } = container.State
-  // Nothing starts one of these but mypaas.
-  if (state === 'created' || state === 'exited' || state === 'dead') return []
   const ports = [httpPort, httpsPort, adminPort]
   const bindings = Object.values(container.HostConfig.PortBindings ?? {}).flatMap((list) => list ?? [])
   if (!bindings.some(({ HostPort }) => ports.some((port) => includes(HostPort ?? '', port)))) return []
@@ -175,6 +176,10 @@ function isAny(address: string | undefined): boolean {
 function includes(text: string, port: number): boolean {
   const [from = 0, to = from] = text.split('-').map(Number)
   return from === 0 ? port >= 32_768 : port >= from && port <= to
+}
+
+function isDown({ state }: Rival): boolean {
+  return state === 'created' || state === 'exited' || state === 'dead'
 }
 
 async function hold(docker: Docker, { id, state, holds }: Rival): Promise<'paused' | 'stopped'> {

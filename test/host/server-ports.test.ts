@@ -191,6 +191,16 @@ test("what is the server's own is no service's", async (t) => {
       )
     })
     assert.deepEqual(await states(), ['running', 'running', 'running'])
+    // One that has just ended is not brought back in the middle of it either.
+    await w.docker.containers.stop(`${w.instance}-x-still-r1-1`, { graceSeconds: 0 })
+    await withoutRivals(w.docker, router, { serves: true }, async () => {
+      await sleep(7_000)
+      assert.equal((await states())[0], 'exited')
+    })
+    await until(async () => (await states())[0] === 'running', {
+      what: 'the daemon to bring it back',
+      timeoutMs: 30_000,
+    })
     await w.docker.containers.remove(stranger, { force: true })
   })
 
