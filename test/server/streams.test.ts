@@ -5,10 +5,14 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import type { RunningCommand } from '../../src/deploy/command.ts'
+import { MypaasError } from '../../src/errors.ts'
 import { sign } from '../../src/push/signature.ts'
 import type { AuthorizedKey } from '../../src/server/keys.ts'
+import { relay } from '../../src/server/sessions.ts'
 import { Places } from '../../src/server/streams.ts'
 import { serverId, type TestApi, testApi } from '../support/api.ts'
 import { until } from '../support/until.ts'
@@ -224,7 +228,7 @@ test('a session is joined once, with its token, by a key that still may', async 
   }
 })
 
-test('a key that is taken away, expires or is limited further ends what it has open; another one does not', async (t) => {
+test('a key that is taken away, expires or is limited further ends what it has open', async (t) => {
   const engine = await chatter(t)
   const api = await testApi(t)
   await withService(api)
@@ -275,4 +279,27 @@ test('a place ends at the second look without its key, and none sooner than it m
   found = false
   await look()
   assert.deepEqual(await look(), [true, true])
+})
+
+test('a command whose key is taken away is closed, and its client with it', { timeout: 20_000 }, async () => {
+  const place = new AbortController()
+  const socket = new PassThrough()
+  let close = (): void => {}
+  const closed = new Promise<void>((resolve) => {
+    close = resolve
+  })
+  const stream = {
+    stdin: new PassThrough(),
+    close,
+    async *[Symbol.asyncIterator]() {
+      await closed
+      yield* []
+    },
+  }
+  const running = { stream, [Symbol.asyncDispose]: async () => {} } as unknown as RunningCommand
+  const ended = relay(socket, running, place.signal)
+  const reason = new MypaasError('gone', { code: 'unauthorised' })
+  place.abort(reason)
+  await assert.rejects(ended, reason)
+  assert.ok(socket.destroyed)
 })
