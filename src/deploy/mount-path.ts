@@ -10,10 +10,12 @@ export type Place = Readonly<{
   real: string
   /** The links on the way, each by the real path of where it lies. */
   links: readonly string[]
+  /** The first directory on the way that mypaas may not look into: what comes after it is as it was written. */
+  unseen?: string
 }>
 
 /**
- * Follows a path component by component.
+ * Follows a path component by component, as far as mypaas may look.
  * @throws {MypaasError} `directives` when it goes in circles or through a file
  */
 export async function follow(written: string): Promise<Place> {
@@ -28,6 +30,7 @@ export async function follow(written: string): Promise<Place> {
     }
     const at = join(real, name)
     const target = await targetOf(at, written)
+    if (target === unseen) return { written, real: join(at, ...more), links, unseen: real }
     if (target === undefined) {
       real = at
       continue
@@ -45,13 +48,14 @@ export async function follow(written: string): Promise<Place> {
 }
 
 const maxLinks = 40 // as the kernel
+const unseen = Symbol('in a directory that is closed to us')
 
 function partsOf(path: string): string[] {
   return path.split('/').filter((part) => part !== '' && part !== '.')
 }
 
 /** Where a link leads; `undefined` for what is no link, or not there. */
-async function targetOf(path: string, whole: string): Promise<string | undefined> {
+async function targetOf(path: string, whole: string): Promise<string | undefined | typeof unseen> {
   try {
     return await readlink(path)
   } catch (error) {
@@ -60,11 +64,7 @@ async function targetOf(path: string, whole: string): Promise<string | undefined
     if (code === 'ENOTDIR') {
       throw new MypaasError(`${whole} can't be mounted: ${dirname(path)} is a file.`, { code: 'directives' })
     }
-    if (code === 'EACCES') {
-      throw new MypaasError(`${whole} can't be mounted: mypaas may not look into ${dirname(path)}.`, {
-        code: 'directives',
-      })
-    }
+    if (code === 'EACCES') return unseen
     throw error
   }
 }

@@ -11,7 +11,7 @@ import type { Mount } from '../service/spec.ts'
 import type { Host } from './host.ts'
 import { identify, identifyRun } from './identity.ts'
 import { type JournalRelease, journalledServices, readJournal } from './journal.ts'
-import { follow, MountTable, type Place } from './mount-path.ts'
+import { follow, MountTable, type Place, strictlyBelow } from './mount-path.ts'
 
 /** Who has something mounted. */
 export type Holder =
@@ -89,7 +89,21 @@ async function placesOfVolume({ volumes, engineRoot }: Where, name: string): Pro
   const volume = volumes.get(name)
   const point = volume?.Mountpoint || join(engineRoot, 'volumes', name, '_data')
   const device = volume && boundDirectory(volume)
-  return Promise.all([point, ...(device === undefined ? [] : [device])].map(follow))
+  const places = await Promise.all([point, ...(device === undefined ? [] : [device])].map(follow))
+  const root = await follow(engineRoot)
+  return places.map((place) => (isOfEngine(place, root) ? seen(place) : place))
+}
+
+/**
+ * Whether what of a path can't be seen is the engine's own: its data is closed to all but root, and no container can write
+ * above what of it is a volume, so the rest of the path is as the engine says.
+ */
+function isOfEngine({ unseen }: Place, { real: root }: Place): boolean {
+  return unseen !== undefined && (unseen === root || strictlyBelow(unseen, root))
+}
+
+function seen({ written, real, links }: Place): Place {
+  return { written, real, links }
 }
 
 /** A volume can be a name for a directory of the machine: `type=none`, `o=bind`, `device=/srv/x`. */

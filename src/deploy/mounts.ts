@@ -117,12 +117,13 @@ export async function checkLinks(host: Host, spec: ServiceSpec, options: { stric
     const below = mount.kind === 'home' ? mount.path : pathInHome(mount.path, host.homeRules)
     const allowed = below !== undefined ? homeProblem(below, anyHome) : rootProblem(host, mount.path, host.volumeRoots)
     if (allowed) problems.push({ mount, ...allowed })
-    if (place.links.length === 0 || allowed) continue
+    if ((place.links.length === 0 && place.unseen === undefined) || allowed) continue
     if (options.strict !== true) {
       mounted ??= await readMounted(host)
       if (await isHarmless(host, place, mounted)) continue
     }
-    problems.push({ mount, ...linkProblem(host, mount, place) })
+    const problem = unseenProblem(host, mount, [place]) ?? linkProblem(host, mount, place)
+    problems.push({ mount, ...problem })
   }
   if (problems.length > 0) throw refusal(problems)
 }
@@ -195,6 +196,7 @@ function problemByRule(
     const device = volume && boundDirectory(volume)
     return (
       (volume && volumeProblem(host, service, mount.name, volume)) ??
+      unseenProblem(host, mount, places) ??
       (device === undefined ? undefined : oursProblem(host, titleOf(host, mount), places.slice(1), mounted))
     )
   }
@@ -210,8 +212,19 @@ function problemByRule(
   return (
     (below !== undefined ? homeProblem(below, { ...host.homeRules, service }) : undefined) ??
     (isPlain || below === undefined ? oursProblem(host, titleOf(host, mount), places, mounted) : undefined) ??
-    (below === undefined ? rootProblem(host, mount.path, host.volumeRoots) : undefined)
+    (below === undefined ? rootProblem(host, mount.path, host.volumeRoots) : undefined) ??
+    unseenProblem(host, mount, places)
   )
+}
+
+/** What can't be looked into may have a link in it, or be what another one mounts. */
+function unseenProblem(host: Host, mount: Mount, places: readonly Place[]): Problem | undefined {
+  const unseen = places.find((place) => place.unseen !== undefined)?.unseen
+  if (unseen === undefined) return undefined
+  return {
+    message: `${titleOf(host, mount)} can't be looked at: the user that runs mypaas may not look into ${shown(host, unseen)}`,
+    hint: `Give another place, or let that user look: chmod o+x ${unseen}`,
+  }
 }
 
 function rootProblem(host: Host, path: string, roots: readonly string[]): Problem | undefined {

@@ -81,6 +81,7 @@ async function removePath(
   const path = join(host.home, below)
   const place = await follow(path)
   if (place.links.length > 0) return `it leads to ${place.real} by a link`
+  if (place.unseen !== undefined) return `the user that runs mypaas may not look into ${place.unseen}`
   const mounted = await readMounted(host)
   const owner = await holderOf(mounted, service, place)
   if (owner !== undefined) return `${owner} mounts it, too`

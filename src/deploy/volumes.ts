@@ -21,22 +21,27 @@ export async function prepareMounts(
 ): Promise<void> {
   await checkLinks(host, spec, options)
   const made: string[] = []
-  for (const mount of spec.volumes) {
-    if (mount.kind === 'named') continue
-    const path = mount.kind === 'home' ? join(host.home, mount.path) : mount.path
-    const missing = await firstMissing(path)
-    if (missing === undefined) continue
-    await mkdir(path, { recursive: true })
-    for (let at = path; at.length >= missing.length; at = dirname(at)) made.push(at)
-  }
-  if (made.length === 0) return
-  // All are there before the engine is asked for a file of the container: it would make them itself, as root.
-  made.sort((a, b) => b.length - a.length)
-  const owner = await userOf(host, container, user).catch(async (error: unknown) => {
+  try {
+    for (const mount of spec.volumes) {
+      if (mount.kind === 'named') continue
+      const path = mount.kind === 'home' ? join(host.home, mount.path) : mount.path
+      const missing = await firstMissing(path)
+      if (missing === undefined) continue
+      for (let at = path; at.length >= missing.length; at = dirname(at)) made.push(at)
+      made.sort((a, b) => b.length - a.length)
+      await mkdir(path, { recursive: true })
+    }
+    // All are there before the engine is asked for a file of the container: it would make them itself, as root.
+    if (made.length > 0) await give(made, await userOf(host, container, user))
+  } catch (error) {
     // The next try is to find them missing again, not as root's.
     for (const directory of made) await rmdir(directory).catch(() => {})
     throw error
-  })
+  }
+}
+
+/** Gives directories to whom they are for. @param made The deepest first. */
+async function give(made: readonly string[], owner: Readonly<{ uid: number; gid: number }>): Promise<void> {
   for (const directory of made) {
     // The deepest first, so that whoever gets one can't change what is still to be given; and never through a link.
     const handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
@@ -72,12 +77,14 @@ export async function prepareVolumes(host: Host, spec: ServiceSpec, options: { s
 async function firstMissing(path: string): Promise<string | undefined> {
   let missing: string | undefined
   for (let at = path; at !== dirname(at); at = dirname(at)) {
-    const there = await lstat(at).then(
-      () => true,
-      () => false,
-    )
-    if (there) break
-    missing = at
+    try {
+      await lstat(at)
+      break
+    } catch (error) {
+      // What we may not look into we can't make anything in.
+      if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined
+      missing = at
+    }
   }
   return missing
 }

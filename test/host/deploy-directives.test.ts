@@ -8,8 +8,10 @@ import { text } from 'node:stream/consumers'
 import { after, test } from 'node:test'
 import { connect as connectTls } from 'node:tls'
 import { containerConfig } from '../../src/deploy/container.ts'
+import { identityLabels } from '../../src/deploy/identity.ts'
 import type { ContainerInspect } from '../../src/docker/index.ts'
 import { parseConfig } from '../../src/server/config.ts'
+import { openServer } from '../../src/server/host.ts'
 import { sampleEnvironment } from '../../src/service/environment.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 import { golden, secrets } from '../service/golden.ts'
@@ -55,6 +57,7 @@ test('each directive of a service takes effect', async (t) => {
     await w.deploy(directory)
     const found = await inspect(w, 'full-r1-1')
     const name = `${w.instance}-full-r1-1`
+    await using opened = await openServer(w.home)
     assert.deepEqual(
       {
         image: found.Config.Image,
@@ -76,6 +79,7 @@ test('each directive of a service takes effect', async (t) => {
           'mypaas.service': 'full',
           'mypaas.release': '1',
           'mypaas.replica': '1',
+          'mypaas.proof': identityLabels(opened.host, { service: 'full', release: 1, replica: 1 })['mypaas.proof'],
         },
         env: [
           'GREETING=hello world',
