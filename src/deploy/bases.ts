@@ -1,7 +1,7 @@
+import { isSameImage, parseImageReference } from '../docker/image-reference.ts'
 import { type AuthConfig, type BuildEvent, type Docker, DockerError, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { type BaseImage, baseImages } from '../service/dockerfile.ts'
-import { isSameImage, parseImageReference } from '../service/image-reference.ts'
 import type { Host } from './host.ts'
 
 /** An image that a release was built from, and what exactly that was: its registry's digest, or the id of a local one. */
@@ -75,7 +75,7 @@ async function provide(host: Host, base: BaseImage, isHere: boolean, telling: Te
   } catch (error) {
     if (!(error instanceof DockerError) || signal?.aborted) throw error
     const isTerse = host.buildTerms?.images !== undefined
-    if (isRefusal(error) && !isTerse) throw refused(image, host.registryAuth(registryOf(image)), error)
+    if (isRefusal(error) && !isTerse) throw refused(image, authOf(host, image), error)
     // The builder may do without it (a stage that is not built), or says itself what is wrong.
     onEvent({ ...step, status: 'done' })
     if (isHere)
@@ -92,7 +92,7 @@ export async function pullImage(
   { image, platform }: Pick<BaseImage, 'image' | 'platform'>,
   { onEvent, signal }: Telling,
 ): Promise<void> {
-  const registryAuth = host.registryAuth(registryOf(image))
+  const registryAuth = authOf(host, image)
   const events = host.docker.images.pull(image, { registryAuth, platform, signal, idleMs: host.buildSilenceMs })
   for await (const { status = '', id = '', progressDetail } of events) {
     const { current, total = 0 } = progressDetail ?? {}
@@ -109,7 +109,7 @@ function isRefusal(error: DockerError): boolean {
 }
 
 function refused(image: string, auth: AuthConfig | undefined, cause: DockerError): MypaasError {
-  const registry = registryOf(image)
+  const registry = parseImageReference(image)?.registry ?? ''
   const from = auth ? `[registries.${JSON.stringify(registry)}] of config.toml` : 'docker login'
   return new MypaasError(
     `The registry ${registry} does not give us ${image}: it wants a user name and password, and those that ${from} has, if any, are wrong (${cause.message}).`,
@@ -121,9 +121,7 @@ function refused(image: string, auth: AuthConfig | undefined, cause: DockerError
   )
 }
 
-/** The registry of an image: what stands before the first slash, if it looks like a host; else Docker Hub. */
-function registryOf(image: string): string {
-  const slash = image.indexOf('/')
-  const first = slash < 0 ? '' : image.slice(0, slash)
-  return /[.:]/.test(first) || first === 'localhost' ? first : 'docker.io'
+function authOf(host: Host, image: string): AuthConfig | undefined {
+  const reference = parseImageReference(image)
+  return reference && host.registryAuth(reference.registry)
 }

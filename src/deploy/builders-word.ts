@@ -1,7 +1,7 @@
+import { type ImageReference, isSameImage, parseImageReference } from '../docker/image-reference.ts'
 import { type AnnouncedStep, BuildError, type BuildEvent, type BuildWatch } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { isKnownFrontend } from '../service/dockerfile.ts'
-import { type ImageReference, isSameImage, parseImageReference } from '../service/image-reference.ts'
 
 /**
  * The builder's own word of what a build is made from, held against what was allowed. BuildKit announces every step with

@@ -3,6 +3,7 @@ import type { Router } from '../router/router.ts'
 import type { HomeRules } from '../service/home.ts'
 import type { Reserved } from '../service/reserved.ts'
 import type { ServiceSpec } from '../service/spec.ts'
+import type { LimitedBuild } from './build-limits.ts'
 import type { Hardening } from './container.ts'
 import type { SecretsFrom } from './secret-rights.ts'
 
@@ -14,6 +15,8 @@ export type BuildTerms = Readonly<{
   downloadHosts?: readonly string[]
   /** What a build may take of the engine's disk; any amount unless given. */
   diskBytes?: number
+  /** What looks after the build already, since before its images were pulled; it is closed when the build is over. */
+  open?: LimitedBuild
   /** What its commands made is used again by no build of another service. */
   ownLayers?: boolean
 }>
@@ -64,7 +67,7 @@ export type Host = Readonly<{
   /** What containers of a service may not do. */
   hardening: (service: string) => Hardening
   keepReleases: number
-  /** Credentials of a registry by its host, where the config has them; else those of `docker login` count. */
+  /** Credentials of a registry by its host; `{}` for none; where it is `undefined`, those of `docker login` count. */
   registryAuth: (registry: string) => AuthConfig | undefined
   /** How long a deploy waits for the certificates of new https URLs. */
   certificateWaitMs: number

@@ -61,9 +61,11 @@ export async function buildImage(
 ): Promise<ReleaseImage> {
   const { context, spec, release } = input
   const tag = imageName(host.prefix, spec.service, release)
-  using limited = await limitBuild(host, { signal: input.signal })
-  const { signal } = limited
   const terms = host.buildTerms
+  using limited = terms?.open ?? (await limitBuild(host, { signal: input.signal }))
+  const before = limited.excess()
+  if (before) throw before
+  const signal = input.signal ? AbortSignal.any([input.signal, limited.signal]) : limited.signal
   const builder = (await host.docker.system.ping({ signal })).builderVersion === '1' ? 'classic' : 'buildkit'
   if (terms?.images && builder !== 'buildkit') throw classicRefused()
   const onEvent = terms?.images ? withoutAnswers(input.onEvent) : input.onEvent
@@ -89,7 +91,8 @@ export async function buildImage(
       idleMs: host.buildSilenceMs,
       buildId,
       ...(builder === 'buildkit' ? apart(host, spec.service) : {}),
-      ...(terms?.images ? { watch: watchBuild(terms.images, terms.downloadHosts) } : {}),
+      // What needs credentials is here already.
+      ...(terms?.images ? { watch: watchBuild(terms.images, terms.downloadHosts), registryAuth: {} } : {}),
     })
     for await (const event of build) onEvent(event)
     return await checkedImage(host, tag, labels)

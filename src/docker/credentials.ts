@@ -3,6 +3,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { CallOptions } from './deadline.ts'
 import { DockerError } from './errors.ts'
+import { parseImageReference } from './image-reference.ts'
 import type { Some } from './types/partial.ts'
 
 /** Credentials of one registry. */
@@ -36,8 +37,9 @@ export class Credentials {
 
   /** Those for the registry of an image; `undefined` when there are none. @throws {DockerError} when a helper fails */
   async forImage(image: string, options: Pick<CallOptions, 'signal'> = {}): Promise<AuthConfig | undefined> {
-    const config = await this.#read()
-    return config && this.#forHost(config, registryOf(image), options)
+    const reference = parseImageReference(image)
+    const config = reference && (await this.#read())
+    return config && this.#forHost(config, hostOf(reference.registry), options)
   }
 
   /** All of them, by registry host, as a build wants them. A helper that fails may be of no use to it: it is left out. */
@@ -160,13 +162,6 @@ type HelperAnswer = { Username?: string; Secret?: string }
 
 const helperTimeoutMs = 30_000
 const hubKey = 'https://index.docker.io/v1/'
-
-/** The registry of an image: what stands before the first slash, if it looks like a host. */
-function registryOf(image: string): string {
-  const slash = image.indexOf('/')
-  const first = slash < 0 ? '' : image.slice(0, slash)
-  return hostOf(/[.:]/.test(first) || first === 'localhost' ? first : hubKey)
-}
 
 /** `https://index.docker.io/v1/` → `index.docker.io`; all names of Docker Hub are one. */
 function hostOf(server: string): string {

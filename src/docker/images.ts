@@ -85,6 +85,11 @@ export class Images {
     })
   }
 
+  /** Whether there are credentials of `docker login` for the registry of an image. @throws {DockerError} when a helper fails */
+  async hasLogin(ref: string, options: Pick<CallOptions, 'signal'> = {}): Promise<boolean> {
+    return (await this.#credentials.forImage(ref, options)) !== undefined
+  }
+
   /**
    * Pulls an image. Reading the events drives the pull.
    * @param ref with tag or digest; `latest` if it has none

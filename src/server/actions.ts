@@ -67,7 +67,7 @@ export const actions: Readonly<Record<string, Action>> = {
       if (spec.service !== serviceOf(args)) throw otherService(spec.service, serviceOf(args))
       if (key.services === undefined) return previewDeploy(server.host, dockerfile)
       // A plan changes nothing, so it pulls nothing.
-      await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal, pull: false })
+      await refuseForeign(server.host, server.config, key, { spec, dockerfile, signal })
       return previewDeploy(restrictedHost(server, key), dockerfile)
     },
   },

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, normalize } from 'node:path'
 import { type Hardening, usualCapabilities } from '../deploy/container.ts'
+import { registryNamed } from '../docker/image-reference.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere } from '../files.ts'
 import { isHomePath } from '../service/home.ts'
@@ -73,6 +74,8 @@ export type ServiceConfig = Readonly<{
   env: Readonly<Record<string, string>>
   /** Volumes that mypaas did not make for the service and that it may mount. */
   volumes: readonly string[]
+  /** Registries whose images a limited key may pull for the service with the credentials that the server has for them. */
+  registries: readonly string[]
   hardening: Partial<Hardening>
 }>
 
@@ -239,15 +242,18 @@ function registriesSection(registries: Section): ServerConfig['registries'] {
   const found: Record<string, { username: string; password: string }> = {}
   for (const host of registries.keys()) {
     const registry = registries.section(host)
-    const isHost = /^(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+)?(:\d{1,5})?$/.test(host) && host !== ''
-    if (!isHost)
+    if (!isRegistry(host))
       registries.fail(host, `${JSON.stringify(host)} is no host of a registry: [registries."registry.example.com"]`)
-    found[host] = {
+    found[registryNamed(host)] = {
       username: registry.text('username', '', /^./, 'a user name'),
       password: registry.text('password', '', /^./, 'a password'),
     }
   }
   return found
+}
+
+function isRegistry(host: string): boolean {
+  return /^(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+(?=:))(:\d{1,5})?$/.test(host)
 }
 
 function servicesSection(services: Section): ServerConfig['services'] {
@@ -257,6 +263,9 @@ function servicesSection(services: Section): ServerConfig['services'] {
     found[name] = {
       env: service.section('env').variables(),
       volumes: service.list('volumes', isVolumeName, 'no name of a volume', '["shared-data"]'),
+      registries: service
+        .list('registries', isRegistry, 'no host of a registry', '["registry.example.com"]')
+        .map(registryNamed),
       hardening: hardening(service),
     }
   }

@@ -283,6 +283,7 @@ export function rightsOf(key: AuthorizedKey, nowMs: number): readonly string[] {
   return [
     key.services === undefined ? 'all services' : key.services.join(','),
     key.readOnly ? 'reads' : 'deploys',
+    key.ownLayers ? 'own layers' : '',
     key.publish === undefined ? '' : `publishes ${key.publish.map(formatAllowedPort).join(',')}`,
     key.expiresMs === undefined ? '' : `${hasExpired(key, nowMs) ? 'expired' : 'until'} ${lastDay(key)}`,
   ]

@@ -1,4 +1,3 @@
-import { lookup } from 'node:dns/promises'
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 
@@ -14,25 +13,6 @@ export function isPublicAddress(address: string): boolean {
   const embedded = embeddedIPv4(plain)
   if (embedded !== undefined) return isPublicAddress(embedded)
   return global.check(plain, 'ipv6') && !special.check(plain, 'ipv6') && !isOwn(plain)
-}
-
-/**
- * What is known of a host by its name now: `private` when any address of it is not public. A name may lead elsewhere a
- * moment later, so this is no promise for whoever looks it up again.
- * @param host A name, an IPv4 address in any of its spellings, or an IPv6 address with or without brackets.
- */
-export async function reachOf(host: string): Promise<'public' | 'private' | 'unknown'> {
-  let name: string
-  try {
-    // As programs take it: `127.1`, `0x7f000001` and `2130706433` are 127.0.0.1.
-    name = new URL(`http://${isIP(host) === 6 ? `[${host}]` : host}/`).hostname.replace(/^\[|\]$/g, '')
-  } catch {
-    return 'private'
-  }
-  if (isIP(name) > 0) return isPublicAddress(name) ? 'public' : 'private'
-  const found = await lookup(name, { all: true }).catch(() => [])
-  if (found.length === 0) return 'unknown'
-  return found.every(({ address }) => isPublicAddress(address)) ? 'public' : 'private'
 }
 
 const global = new BlockList()

@@ -1,14 +1,19 @@
 import type { Context } from '../context/index.ts'
+import { limitBuild } from '../deploy/build-limits.ts'
 import { deploy } from '../deploy/deploy.ts'
 import type { Emit } from '../deploy/events.ts'
-import type { Host } from '../deploy/host.ts'
+import type { BuildTerms, Host } from '../deploy/host.ts'
 import { refuseUnlessCurrent } from '../deploy/operate.ts'
 import type { Released } from '../deploy/release.ts'
+import { MypaasError } from '../errors.ts'
 import { parseSpec } from '../service/parse.ts'
+import type { ServiceSpec } from '../service/spec.ts'
 import { otherService } from './actions.ts'
 import type { BuildSlots } from './build-slots.ts'
 import type { OpenServer } from './host.ts'
 import type { AuthorizedKey } from './keys.ts'
+import { PulledImages } from './pulled-images.ts'
+import { limitedLogins } from './registry-rights.ts'
 import { type DockerfileReader, refuseForeign, restrictedHost } from './restrict.ts'
 
 export type PushDeploy = Readonly<{
@@ -44,13 +49,12 @@ export async function deployPushed(
     { inAll: builds, perKey: buildsPerKey },
     { signal, told: (before) => emit({ type: 'queued', before }) },
   )
-  try {
-    const { dockerfile: file, dockerfileText: dockerfile } = context
-    const host = await hostOf(server, key, { spec, dockerfile, file, signal, read })
-    return await deploy(host, context, {
+  const roll = (host: Host, told?: Emit): Promise<Released> =>
+    deploy(host, context, {
       emit(event) {
         // The image is there.
         if (event.type === 'planned') leave()
+        told?.(event)
         emit(event)
       },
       signal,
@@ -59,20 +63,56 @@ export async function deployPushed(
       waitMs: 30_000,
       ifRelease: expect,
     })
+  try {
+    const { dockerfile: file, dockerfileText: dockerfile } = context
+    if (key.services !== undefined)
+      return await deployLimited(server, key, { spec, dockerfile, file, signal, read, roll })
+    return await roll({ ...server.host, buildTerms: ownLayersOf(key) })
   } finally {
     leave()
   }
 }
 
-/** The host as the key may use it for a push. */
-async function hostOf(
+type Limited = Readonly<{
+  spec: ServiceSpec
+  dockerfile: string
+  file: string
+  signal: AbortSignal
+  read: DockerfileReader | undefined
+  roll: (host: Host, told: Emit) => Promise<Released>
+}>
+
+/**
+ * What a limited key deploys: pulling what it is built on is part of its build, with the same limits, and what was pulled
+ * for a push that is refused, or that takes too much, is removed again.
+ */
+async function deployLimited(
   { host, config }: OpenServer,
   key: AuthorizedKey,
-  input: Parameters<typeof refuseForeign>[3],
-): Promise<Host> {
-  const ownLayers = key.ownLayers ? { ownLayers: true } : {}
-  if (key.services === undefined) return { ...host, buildTerms: ownLayers }
-  const { images } = await refuseForeign(host, config, key, input)
+  { roll, ...input }: Limited,
+): Promise<Released> {
   const { buildDiskBytes: diskBytes, downloadHosts } = config.server
-  return { ...restrictedHost({ host, config }, key), buildTerms: { ...ownLayers, images, downloadHosts, diskBytes } }
+  const terms = { ...ownLayersOf(key), downloadHosts, diskBytes }
+  const pulled = new PulledImages()
+  using open = await limitBuild({ ...host, buildTerms: terms }, { signal: input.signal })
+  let isTaken = false
+  try {
+    const { images } = await refuseForeign(host, config, key, { ...input, pulled, signal: open.signal })
+    const own = {
+      ...restrictedHost({ host, config }, key),
+      registryAuth: limitedLogins(host, config, input.spec.service),
+    }
+    return await roll({ ...own, buildTerms: { ...terms, images, open } }, ({ type }) => {
+      if (type === 'deploy') isTaken = true
+    })
+  } catch (error) {
+    const excess = open.excess()
+    const isRefused = error instanceof MypaasError && error.code === 'unauthorised'
+    if (!isTaken || isRefused || excess) await pulled.remove(host.docker)
+    throw isTaken ? error : (excess ?? error)
+  }
+}
+
+function ownLayersOf(key: AuthorizedKey): BuildTerms {
+  return key.ownLayers ? { ownLayers: true } : {}
 }

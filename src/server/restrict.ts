@@ -12,9 +12,11 @@ import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
 import type { ServerConfig } from './config.ts'
 import { downloadProblem } from './downloads.ts'
-import { imageProblem } from './foreign-images.ts'
+import { type ImageUse, imageProblem } from './foreign-images.ts'
 import type { OpenServer } from './host.ts'
+import { HostReach } from './host-reach.ts'
 import type { AuthorizedKey } from './keys.ts'
+import type { PulledImages } from './pulled-images.ts'
 import { foreignMount } from './restricted-mounts.ts'
 
 /**
@@ -35,8 +37,8 @@ export function restrictedHost({ host, config }: Pick<OpenServer, 'host' | 'conf
 /**
  * Refuses what a key that is limited to some services may not reach: images, volumes, host paths, secrets and URLs of
  * others, and what only this server can reach. What the Dockerfile hides the builder tells: see `builders-word.ts`.
- * @param input.pull Whether base images that are not here are pulled, so that what they bring in can be looked at. They are
- *   unless it says otherwise.
+ * @param input.pulled Where base images that are not here are to be pulled, so that what they bring in can be looked at:
+ *   gets those that were. Nothing is pulled for what is refused without that.
  * @param input.read What reads the Dockerfile; given by tests that a build is held without it, too.
  * @param input.file What the messages call the Dockerfile.
  * @returns the images that a build may use
@@ -51,14 +53,15 @@ export async function refuseForeign(
     spec: ServiceSpec
     dockerfile: string
     file?: string | undefined
-    pull?: boolean | undefined
+    pulled?: PulledImages | undefined
     read?: DockerfileReader | undefined
     signal?: AbortSignal | undefined
   },
 ): Promise<{ images: readonly string[] }> {
-  const { spec, file, pull = true, read = readLimited, signal } = input
+  const { spec, file, pulled, read = readLimited, signal } = input
   const lines = directiveLines(input.dockerfile)
   await refuseForEverybody(host, config, input, lines)
+  const reach = new HostReach({ signal })
   const reading = read(input.dockerfile)
   const problems: Foreign[] = reading.problems.map(({ line, message, hint }) => ({ line, why: message, remedy: hint }))
   const unclear = new Set(reading.problems.map(({ line }) => line))
@@ -68,17 +71,22 @@ export async function refuseForeign(
   const tooMany = [...tooManyOf('images', [...images.values()]), ...tooManyOf('addresses', [...remotes.values()])]
   // Each of them is asked for, so nobody looks at so many.
   if (tooMany.length > 0) throw notTheKeys(key, [...tooMany, ...problems])
-  for (const [image, line] of images) {
-    // One complaint of a line is enough.
-    const problem = unclear.has(line) ? undefined : await imageProblem(host, config, key, image, { pull, signal })
-    if (problem?.of === 'nobody') absent.push({ line, message: problem.why })
-    else if (problem) problems.push({ line, why: problem.why, deployable: true })
+  const lookAtImages = async (use: Pick<ImageUse, 'pulled'>): Promise<void> => {
+    for (const [image, line] of images) {
+      // One complaint of a line is enough.
+      if (unclear.has(line)) continue
+      const problem = await imageProblem(host, config, key, image, { service: spec.service, reach, signal, ...use })
+      if (problem?.of === 'nobody') absent.push({ line, message: problem.why })
+      else if (problem) problems.push({ line, why: problem.why, deployable: true })
+    }
   }
+  await lookAtImages({})
   for (const [url, line] of remotes) {
-    const problem = await downloadProblem(url)
+    const problem = await downloadProblem(url, { reach, known: config.server.downloadHosts })
     if (problem) problems.push({ line, why: problem, deployable: true })
   }
   problems.push(...(await foreignSettings(host, config, key, spec, lines)))
+  if (problems.length === 0 && absent.length === 0 && pulled) await lookAtImages({ pulled })
   if (problems.length > 0) throw notTheKeys(key, problems, absent)
   if (absent.length > 0) {
     throw new MypaasError(

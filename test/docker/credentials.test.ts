@@ -43,6 +43,16 @@ test('an image of another registry gets no credentials; a push then says so with
   assert.deepEqual(header(), {})
 })
 
+test('a login to Docker Hub goes to no registry that only looks like a part of it', async (t) => {
+  const { docker, header } = await setUp(t, { auths: { 'https://index.docker.io/v1/': { auth: ann } } })
+  for (const image of ['MYREG/a', 'Localhost/a']) {
+    assert.equal(await docker.images.hasLogin(image), false, image)
+    await docker.images.pull(image).next()
+    assert.equal(header(), undefined, image)
+  }
+  assert.equal(await docker.images.hasLogin('a/b'), true)
+})
+
 test('all names of Docker Hub, and keys with scheme and path, are understood', async (t) => {
   const hub = { username: 'ann', password: 'pa:ss?word>~', serveraddress: 'https://index.docker.io/v1/' }
   for (const key of ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io']) {

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { NotFoundError } from '../../src/docker/index.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { initWith, quick, socketOf, startDaemon } from '../support/daemon.ts'
 import { busyboxImage, scratchImage } from '../support/images.ts'
@@ -147,7 +148,7 @@ test('what a build of one key may take, and what it leaves for others', async (t
     assert.equal(asked, 0)
   })
 
-  await t.test('a plan pulls nothing, and tells nothing of what listens on the server', async () => {
+  await t.test('a plan pulls nothing, and tells nothing of what listens on the server', async (t) => {
     const { host } = await registry(t, { username: 'anna', password: 'secret' })
     const image = `${host}/${w.instance}-pullme`
     const [closed] = [await freePort()]
@@ -185,10 +186,75 @@ test('what a build of one key may take, and what it leaves for others', async (t
     assert.equal(planned.code, 0, planned.output)
     assert.match(planned.output, new RegExp(`The image ${image}:1 is not here`))
     assert.equal((await w.docker.images.list({ filters: { reference: [image] } })).length, 0)
-    const absent = await w.cli(['push', socketOf(w), await directoryOf('x-plan', [], `${image}:2`)], envOf('x'))
+    const push = async (tag: string): Promise<CliResult> =>
+      w.cli(['push', socketOf(w), await directoryOf('x-plan', ['COPY none /'], `${image}:${tag}`)], envOf('x'))
+    const line = `if x-plan may use the server's credentials for ${host}, set in [services.x-plan] of ${config}: registries = ["${host}"]`
+
+    await t.test('a limited key gets nothing by the credentials of the server, unless its service may', async () => {
+      const refused = await push('1')
+      assert.equal(refused.code, 3, refused.output)
+      assert.match(refused.stderr, /:1: it can't be pulled from \S+ without credentials; /)
+      assert.ok(refused.stderr.includes(line), refused.stderr)
+      assert.equal((await w.docker.images.list({ filters: { reference: [image] } })).length, 0)
+
+      // Pulled by somebody who may.
+      const registryAuth = { username: 'anna', password: 'secret', serveraddress: host }
+      for await (const _ of w.docker.images.pull(`${image}:1`, { registryAuth })) {
+        // That it ends is what counts.
+      }
+      const here = await push('1')
+      assert.equal(here.code, 3, here.output)
+      assert.match(here.stderr, /:1: it may be one that \S+ gives to the server alone; /)
+      assert.ok(here.stderr.includes(line), here.stderr)
+      await w.docker.images.remove(`${image}:1`)
+    })
+
+    await w.set(['services', 'x-plan'], 'registries', JSON.stringify([host]))
+    const allowed = await push('1')
+    assert.equal(allowed.code, 1, allowed.output)
+    assert.match(allowed.output, /none/, 'it came to the build')
+    const absent = await push('2')
     assert.equal(absent.code, 1)
     assert.match(absent.stderr, /Dockerfile:\d: The image \S+:2 can't be pulled from \S+: not found there, not open to/)
     assert.doesNotMatch(absent.stderr, /The key/)
+
+    await t.test('an image that is pulled for a push which is refused then does not stay', async () => {
+      const { Id } = await w.docker.containers.create({ Image: `${image}:1`, Cmd: ['x'] })
+      await w.docker.containers.commit(Id, { repo: image, tag: '3', changes: ['LABEL mypaas.image.service=victim'] })
+      await w.docker.containers.remove(Id)
+      for await (const _ of w.docker.images.push(`${image}:3`, {
+        registryAuth: { username: 'anna', password: 'secret', serveraddress: host },
+      })) {
+        // That it ends is what counts.
+      }
+      await w.docker.images.remove(`${image}:3`)
+      const refused = await push('3')
+      assert.equal(refused.code, 3, refused.output)
+      assert.match(refused.stderr, /it is made from one of victim/)
+      await assert.rejects(w.docker.images.inspect(`${image}:3`), NotFoundError)
+      await w.docker.images.inspect(`${image}:1`)
+    })
+    for (const { Id } of await w.docker.images.list({ filters: { reference: [image] } }))
+      await w.docker.images.remove(Id, { force: true })
+  })
+
+  await t.test('what a build pulls is part of it: a registry that never ends is left after its time', async () => {
+    const mute = createServer((request, response) => {
+      if (request.url === '/v2/') response.end('{}')
+    })
+    await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))
+    t.after(() => {
+      mute.closeAllConnections()
+      mute.close()
+    })
+    const host = `127.0.0.1:${(mute.address() as AddressInfo).port}`
+    await appendFile(join(w.home, '_mypaas', 'config.toml'), `\n[registries.${JSON.stringify(host)}]\n`)
+    await w.set('server', 'build_timeout', '"2s"')
+    const directory = await directoryOf('x-mute', [], `${host}/x:1`)
+    const { code, output } = await w.cli(['push', socketOf(w), directory], envOf('x'))
+    assert.equal(code, 1, output)
+    assert.match(output, /The build was stopped after 2s, the longest that one may take\./)
+    await w.set('server', 'build_timeout', '"1h"')
   })
 })
 

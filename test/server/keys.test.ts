@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -8,7 +8,8 @@ import { MypaasError } from '../../src/errors.ts'
 import { AuthorizedKeys, addKey, coversService, parseDate, parseKeys, removeKey } from '../../src/server/keys.ts'
 import { formatAllowedPort } from '../../src/service/allowed-ports.ts'
 import { type Reply, testApi } from '../support/api.ts'
-import { fileKeyOf } from '../support/keys.ts'
+import { mypaas } from '../support/command-line.ts'
+import { fileKeyOf, userKeyOf } from '../support/keys.ts'
 import { securityKey } from '../support/security-key.ts'
 
 async function folder(t: TestContext): Promise<string> {
@@ -212,4 +213,15 @@ test('a line of a hardware key is taken, and the server lets in who touched it, 
   assert.equal((await call(0)).status, 401)
   const { outcome, detail, key } = (await api.audit()).at(-1) ?? {}
   assert.deepEqual([outcome, detail, key], ['denied', 'wrong signature', keys[0]?.fingerprint])
+})
+
+test('key ls shows all that the line of a key says', async (t) => {
+  const home = await mkdtemp(join(tmpdir(), 'mypaas-home-'))
+  t.after(() => rm(home, { recursive: true, force: true }))
+  await mkdir(join(home, '_mypaas'))
+  const key = await userKeyOf(home)
+  const words = ['server', 'key', 'add', '--services', 'blog', '--publish', '127.0.0.1:5432', '--own-layers', key]
+  assert.equal((await mypaas(home, words)).code, 0)
+  const { stdout } = await mypaas(home, ['server', 'key', 'ls'])
+  assert.match(stdout, /^test +blog +deploys +own layers +publishes 127\.0\.0\.1:5432 +SHA256:/)
 })

@@ -138,7 +138,6 @@ async function told(
       {
         spec: parseSpec(dockerfile),
         dockerfile,
-        pull: false,
       },
     )
   } catch (error) {

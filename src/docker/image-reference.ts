@@ -24,15 +24,22 @@ export function parseImageReference(text: string): ImageReference | undefined {
   const rest = hasHost ? named.slice(slash + 1) : named
   const match = /^([a-z0-9]+(?:(?:\.|_{1,2}|-+|\/)[a-z0-9]+)*)(?::(\w[\w.-]{0,127}))?$/.exec(rest)
   if (!match || (hasHost && !/^(\[[0-9a-fA-F:]+\]|[\w-]+(\.[\w-]+)*\.?)(:\d{1,5})?$/.test(first))) return undefined
-  const registry = !hasHost || /^(index\.)?docker\.io$/i.test(first) ? 'docker.io' : first
+  const registry = hasHost ? registryNamed(first) : hub
   const path = match[1] as string
   const tag = match[2] ?? (digest === undefined ? 'latest' : undefined)
   return {
     registry,
-    repository: registry === 'docker.io' && !path.includes('/') ? `library/${path}` : path,
+    repository: registry === hub && !path.includes('/') ? `library/${path}` : path,
     ...(tag === undefined ? {} : { tag }),
     ...(digest === undefined ? {} : { digest }),
   }
+}
+
+const hub = 'docker.io'
+
+/** What a registry is called here: Docker Hub goes by one of its names. */
+export function registryNamed(host: string): string {
+  return /^(index\.)?docker\.io$/i.test(host) ? hub : host
 }
 
 /** Whether `used` is what `allowed` names: the same digest if that has one, else the same tag. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type ImageReference, isSameImage, parseImageReference } from '../../src/service/image-reference.ts'
+import { type ImageReference, isSameImage, parseImageReference } from '../../src/docker/image-reference.ts'
 
 const digest = `sha256:${'0a'.repeat(32)}`
 
