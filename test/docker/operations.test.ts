@@ -27,7 +27,7 @@ const operationIds = `
   .split(/\s+/)
 
 /** Conveniences over several calls; tests of their own call them. */
-const composed = ['containers.exec']
+const composed = ['containers.exec', 'images.hasLogin']
 
 /** `containers.list`, …, as the tests below call them. */
 const called = new Set<string>()
