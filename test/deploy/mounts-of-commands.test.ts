@@ -93,6 +93,8 @@ test('no command is run while another release comes, nor beside what its mounts 
     [{ next }, [replica(1, 'running', '~/x:/a')], 'locked', /r2 is to come/],
     [{ stopped: true }, [replica(2, 'running', '~/x/sub:/b')], 'directives', /the container x-r2-1 mounts/],
     [{}, [replica(2, 'running', '~/x/sub:/b')], 'directives', /the container x-r2-1 mounts/],
+    // A release that only reads goes when another comes; none comes with a command.
+    [{}, [replica(2, 'running', '~:/b:ro')], 'directives', /the container x-r2-1 mounts/],
     [{}, [{ name: 'other', state: 'created', bind: '~/x/sub:/b' }], 'directives', /the container other mounts/],
   ]
   for (const [more, containers, code, words] of refusals) {
