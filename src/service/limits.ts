@@ -2,10 +2,10 @@ import type { Directive } from './directives.ts'
 import { DirectiveError, type Problem } from './problems.ts'
 
 /** What a Dockerfile may have at most, whoever sends it: reading one takes a moment, however it is written. */
-export const maxDockerfileBytes: number = 1024 * 1024
+const maxDockerfileBytes: number = 1024 * 1024
 
 /** How often directives may stand that may stand often; `publish` counts its ports. */
-export const maxLines: Readonly<Record<string, number>> = { volume: 100, url: 100, env: 1000 }
+const maxLines: Readonly<Record<string, number>> = { volume: 100, url: 100, env: 1000 }
 
 /** @throws {DirectiveError} for a Dockerfile that is too large to be read */
 export function refuseLarge(dockerfile: string, options: { file?: string | undefined }): void {
