@@ -15,7 +15,7 @@ test('wildcards get their certificate by DNS-01; certificates of a person are se
   const { w, ca } = await secured(t, {
     settings: { challenge: '"dns"', dns_provider: '"httpreq"', dns_check: 'false' },
   })
-  await w.set('router.dns_env', 'HTTPREQ_ENDPOINT', JSON.stringify(await dnsProvider(t, w, ca)))
+  await w.set(['router', 'dns_env'], 'HTTPREQ_ENDPOINT', JSON.stringify(await dnsProvider(t, w, ca)))
   const own = await ownCertificate(w, 'own.test')
   await w.init()
   const directives = ['url=https://*.wild.test', 'url=https://own.test']
