@@ -158,7 +158,7 @@ async function outside(home: string): Promise<readonly string[]> {
 }
 
 const placed: readonly RegExp[] = [
-  /^(config\.(toml|lock)|server\.json|server[_-]key.*|authorized_keys|audit\.log(\.\d)?|claims\.lock|daemon\.(sock|lock))$/,
+  /^(config\.(toml|lock)|server\.json|server[_-]key.*|authorized_keys|(audit|refused)\.log(\.\d)?|claims\.lock|daemon\.(sock|lock))$/,
   /^services(\/[a-z0-9._-]+(\.json|\.lock)?(\/(history\.jsonl|logs(\/r\d+-\d+\.log)?))?)?$/,
   /^push(\/(nonces?.*|used.*|key|jobs(\/[a-z0-9-]+\.ndjson)?|blobs(\/[a-z0-9._-]+(\/.*)?)?))?$/,
   /^traefik(\/.*)?$/,

@@ -67,7 +67,8 @@ test('the doctor', async (t) => {
   await t.test('finds a replica that is gone, and brings it back', async () => {
     await w.docker.containers.remove(`${w.instance}-web-r1-2`, { force: true })
     await finds(w, 6, [/^services: web: 1 of 2 replicas do not run/])
-    await mends(w)
+    // The daemon runs, too, and brings it back within seconds: whoever comes second finds nothing to mend.
+    await mends(w, /^mended {2}|^✓ Nothing is wrong\.$/m)
     assert.equal((await w.runningNames('web')).length, 2)
   })
 
@@ -133,9 +134,9 @@ async function finds(w: World, code: number, wanted: readonly RegExp[]): Promise
 }
 
 /** What can be mended is, and nothing is found any more. */
-async function mends(w: World): Promise<void> {
+async function mends(w: World, said: RegExp = /^mended {2}/m): Promise<void> {
   const { code, stdout } = await w.cli(['server', 'doctor', '--fix'])
-  assert.match(stdout, /^mended {2}/m)
+  assert.match(stdout, said)
   assert.match(stdout, /✓ Nothing is wrong\.\n$/, stdout)
   assert.equal(code, 0)
 }
