@@ -2,6 +2,7 @@ import { MypaasError } from '../errors.ts'
 import { formatPublish } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
+import { urlWarnings } from '../service/url-warnings.ts'
 import { formatVolume } from '../service/volume.ts'
 import { formatBytes, formatDuration } from '../units.ts'
 import { missingBases } from './bases.ts'
@@ -58,6 +59,7 @@ export async function previewDeploy(host: Host, dockerfile: string): Promise<Pre
       ? changedSecrets(current.secrets ?? {}, secretMarks(host, spec, secretsFor(host, spec.service, rights)))
       : [],
     warnings: [
+      ...urlWarnings(dockerfile),
       ...(await resourceWarnings(host, plan, spec)),
       ...(await missingBases(host, dockerfile)).map((image) => `The image ${image} is not here: the deploy pulls it.`),
     ],

@@ -101,11 +101,13 @@ export function serviceFile(
         middlewares: [...(names[url.host]?.trusted ? ['mypaas~hsts'] : []), `${service}~client`, `${service}~retry`],
         tls: {},
       }
-      routers[`${service}~${index}~redirect`] = {
-        ...common,
-        entryPoints: ['web'],
-        service: 'noop@internal',
-        middlewares: ['mypaas~https'],
+      if (!isServedByHttp(url, routes.urls)) {
+        routers[`${service}~${index}~redirect`] = {
+          ...common,
+          entryPoints: ['web'],
+          service: 'noop@internal',
+          middlewares: ['mypaas~https'],
+        }
       }
     } else {
       routers[`${service}~${index}`] = {
@@ -136,6 +138,11 @@ export function serviceFile(
   const content = JSON.stringify({ http: { routers, services, middlewares } }, undefined, 1)
   if (content.includes('{{')) throw new Error(`refusing a router file of ${service} with a template in it`)
   return { content, revision }
+}
+
+/** Whoever names the same by http as well wants it served so: two rules of one priority would leave it to Traefik. */
+function isServedByHttp({ host, path }: ServiceUrl, urls: readonly ServiceUrl[]): boolean {
+  return urls.some((other) => other.scheme === 'http' && other.host === host && other.path === path)
 }
 
 /** The request header by which the admin entry point finds the release to probe, whatever `Host` says. */

@@ -48,6 +48,20 @@ test('a service is routed by host and whole path segments, each URL to the one a
   })
 })
 
+test('what is named by http and https is served by both, and nobody is sent on', () => {
+  const urls = ['https', 'http'].map((scheme) => ({
+    scheme: scheme as 'http' | 'https',
+    host: 'x.test',
+    path: '/docs',
+  }))
+  const routers = parse(serviceFile({ ...routes, urls }).content).http['routers'] ?? {}
+  const shown = Object.entries(routers).map(([name, { entryPoints, service }]) => [name, entryPoints, service])
+  assert.deepEqual(shown, [
+    ['blog~0', ['websecure'], 'blog-r7'],
+    ['blog~1', ['web'], 'blog-r7'],
+  ])
+})
+
 test('a replica is asked for its health as users of the first URL come, and is followed nowhere', () => {
   const healthcheck = { path: '/up', intervalMs: 5_000, timeoutMs: 2_000 }
   const asked = (urls: ServiceRoutes['urls']): unknown => {
