@@ -246,7 +246,7 @@ function stated(
   const unsealed: CallStatement = { ...call, ...common, body: undefined }
   if (body === undefined) return { statement: formatStatement(unsealed), sealed: {} }
   const sealed = seal(body, challenge.seal, sealedFor(unsealed, signer))
-  return { statement: formatStatement({ ...unsealed, body: digestOf(sealed) }), sealed: { sealed } }
+  return { statement: formatStatement({ ...unsealed, body: digestOf(sealed), sealed: true }), sealed: { sealed } }
 }
 
 /** What is the same in all challenges of one daemon, from its start to its end. */

@@ -33,6 +33,8 @@ export type CallStatement = Common &
     args: Readonly<Record<string, string>>
     /** SHA-256 of what comes with it, in hex: a value that may not be written down, a Dockerfile; `undefined` when nothing does. */
     body: string | undefined
+    /** It comes sealed, and the digest is of the sealed text: who passes it on can't have that taken for what is meant. */
+    sealed?: true
   }>
 
 /** What signatures are made for. Nothing else that a key signs can pass for a statement, and the other way round. */
@@ -63,7 +65,7 @@ export function formatStatement(statement: Statement): string {
           ...Object.entries(statement.args)
             .sort(([a], [b]) => (a < b ? -1 : 1))
             .map(([key, value]) => `arg ${key} ${encodeURIComponent(value)}`),
-          `body ${statement.body === undefined ? 'none' : `sha256:${statement.body}`}`,
+          `body ${statement.body === undefined ? 'none' : `${statement.sealed ? 'sealed ' : ''}sha256:${statement.body}`}`,
         ]
   return [...common, ...own, ''].join('\n')
 }
@@ -117,8 +119,15 @@ function read(text: string): Statement | undefined {
       args[match[1] as string] = decodeURIComponent(match[2] as string)
       at += 1
     }
-    const body = line(/^body (none|sha256:[0-9a-f]{64})$/)
-    return { purpose: 'call', ...common, action, args, body: body === 'none' ? undefined : body.slice(7) }
+    const body = line(/^body (none|(?:sealed )?sha256:[0-9a-f]{64})$/)
+    return {
+      purpose: 'call',
+      ...common,
+      action,
+      args,
+      body: body === 'none' ? undefined : body.slice(-64),
+      ...(body.startsWith('sealed ') ? { sealed: true } : {}),
+    }
   } catch (error) {
     if (error === notSo || error instanceof URIError || error instanceof RangeError) return undefined
     throw error

@@ -228,11 +228,10 @@ export class Api {
     const { proven, more } = await this.#readSigned(request, via, ['body', 'sealed'])
     const { key, statement } = proven
     if (statement.purpose !== 'call') throw new DeniedError('for another purpose', key.fingerprint)
-    const { sealed } = more
-    const sent = sealed ?? more.body
+    const sent = statement.sealed ? more.sealed : more.body
     const digest = sent === undefined ? undefined : createHash('sha256').update(sent).digest('hex')
     if (digest !== statement.body) throw new DeniedError('with another body', key.fingerprint)
-    const body = sealed === undefined ? sent : this.#options.challenges.open(sealed, statement, key)
+    const body = statement.sealed && sent !== undefined ? this.#options.challenges.open(sent, statement, key) : sent
     if (statement.action === 'attach') return this.#attach(request, response, key, statement)
     const stream = Object.hasOwn(streams, statement.action) ? streams[statement.action] : undefined
     if (stream) {

@@ -36,6 +36,7 @@ test('a statement is lines that a person can read, and comes back as it was', ()
     { ...push, expect: undefined },
     { ...push, expect: 0 },
     { ...call, args: {}, body: undefined },
+    { ...call, sealed: true },
   ]) {
     assert.deepEqual(parseStatement(formatStatement(statement as Statement)), statement)
   }

@@ -118,7 +118,7 @@ test('who stands between and passes the true challenge on sees no secret, and ca
   const [{ body } = { body: '' }] = fake.got
   const { statement, sealed, ...rest } = JSON.parse(body) as Record<string, string>
   assert.deepEqual(Object.keys(rest), ['signature'])
-  assert.match(statement ?? '', /^body sha256:[0-9a-f]{64}$/m)
+  assert.match(statement ?? '', /^body sealed sha256:[0-9a-f]{64}$/m)
   for (const text of [body, Buffer.from(sealed ?? '', 'base64').toString('latin1')])
     assert.doesNotMatch(text, /the-new/)
   // Its own statement with the same sealed value.
@@ -130,11 +130,25 @@ test('who stands between and passes the true challenge on sees no secret, and ca
     purpose: 'call',
     action: 'env-set',
     args: { name: 'MINE' },
+    sealed: true,
     body: digest,
   } as never)
   const reply = await api.send(stolen, { sealed })
   assert.match(reply.text, /can't be opened here/)
   assert.doesNotMatch(await readFile(join(api.home, '_mypaas', 'config.toml'), 'utf8'), /MINE/)
+})
+
+test('what was sealed is nothing else than that: who stands between can have nobody take the sealed text for the value', async (t) => {
+  const api = await testApi(t)
+  const socket = join(api.home, 'fake.sock')
+  const fake = await fakeDaemon(t, socket, api.socket)
+  fake.request((text) => {
+    const { sealed, ...rest } = JSON.parse(text) as Record<string, string>
+    return JSON.stringify({ ...rest, body: sealed })
+  })
+  const remote = await remoteAt(t, api, socket)
+  await assert.rejects(call(remote, 'env-set', { name: 'DB_PASSWORD', service: 'blog' }, { body: 'the-new-password' }))
+  assert.doesNotMatch(await readFile(join(api.home, '_mypaas', 'config.toml'), 'utf8'), /DB_PASSWORD/)
 })
 
 async function remoteAt(

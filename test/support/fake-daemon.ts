@@ -11,6 +11,8 @@ export type FakeDaemon = Readonly<{
   challenges: Answer[]
   /** From now on it answers so: with the true daemon's answer, changed. */
   answer: (change: (answer: Answer, asked: string) => Answer | Promise<Answer>) => void
+  /** From now on it passes on what comes so changed. */
+  request: (change: (body: string) => string) => void
 }>
 
 /**
@@ -27,14 +29,17 @@ export async function fakeDaemon(
   const got: FakeDaemon['got'] = []
   const challenges: Answer[] = []
   let change: Parameters<FakeDaemon['answer']>[0] = (answer) => answer
+  let changeRequest: Parameters<FakeDaemon['request']>[0] = (body) => body
   const server = http.createServer(async (request, response) => {
     const body = await text(request)
     const path = request.url ?? ''
-    if (path !== '/v1/challenge') got.push({ path, body })
-    const { status, text: answer } = target ? await passOn(target, request, body) : { status: 200, text: '{}' }
+    const isAsked = path === '/v1/challenge'
+    if (!isAsked) got.push({ path, body })
+    const passed = isAsked ? body : changeRequest(body)
+    const { status, text: answer } = target ? await passOn(target, request, passed) : { status: 200, text: '{}' }
     response.statusCode = status
     response.setHeader('content-type', 'application/json')
-    if (path !== '/v1/challenge') return void response.end(answer)
+    if (!isAsked) return void response.end(answer)
     const value = JSON.parse(answer) as Answer
     challenges.push(value)
     const changed = await change(value, body)
@@ -55,6 +60,9 @@ export async function fakeDaemon(
     challenges,
     answer(other) {
       change = other
+    },
+    request(other) {
+      changeRequest = other
     },
   }
 }
