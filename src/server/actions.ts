@@ -208,8 +208,7 @@ async function editConfig(
   await noteOlderRights({ ...host, ...secretsIn(old) }, service)
   const after = edit(before, service === undefined ? ['env'] : ['services', service, 'env'], name)
   const config = parseConfig(after, file)
-  if (after.length > before.length)
-    await refuseGrown(host.directory, key, { before: old, after: config, text: after, service })
+  await refuseGrown(host.directory, key, { before: old, after: config, textBefore: before, text: after, service })
   if (after !== before) await writeDurably(file, after)
   // The value is set, whether or not the engine can be asked who has an older one.
   const older = await servicesWithChangedSecrets({ ...host, ...secretsIn(config) }).catch(() => [])

@@ -21,15 +21,21 @@ export function refuseLargeValue(value: string): void {
 /**
  * Refuses a value that makes the config, or the part of it that is the key's, larger than it may become. What is that large
  * already can be made smaller.
- * @param change.text What the file is to have.
+ * @param change.text What the file is to have. It can get shorter while a value grows: letters are not bytes, and escapes go.
  * @throws {MypaasError} `usage`
  */
 export async function refuseGrown(
   directory: string,
   key: AuthorizedKey,
-  change: Readonly<{ before: ServerConfig; after: ServerConfig; text: string; service: string | undefined }>,
+  change: Readonly<{
+    before: ServerConfig
+    after: ServerConfig
+    textBefore: string
+    text: string
+    service: string | undefined
+  }>,
 ): Promise<void> {
-  const { before, after, text, service } = change
+  const { before, after, textBefore, text, service } = change
   const remove = 'Remove some first: mypaas env rm SERVER NAME'
   const isMore = (bytes: (config: ServerConfig) => number): boolean => bytes(after) > bytes(before)
   const own = (config: ServerConfig): number =>
@@ -52,7 +58,7 @@ export async function refuseGrown(
       throw tooMuch("The secrets of the key's services have then", ofKey(after), maxOfKey, `${remove} --service NAME`)
     await refuseAwaited(directory, key, before, service)
   }
-  if (Buffer.byteLength(text) > maxConfig)
+  if (Buffer.byteLength(text) > maxConfig && Buffer.byteLength(text) > Buffer.byteLength(textBefore))
     throw tooMuch("The server's config.toml has then", Buffer.byteLength(text), maxConfig, remove)
 }
 

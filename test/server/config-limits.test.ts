@@ -66,6 +66,20 @@ test('what is larger already can be made smaller', async (t) => {
   assert.equal(await set('A', kib(60)), '')
 })
 
+test('values that are written in fewer letters than before count by their bytes all the same', async (t) => {
+  const wide = await config(t)
+  for (let n = 0; n < 80; n += 1) assert.equal(await wide.set(`A${n}`, kib(3), 'x-1', ['x-*']), '')
+  let last = ''
+  for (let n = 0; n < 80; n += 1) last ||= await wide.set(`A${n}`, '漢'.repeat(3 * 1024), 'x-1', ['x-*'])
+  assert.match(last, /^The secrets of x-1 have then 2\d\d KiB, at most 256 KiB are kept\.$/)
+  // Control characters are escapes in the file, six letters each.
+  const escaped = await config(t)
+  for (let n = 0; n < 60; n += 1) assert.equal(await escaped.set(`A${n}`, '\u0001'.repeat(4 * 1024), 'x-1'), '')
+  last = ''
+  for (let n = 0; n < 60; n += 1) last ||= await escaped.set(`A${n}`, kib(20), 'x-1')
+  assert.match(last, /^The secrets of x-1 have then 2\d\d KiB/)
+})
+
 test('a limited key makes sections for 20 services that are not here, and no more', async (t) => {
   const { set, deployed, unset, text } = await config(t, '[env]\n\n[services.other.env]\nA = "x"\n')
   const mine = ['x-*']
