@@ -1,14 +1,13 @@
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { chmod, chown, mkdir, readdir, readFile, rm } from 'node:fs/promises'
 import http from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { readIfThere, writeDurably } from '../files.ts'
-import { baseFile, type RouterCertificates, type RouterSettings, routerPorts, staticFile } from './config.ts'
+import { type RouterSettings, routerPorts, staticFile } from './config.ts'
 import { holderOf, isHeldByService, refuseHeldPorts, type Services, withoutRivals } from './rivals.ts'
+import { type Copies, daemonAddress, readCertificates, writeRouterFiles } from './router-files.ts'
 
 /** What the router's container is made of. All of it comes from the server's config. */
 export type RouterContainer = Readonly<{
@@ -80,30 +79,6 @@ export async function ensureRouter(
   // One that the engine has just brought back is still starting: what is routed before it answers is not confirmed.
   else await answers(docker, wanted)
   return change
-}
-
-/** Writes the router's files anew where they are not as they should be: the way to the daemon may have changed. */
-export async function refreshRouterFiles(docker: Docker, wanted: RouterContainer): Promise<void> {
-  await writeRouterFiles(wanted, await readCertificates(wanted), await daemonAddress(docker, wanted))
-}
-
-/**
- * Mends the way to the daemon where somebody who saw the daemon's port otherwise wrote it. All else of the files is left
- * to who writes them: a replacement may be on, with a config to come.
- */
-export async function mendDaemonWay(docker: Docker, wanted: RouterContainer): Promise<void> {
-  const files = await readCertificates(wanted)
-  const address = await daemonAddress(docker, wanted)
-  const other = address === undefined ? await gatewayOf(docker, wanted.networks.edge) : undefined
-  const wrong = baseFile(wanted.settings, { gateway: other, certificates: files.own })
-  if ((await readIfThere(join(wanted.directory, 'dynamic/base.yml'))) !== wrong) return
-  await writeRouterFiles(wanted, files, address)
-}
-
-/** Where the way to the daemon leads; `undefined` for nowhere. */
-async function daemonAddress(docker: Docker, wanted: RouterContainer): Promise<string | undefined> {
-  const gateway = await gatewayOf(docker, wanted.networks.edge)
-  return gateway && (await wanted.isDaemonPortTaken?.(gateway)) ? undefined : gateway
 }
 
 /** What {@link ensureRouter} would do. Changes nothing. */
@@ -207,74 +182,6 @@ async function ensureNetwork(docker: Docker, name: string, server: string, inter
   } catch (error) {
     if (!(error instanceof ConflictError)) throw error
   }
-}
-
-/** The machine's own address on a network, where its daemon is reached from containers on it. */
-export async function gatewayOf(docker: Docker, network: string): Promise<string | undefined> {
-  const found = await docker.networks.inspect(network).catch(ifNotFound)
-  const gateways = found?.IPAM?.Config?.flatMap(({ Gateway }) => (Gateway ? [Gateway.replace(/\/\d+$/, '')] : []))
-  return gateways?.find((address) => !address.includes(':')) ?? gateways?.[0]
-}
-
-/** Copies of a person's PEM files, named by content: a renewed certificate is another file, which the router sees. */
-type Copies = RouterCertificates & Readonly<{ contents: Readonly<Record<string, string>> }>
-
-async function readCertificates({ authorities = [], certificates = [] }: RouterContainer): Promise<Copies> {
-  const contents: Record<string, string> = {}
-  const copy = async (file: string, ending: string): Promise<string> => {
-    const text = await readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-      throw new MypaasError(`${file} can't be read (${cause.code}), which [router] of config.toml names.`, {
-        code: 'usage',
-        hint: 'Put it there, or take it out of config.toml.',
-        cause,
-      })
-    })
-    const name = `${createHash('sha256').update(text).digest('hex').slice(0, 16)}.${ending}`
-    contents[name] = text
-    return `/etc/traefik/${certificateFolder}/${name}`
-  }
-  return {
-    authorities: await Promise.all(authorities.map((file) => copy(file, 'ca'))),
-    own: await Promise.all(
-      certificates.map(async ({ cert, key }) => ({
-        certFile: await copy(cert, 'crt'),
-        keyFile: await copy(key, 'key'),
-      })),
-    ),
-    contents,
-  }
-}
-
-const certificateFolder = 'certificates'
-
-async function writeRouterFiles(wanted: RouterContainer, files: Copies, gateway: string | undefined): Promise<void> {
-  const { directory } = wanted
-  const [uid, gid] = wanted.user.split(':').map(Number) as [number, number]
-  const chowns = process.getuid?.() === 0
-  const folder = async (name: string, mode: number, owner: 'ours' | 'router'): Promise<void> => {
-    const path = join(directory, name)
-    await mkdir(path, { recursive: true, mode })
-    await chmod(path, mode)
-    if (chowns) await chown(path, owner === 'router' ? uid : 0, gid)
-  }
-  await folder('.', 0o750, 'ours')
-  await folder('dynamic', 0o750, 'ours')
-  await folder('acme', 0o700, 'router')
-  await folder(certificateFolder, 0o750, 'ours')
-  await mkdir(join(directory, 'state'), { recursive: true, mode: 0o700 })
-  const put = async (file: string, content: string): Promise<void> => {
-    if ((await readIfThere(join(directory, file))) === content) return
-    await writeDurably(join(directory, file), content, {
-      scratch: join(directory, 'state'),
-      mode: 0o640,
-      groupId: chowns ? gid : -1,
-    })
-  }
-  for (const [name, text] of Object.entries(files.contents)) await put(join(certificateFolder, name), text)
-  await put('traefik.yml', staticFile(wanted.settings, files.authorities))
-  await put('dynamic/base.yml', baseFile(wanted.settings, { gateway, certificates: files.own }))
-  for (const name of await readdir(join(directory, certificateFolder)))
-    if (!(name in files.contents)) await rm(join(directory, certificateFolder, name), { force: true })
 }
 
 function containerConfig(wanted: RouterContainer, files: Copies): ContainerConfig {

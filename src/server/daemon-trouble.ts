@@ -1,4 +1,4 @@
-import { gatewayOf } from '../router/container.ts'
+import { gatewayOf } from '../router/router-files.ts'
 import { holderOfPort } from './daemon-port.ts'
 import { type OpenServer, routerContainer } from './host.ts'
 
