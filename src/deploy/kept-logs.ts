@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type CallOptions, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { privateFolder, writeDurably } from '../files.ts'
+import { privateFolder, removeAbandoned, writeDurably } from '../files.ts'
 import type { Host } from './host.ts'
 import { placesOf } from './places.ts'
 import type { Target } from './plan.ts'
@@ -49,7 +49,10 @@ export async function keepLog(host: Host, service: string, target: Target): Prom
   const folder = logFolder(host, service)
   try {
     await privateFolder(folder)
-    await writeDurably(join(folder, `r${target.release}-${target.replica}.log`), endOf(lines, keptBytes).join(''))
+    const text = endOf(lines, keptBytes).join('')
+    await writeDurably(join(folder, `r${target.release}-${target.replica}.log`), text, {
+      scratch: placesOf(host.directory, service).folder,
+    })
   } catch {
     // Nor does a full disk.
   }
@@ -66,8 +69,9 @@ function endOf(lines: readonly string[], maxBytes: number): string[] {
   return lines.slice(from)
 }
 
-/** Removes the kept logs of all but the newest `keep` releases. */
+/** Removes the kept logs of all but the newest `keep` releases, and halves of them that older versions left when killed. */
 export async function pruneLogs(host: Host, service: string, keep: number): Promise<void> {
+  await removeAbandoned(logFolder(host, service))
   const files = await keptFiles(host, service)
   const releases = [...new Set(files.map(({ release }) => release))].sort((a, b) => b - a)
   for (const { file, release } of files) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { after, suite, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -28,17 +29,23 @@ suite('kill', { concurrency: 2 }, () => {
     await w.init()
     await Promise.all(
       kinds.map((kind) =>
-        t.test(`${kind}: at every boundary of its steps, and at random moments`, async (t) => {
+        t.test(`${kind}: at every boundary of its steps, in the middle of a file, and at random moments`, async (t) => {
           const directory = await serviceOf(w, kind)
           await w.deploy(directory)
           const { ms, steps } = await cleanDeploy(w, directory)
           for (let step = 1; step <= steps; step += 1) await killedAtStep(w, kind, directory, step)
           const random = seeded(seed)
+          const files = await filesWritten(w, kind, directory)
+          const last = files.findLastIndex((file) => file.endsWith('.log')) + 1
+          assert.ok(last > 0, `the log of a replica that goes is kept: ${files.join(', ')}`)
+          const numbers = files.map((_, index) => index + 1)
+          const chosen = long ? numbers : [...new Set([...sample(numbers, 2, random), last])]
+          for (const number of chosen) await killedAtFile(w, kind, directory, number)
           for (let turn = 0; turn < (long ? 100 : 10); turn += 1) await killedAfter(w, kind, directory, random() * ms)
           await w.deploy(directory)
           await assertTidy(w, kind, await current(w, kind))
           t.diagnostic(
-            `${kind}: killed at ${steps} boundaries and ${long ? 100 : 10} random moments of ${Math.round(ms)} ms`,
+            `${kind}: killed at ${steps} boundaries, ${chosen.length} of ${files.length} files and ${long ? 100 : 10} random moments of ${Math.round(ms)} ms`,
           )
         }),
       ),
@@ -144,6 +151,22 @@ async function killAtStep(w: World, directory: string, step: number): Promise<vo
     env: { NODE_OPTIONS: `--import=${killAt}`, KILL_AT_STEP: `${step}` },
   })
   assert.equal(signal, 'SIGKILL', output)
+}
+
+/** The files that a deploy puts in their places when nobody disturbs it, in their order. */
+async function filesWritten(w: World, kind: Kind, directory: string): Promise<string[]> {
+  const list = join(w.home, `files-of-${kind}`)
+  await w.ok(['server', 'deploy', directory], { env: { NODE_OPTIONS: `--import=${killAt}`, FILES_SEEN: list } })
+  return (await readFile(list, 'utf8')).trimEnd().split('\n')
+}
+
+/** When it has written a file beside its place: the place has what was there before. */
+async function killedAtFile(w: World, kind: Kind, directory: string, number: number): Promise<void> {
+  const before = await current(w, kind)
+  const env = { NODE_OPTIONS: `--import=${killAt}`, KILL_AT_FILE: `${number}` }
+  const { signal, output } = await w.cli(['server', 'deploy', directory, '--json'], { env })
+  assert.equal(signal, 'SIGKILL', output)
+  await mended(w, kind, before, `killed at file ${number}`)
 }
 
 async function killedAfter(w: World, kind: Kind, directory: string, ms: number): Promise<void> {
