@@ -176,7 +176,7 @@ async function create(target: Target, run: Execution): Promise<void> {
         cause: error,
       })
     }
-    await host.docker.containers.remove(found.Id, { force: true })
+    await removeContainer(host, found.Id)
     await host.docker.containers.create(config, { name: target.name, signal: run.signal })
   }
 }
@@ -308,7 +308,20 @@ async function stop({ name }: Target, run: Execution): Promise<void> {
 /** What it wrote is kept: why a release failed is often asked after it is gone. */
 async function remove(target: Target, run: Execution): Promise<void> {
   await keepLog(run.host, run.service, target)
-  await run.host.docker.containers.remove(target.name, { force: true }).catch(unlessGone)
+  await removeContainer(run.host, target.name)
+}
+
+/** Done when it is gone, also when the engine was at it already, for a hand or for somebody who was killed. */
+async function removeContainer({ docker, engineTimeoutMs }: Host, id: string): Promise<void> {
+  try {
+    await docker.containers.remove(id, { force: true })
+  } catch (error) {
+    if (!/removal of container \S+ is already in progress/.test(String(error))) return unlessGone(error)
+    const removal = await docker.containers
+      .wait(id, { condition: 'removed', timeoutMs: engineTimeoutMs })
+      .catch(unlessGone)
+    await removal?.exit.catch(unlessGone)
+  }
 }
 
 /** Gives replicas the names back that they had. One that somebody else has by now keeps nobody from anything. */

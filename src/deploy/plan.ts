@@ -214,8 +214,7 @@ export function settle(input: {
     const found = mine.find(({ replica }) => replica === target.replica)
     return found ? targetOf(found) : target
   }
-  const go = others.map(targetOf)
-  const runningOthers = others.filter(({ state }) => state !== 'created' && state !== 'exited' && state !== 'dead')
+  const runningOthers = others.filter(isUp)
 
   const serve: Step[] = []
   const clean: Step[] = []
@@ -239,7 +238,7 @@ export function settle(input: {
     if (input.routes) add({ kind: 'unroute' })
     steps = clean
     takeAway(runningOthers, drainMs)
-    add({ kind: 'remove', targets: go })
+    add({ kind: 'remove', targets: others.map(targetOf) })
     return { serve, clean }
   }
 
@@ -259,6 +258,9 @@ export function settle(input: {
   const unpause = (): void =>
     add({ kind: 'unpause', targets: running.filter(({ state }) => state === 'paused').map(targetOf) })
   if (!stopBefore) unpause()
+  // One that goes has its name until it is gone.
+  const makesRoom = others.filter((replica) => isGoing(replica) && missing.some(({ name }) => name === replica.name))
+  add({ kind: 'remove', targets: makesRoom.map(targetOf) })
   add({ kind: 'create', targets: missing })
   // Requests that wait for a release which did not come look for its names and for a fallback, so replicas that serve
   // on have to be reached by that one too. An endpoint's names can't be changed, so they leave the gate and join again.
@@ -293,7 +295,7 @@ export function settle(input: {
   steps = clean
   if (!stopBefore && runningOthers.length > 0) takeAway(runningOthers, drainMs)
   else mustStay()
-  add({ kind: 'remove', targets: go })
+  add({ kind: 'remove', targets: others.filter((replica) => !makesRoom.includes(replica)).map(targetOf) })
   // At the very end: until then each is called as it was found. A name that somebody else keeps is left to them.
   const isFree = ({ nameHolder }: Replica): boolean =>
     nameHolder === undefined || others.some(({ id }) => id === nameHolder)
@@ -302,9 +304,12 @@ export function settle(input: {
   return { serve, clean }
 }
 
-/** Of several that say to be the same replica (somebody copied one), the one that runs, then the one of that name. */
+/**
+ * Of several that say to be the same replica (somebody copied one), the one that runs, then the one of that name. One that
+ * the engine is removing is none any more: no start brings it back.
+ */
 function bestOf(replicas: readonly Replica[], { release, replica, name }: Target): Replica | undefined {
-  const same = replicas.filter((found) => found.release === release && found.replica === replica)
+  const same = replicas.filter((found) => found.release === release && found.replica === replica && !isGoing(found))
   const running = same.filter(isUp)
   const candidates = running.length > 0 ? running : same
   return candidates.find((found) => found.name === name) ?? candidates[0]
@@ -313,6 +318,11 @@ function bestOf(replicas: readonly Replica[], { release, replica, name }: Target
 /** Has its processes, its ports and its names: also one that is paused, which goes on at any moment. */
 function isUp({ state }: Pick<Replica, 'state'>): boolean {
   return state === 'running' || state === 'restarting' || state === 'paused'
+}
+
+/** Its processes have ended, and the engine is removing it, or began to and could not. */
+function isGoing({ state }: Pick<Replica, 'state'>): boolean {
+  return state === 'removing' || state === 'dead'
 }
 
 function sameRoutes(found: FoundRoutes, wanted: ServiceRoutes): boolean {

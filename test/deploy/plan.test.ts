@@ -149,6 +149,30 @@ test('a container that was removed by hand is made again, one that was stopped i
   assertSettled(model, spec, 1)
 })
 
+test('a replica that the engine is removing is waited for and made anew; one of before is only waited for', () => {
+  const spec: ServiceSpec = { ...base, urls: [url], scale: 2, rollout: 'roll' }
+  for (const state of ['removing', 'dead'] as const) {
+    const model = running(spec, 2, { oneWriter: false })
+    const going = model.containers.get('s-r2-1')
+    assert.ok(going)
+    going.state = state
+    const old = { id: 'old', name: 's-r1-1', release: 1, replica: 1, armed: false, onGate: false, aliases: [] } as const
+    model.containers.set('s-r1-1', { ...old, state })
+    const steps = settleSteps(model)
+    assert.deepEqual(steps.map(describe), [
+      'remove s-r2-1',
+      'create s-r2-1',
+      'start s-r2-1',
+      'wait until s-r2-1 is ready',
+      'let the router reach s-r2-1',
+      'let s-r2-1 come back after a reboot',
+      'remove s-r1-1',
+    ])
+    for (const step of steps) model.apply(step, keep(model))
+    assertSettled(model, spec, 2)
+  }
+})
+
 test('a paused replica goes on where it is, and a deploy takes it for one that runs', () => {
   const spec: ServiceSpec = { ...base, urls: [url] }
   const model = running(spec, 1, { oneWriter: true })
