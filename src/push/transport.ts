@@ -5,6 +5,7 @@ import type net from 'node:net'
 import { Duplex, Readable } from 'node:stream'
 import { MypaasError } from '../errors.ts'
 import { nearest } from '../nearest.ts'
+import { unixAgent } from '../unix-socket.ts'
 
 /** Where a server is reached, parsed. */
 export type Address = Readonly<
@@ -111,9 +112,11 @@ export type TransportOptions = Readonly<{
 export function openTransport(address: Address, options: TransportOptions = {}): Transport {
   const connectMs = options.connectMs ?? 20_000
   const secure = address.kind === 'http' && address.secure
-  const agent = secure
-    ? new https.Agent({ keepAlive: true, maxSockets: 2 })
-    : new http.Agent({ keepAlive: true, maxSockets: address.kind === 'ssh' ? 1 : 2 })
+  const agentWith = (given: http.AgentOptions): http.Agent => {
+    if (address.kind === 'unix') return unixAgent(address.path, { ...given, waitMs: connectMs })
+    return secure ? new https.Agent(given) : new http.Agent(given)
+  }
+  const agent = agentWith({ keepAlive: true, maxSockets: address.kind === 'ssh' ? 1 : 2 })
   let said = ''
   const fixed: https.RequestOptions =
     address.kind === 'http'
@@ -141,7 +144,7 @@ export function openTransport(address: Address, options: TransportOptions = {}):
       const { createConnection: _, ...base } = fixed
       const request = (secure ? https : http).request({
         ...base,
-        agent: asked.fresh && address.kind !== 'ssh' ? false : agent,
+        agent: asked.fresh && address.kind !== 'ssh' ? agentWith({}) : agent,
         method: asked.method,
         path: `${prefix}${asked.path}`,
         headers: {

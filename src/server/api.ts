@@ -132,13 +132,10 @@ export class Api {
   }
 
   async #challenge(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {
+    // A crowd that asks is accepted and counted first: who is thrown out meanwhile has cost little.
+    if (!(await this.#turns.enter(peerOf(request, via), request.socket))) return
     const asked = await readAll(request, 1024)
-    const peer = peerOf(request, via)
-    const answer = await this.#options.challenges.answer(asked, {
-      hosts: () => this.#hosts(via),
-      turn: (work) => this.#turns.take(peer, work, request.socket),
-    })
-    if (answer) sendJson(response, 200, answer)
+    sendJson(response, 200, await this.#options.challenges.answer(asked, () => this.#hosts(via)))
   }
 
   async #push(request: IncomingMessage, response: ServerResponse, via: Via): Promise<void> {

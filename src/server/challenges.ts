@@ -17,11 +17,6 @@ export type ChallengesOptions = Readonly<{
   now: () => number
 }>
 
-type Asking = Readonly<{
-  hosts: () => Promise<readonly string[]>
-  turn: (work: () => string) => Promise<string | undefined>
-}>
-
 /** What this server tells those who ask who it is, under its own key. */
 export class Challenges {
   readonly #options: ChallengesOptions
@@ -34,12 +29,10 @@ export class Challenges {
 
   /**
    * Answers a client. One that asks nothing is of an earlier version, and gets what it knows of, unsigned.
-   * @param asking.hosts what clients may call the way that this came in: under another name, nobody gets a signature to pass on
-   * @param asking.turn does what takes time when it is the client's turn; gives nothing when they are gone
-   * @returns `undefined` for a client that is gone
+   * @param hosts what clients may call the way that this came in: under another name, nobody gets a signature to pass on
    * @throws {OpenError} when it means a server of another name
    */
-  async answer(body: string, { hosts, turn }: Asking): Promise<Record<string, unknown> | undefined> {
+  async answer(body: string, hosts: () => Promise<readonly string[]>): Promise<Record<string, unknown>> {
     const { server, nonces, now, key: find } = this.#options
     const asked = openly(() => parseAsked(body))
     const limits = await this.#options.limits()
@@ -61,8 +54,7 @@ export class Challenges {
       limits,
       seal: this.#seal.public,
     })
-    const signature = await turn(() => key.sign(challenge))
-    if (signature === undefined) return undefined
+    const signature = key.sign(challenge)
     return { ...plain, challenge, key: key.public, signature, earlier: key.earlier }
   }
 

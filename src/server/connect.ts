@@ -1,7 +1,7 @@
-import net from 'node:net'
 import { homedir } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { MypaasError } from '../errors.ts'
+import { connectUnix } from '../unix-socket.ts'
 import { serverDirectory } from './config.ts'
 import { daemonSocket } from './daemon-socket.ts'
 
@@ -11,17 +11,11 @@ import { daemonSocket } from './daemon-socket.ts'
  */
 export async function connectPipes(input: Readable, output: Writable, home: string = homedir()): Promise<void> {
   const path = daemonSocket(serverDirectory(home))
-  const socket = net.connect({ path, allowHalfOpen: true })
-  await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve)
-    socket.once('error', (cause: NodeJS.ErrnoException) => {
-      reject(
-        new MypaasError(`The mypaas daemon does not run here: ${path} (${cause.code}).`, {
-          code: 'unreachable',
-          hint: 'Start it: mypaas server daemon',
-          cause,
-        }),
-      )
+  const socket = await connectUnix(path, { allowHalfOpen: true }).catch((cause: NodeJS.ErrnoException) => {
+    throw new MypaasError(`The mypaas daemon does not run here: ${path} (${cause.code}).`, {
+      code: 'unreachable',
+      hint: 'Start it: mypaas server daemon',
+      cause,
     })
   })
   await new Promise<void>((resolve) => {

@@ -6,7 +6,7 @@ import { peerOf } from './peer.ts'
 import type { Via } from './request.ts'
 
 /** So many of each kind are kept, or a quarter of the files that the process may have. */
-const maxOf = { strangers: 1024, members: 1024, between: 2048 }
+const maxOf = { strangers: 4096, members: 1024, between: 2048 }
 /** So much of requests that are not signed is kept in all. */
 const maxStrangeBytes = 8 * 1024 ** 2
 

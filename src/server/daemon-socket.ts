@@ -10,7 +10,9 @@ export function daemonSocket(directory: string): string {
 export function isDaemonUp(directory: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(daemonSocket(directory))
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    // No room for one more is what only a daemon that runs says.
+    socket.once('connect', () => resolve(true))
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code === 'EAGAIN'))
     socket.once('connect', () => socket.destroy())
   })
 }

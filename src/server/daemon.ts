@@ -28,6 +28,7 @@ import { pushQuota } from './push-quota.ts'
 import { Pushes } from './pushes.ts'
 import type { DockerfileReader } from './restrict.ts'
 import { LiveServerKey } from './server-key.ts'
+import { keepHeapSmall } from './small-heap.ts'
 
 export type DaemonOptions = Readonly<{
   home?: string
@@ -42,6 +43,8 @@ export type DaemonOptions = Readonly<{
 }>
 
 const retryMs = 5_000
+/** A crowd that comes at once waits for its turn; where there is no room, clients see errors or wait for a second. */
+const maxWaiting = 1024
 
 /**
  * Takes pushes and commands: on a unix socket, and on the machine's own address of the router's network, as soon as that
@@ -53,6 +56,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const home = options.home ?? homedir()
   const directory = serverDirectory(home)
   const log = options.log ?? (() => {})
+  keepHeapSmall()
   await readConfig(directory)
   const identity = await identityOf(home)
   const folder = join(directory, 'push')
@@ -281,8 +285,7 @@ function listen(server: http.Server, where: { path: string } | { host: string; p
       const hint = cause.code === 'EADDRINUSE' ? 'Choose another port: [server] daemon_port in the config.' : undefined
       reject(new MypaasError(`The daemon can't listen on ${at} (${cause.code}).`, { code: 'failed', hint, cause }))
     })
-    // A crowd that comes at once waits for its turn; where there is no room, clients see errors or wait for a second.
-    server.listen({ ...where, backlog: 1024 }, resolve)
+    server.listen({ ...where, backlog: maxWaiting }, resolve)
   })
 }
 

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
@@ -7,6 +6,7 @@ import { formatAllowedPort, parseAllowedPort } from '../service/allowed-ports.ts
 import type { PublishedPort } from '../service/spec.ts'
 import { minRsaBits, parsePublicKey } from '../ssh/public-key.ts'
 import { MalformedError } from '../ssh/wire.ts'
+import { FileLook } from './file-look.ts'
 
 /** A key that may do something here, from a line of `authorized_keys`. */
 export type AuthorizedKey = Readonly<{
@@ -43,20 +43,17 @@ function keyFileOf(directory: string): string {
  * nothing from the others; a file that others can write lets nobody in.
  */
 export class AuthorizedKeys {
-  readonly #file: string
+  readonly #look: FileLook
   #stamp = ''
   #read: KeyFile = { keys: [], problems: [] }
 
   constructor(directory: string) {
-    this.#file = keyFileOf(directory)
+    this.#look = new FileLook(keyFileOf(directory))
   }
 
   async read(): Promise<KeyFile> {
-    // At once: strangers ask for it, and the pool that reads files is for others.
-    const found = statSync(this.#file, { throwIfNoEntry: false })
-    const stamp = found
-      ? [found.mtimeMs, found.ctimeMs, found.size, found.ino, found.mode, found.uid].join(' ')
-      : 'none'
+    const { file } = this.#look
+    const { stats: found, stamp } = this.#look.now()
     if (stamp === this.#stamp) return this.#read
     const unsafe = found && (found.mode & 0o022) !== 0
     const foreign = found && process.getuid !== undefined && found.uid !== process.getuid() && found.uid !== 0
@@ -67,10 +64,10 @@ export class AuthorizedKeys {
       this.#read = {
         keys: [],
         problems: [
-          `${this.#file} counts for nothing: ${why}. Mend it: ${unsafe ? 'chmod 600' : 'chown it to the user that runs mypaas:'} ${this.#file}`,
+          `${file} counts for nothing: ${why}. Mend it: ${unsafe ? 'chmod 600' : 'chown it to the user that runs mypaas:'} ${file}`,
         ],
       }
-    } else this.#read = parseKeys((await readIfThere(this.#file)) ?? '')
+    } else this.#read = parseKeys((await readIfThere(file)) ?? '')
     this.#stamp = stamp
     return this.#read
   }

@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseConfig, readConfig, type ServerConfig } from './config.ts'
+import { FileLook } from './file-look.ts'
 
 /**
  * The settings of `[server]` as they were when the config could be read last. A config that is broken at this moment
@@ -10,17 +10,18 @@ import { parseConfig, readConfig, type ServerConfig } from './config.ts'
 export class LiveSettings {
   readonly #directory: string
   readonly #log: (line: string) => void
+  readonly #look: FileLook
   #stamp = ''
   #reading: Promise<ServerConfig['server']> = Promise.resolve(parseConfig('').server)
 
   constructor(directory: string, log: (line: string) => void) {
     this.#directory = directory
+    this.#look = new FileLook(join(directory, 'config.toml'))
     this.#log = log
   }
 
   now(): Promise<ServerConfig['server']> {
-    const found = statSync(join(this.#directory, 'config.toml'), { throwIfNoEntry: false })
-    const stamp = found ? [found.mtimeMs, found.ctimeMs, found.size, found.ino, found.mode].join(' ') : 'none'
+    const { stamp } = this.#look.now()
     if (stamp !== this.#stamp) {
       this.#stamp = stamp
       this.#reading = this.#read(this.#reading)

@@ -1,10 +1,10 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
 import { type EarlierKey, isSignedBy, keyFingerprint, keyLine, maxEarlierKeys, succession } from '../push/server-key.ts'
+import { FileLook } from './file-look.ts'
 
 /** By what a client tells this server from another: an ed25519 key of its own. */
 export type ServerKey = Readonly<{
@@ -73,13 +73,15 @@ export async function dropEarlierKeys(directory: string): Promise<{ now: ServerK
 export class LiveServerKey {
   readonly #directory: string
   readonly #log: (line: string) => void
-  #key: ServerKey
+  readonly #look: FileLook
   #stamp = ''
+  #reading: Promise<ServerKey>
 
   private constructor(directory: string, key: ServerKey, log: (line: string) => void) {
     this.#directory = directory
-    this.#key = key
     this.#log = log
+    this.#look = new FileLook(fileOf(directory))
+    this.#reading = Promise.resolve(key)
   }
 
   /** Opens it, and makes it where there is none yet: on a server of an earlier version. */
@@ -89,23 +91,27 @@ export class LiveServerKey {
     return new LiveServerKey(directory, key, log)
   }
 
-  async current(): Promise<ServerKey> {
-    const stamp = await stat(fileOf(this.#directory)).then(
-      ({ mtimeMs, ctimeMs, size, ino }) => [mtimeMs, ctimeMs, size, ino].join(' '),
-      () => 'none',
-    )
-    if (stamp === this.#stamp) return this.#key
+  /** Read once for all who ask meanwhile. */
+  current(): Promise<ServerKey> {
+    const { stamp } = this.#look.now()
+    if (stamp !== this.#stamp) {
+      this.#stamp = stamp
+      this.#reading = this.#read(this.#reading)
+    }
+    return this.#reading
+  }
+
+  async #read(reading: Promise<ServerKey>): Promise<ServerKey> {
+    const before = await reading
     try {
       const found = await findServerKey(this.#directory)
       if (!found) this.#log(`${fileOf(this.#directory)} is gone; its key counts until the daemon ends`)
-      else if (found.public !== this.#key.public && this.#stamp !== '')
-        this.#log(`has the key ${found.fingerprint} now`)
-      this.#key = found ?? this.#key
+      else if (found.public !== before.public) this.#log(`has the key ${found.fingerprint} now`)
+      return found ?? before
     } catch (error) {
       this.#log(`goes on with the key that it had: ${error instanceof Error ? error.message : String(error)}`)
+      return before
     }
-    this.#stamp = stamp
-    return this.#key
   }
 }
 

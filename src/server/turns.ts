@@ -1,8 +1,10 @@
 import type { Socket } from 'node:net'
 import { Lanes } from './lanes.ts'
 
-/** So long the process does nothing else but check signatures, at most. */
+/** So long the process does nothing else but work for strangers, at most. */
 const sliceMs = 20
+/** What goes on after its turn has come is not done within the slice; it counts as if it took so long. */
+const leastMs = 0.5
 /** So many lanes are remembered as good. */
 const maxGood = 1024
 
@@ -48,6 +50,11 @@ export class Turns {
     })
   }
 
+  /** Waits for a turn to do what takes a moment and ends by itself. @returns false when nobody waited for it */
+  async enter(lane: string, socket: Socket): Promise<boolean> {
+    return (await this.take(lane, () => true, socket)) === true
+  }
+
   /** Somebody in this lane was who they said. */
   praise(lane: string): void {
     this.#goodLanes.delete(lane)
@@ -56,8 +63,7 @@ export class Turns {
   }
 
   #work(): void {
-    const until = performance.now() + sliceMs
-    while (performance.now() < until) {
+    for (let left = sliceMs; left > 0; ) {
       const [first, second] = this.#goodIsNext ? [this.#good, this.#others] : [this.#others, this.#good]
       this.#goodIsNext = !this.#goodIsNext
       const next = first.next() ?? second.next()
@@ -65,7 +71,9 @@ export class Turns {
         this.#isOn = false
         return
       }
+      const begin = performance.now()
       next()
+      left -= Math.max(performance.now() - begin, leastMs)
     }
     setImmediate(() => this.#work())
   }

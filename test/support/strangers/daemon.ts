@@ -12,7 +12,9 @@ import { LiveSettings } from '../../../src/server/live-settings.ts'
 import { Nonces } from '../../../src/server/nonces.ts'
 import { Pushes } from '../../../src/server/pushes.ts'
 import { LiveServerKey } from '../../../src/server/server-key.ts'
+import { keepHeapSmall } from '../../../src/server/small-heap.ts'
 
+keepHeapSmall()
 const home = process.argv[2] as string
 const directory = join(home, '_mypaas')
 const quota = { storeBytes: 1e9, serviceBytes: 1e9, reserveBytes: 0, perKey: 1000, inAll: 1000, idleMs: 600_000 }
