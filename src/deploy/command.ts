@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type InteractiveStream, NotFoundError } from '../docker/index.ts'
+import { discardContainer } from '../discard.ts'
+import type { InteractiveStream } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { lockClaims } from './claims.ts'
 import { containerConfig, imageName } from './container.ts'
@@ -105,11 +106,7 @@ export async function runInService(
   options: CommandOptions,
 ): Promise<RunningCommand> {
   const { Id, spec, user, strict } = await inTurn(service, () => makeContainer(host, service, cmd, options))
-  const remove = async (): Promise<void> => {
-    await host.docker.containers.remove(Id, { force: true }).catch((error: unknown) => {
-      if (!(error instanceof NotFoundError)) throw error
-    })
-  }
+  const remove = (): Promise<void> => discardContainer(host.docker, Id)
   try {
     await prepareMounts(host, spec, Id, user, { strict })
     const stream = await host.docker.containers.attach(Id, { stdin: true, tty: options.tty, signal: options.signal })
@@ -133,9 +130,7 @@ export async function removeCommands(host: Host, service: string): Promise<reado
   const removed: string[] = []
   for (const found of await host.docker.containers.list({ all: true, filters })) {
     if (identifyRun(host, found)?.service !== service) continue
-    await host.docker.containers.remove(found.Id, { force: true }).catch((error: unknown) => {
-      if (!(error instanceof NotFoundError)) throw error
-    })
+    await discardContainer(host.docker, found.Id)
     removed.push((found.Names[0] ?? found.Id).replace(/^\//, ''))
   }
   return removed

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { discardContainer } from '../discard.ts'
 import { ConflictError, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { containerName, gateAlias } from '../service/names.ts'
@@ -176,7 +177,7 @@ async function create(target: Target, run: Execution): Promise<void> {
         cause: error,
       })
     }
-    await removeContainer(host, found.Id)
+    await discardContainer(host.docker, found.Id, { timeoutMs: host.engineTimeoutMs })
     await host.docker.containers.create(config, { name: target.name, signal: run.signal })
   }
 }
@@ -308,20 +309,7 @@ async function stop({ name }: Target, run: Execution): Promise<void> {
 /** What it wrote is kept: why a release failed is often asked after it is gone. */
 async function remove(target: Target, run: Execution): Promise<void> {
   await keepLog(run.host, run.service, target)
-  await removeContainer(run.host, target.name)
-}
-
-/** Done when it is gone, also when the engine was at it already, for a hand or for somebody who was killed. */
-async function removeContainer({ docker, engineTimeoutMs }: Host, id: string): Promise<void> {
-  try {
-    await docker.containers.remove(id, { force: true })
-  } catch (error) {
-    if (!/removal of container \S+ is already in progress/.test(String(error))) return unlessGone(error)
-    const removal = await docker.containers
-      .wait(id, { condition: 'removed', timeoutMs: engineTimeoutMs })
-      .catch(unlessGone)
-    await removal?.exit.catch(unlessGone)
-  }
+  await discardContainer(run.host.docker, target.name, { timeoutMs: run.host.engineTimeoutMs })
 }
 
 /** Gives replicas the names back that they had. One that somebody else has by now keeps nobody from anything. */

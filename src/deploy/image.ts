@@ -20,6 +20,8 @@ export type ReleaseImage = Readonly<{
   user: string
   bringsInit: boolean
   hasHealthcheck: boolean
+  /** Where its `VOLUME`s are. */
+  volumes: readonly string[]
 }>
 
 /** A kept release: its image, with the spec that it carries. */
@@ -250,6 +252,7 @@ async function inspectImage(
       user: Config?.User ?? '',
       bringsInit: bringsInit([Config?.Entrypoint ?? [], Config?.Cmd ?? []].flat()),
       hasHealthcheck: test.length > 0 && test[0] !== 'NONE',
+      volumes: Object.keys(Config?.Volumes ?? {}),
     },
     carried: Config?.Labels ?? {},
   }

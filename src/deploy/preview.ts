@@ -8,6 +8,7 @@ import { formatBytes, formatDuration } from '../units.ts'
 import { missingBases } from './bases.ts'
 import { refuseClashes } from './claims.ts'
 import type { Host } from './host.ts'
+import { lossWarnings, volumesToCome } from './image-volumes.ts'
 import { type Journal, readJournal } from './journal.ts'
 import { checkMounts } from './mounts.ts'
 import { nextRelease } from './operate.ts'
@@ -60,6 +61,7 @@ export async function previewDeploy(host: Host, dockerfile: string): Promise<Pre
       : [],
     warnings: [
       ...urlWarnings(dockerfile),
+      ...lossWarnings(await volumesToCome(host, dockerfile), spec),
       ...(await resourceWarnings(host, plan, spec)),
       ...(await missingBases(host, dockerfile)).map((image) => `The image ${image} is not here: the deploy pulls it.`),
     ],

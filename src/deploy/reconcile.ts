@@ -265,7 +265,7 @@ function refuseLost(host: Host, service: string, journal: Journal | undefined, r
       `${service} has containers here (${replicas.map(({ name }) => name).join(', ')}) but no journal that says which release is the one.`,
       {
         code: 'degraded',
-        hint: `They go on running. Put ${file} back from a backup, or remove them (docker rm -f …) and deploy again.`,
+        hint: `They go on running. Put ${file} back from a backup, or remove them (docker rm -fv …) and deploy again.`,
       },
     )
   }
@@ -275,7 +275,7 @@ function refuseLost(host: Host, service: string, journal: Journal | undefined, r
       `${newer.name} is newer than anything the journal of ${service} knows (r${journal.lastRelease}): the journal is an old copy.`,
       {
         code: 'degraded',
-        hint: `It goes on running. Put the right ${file} back, or remove that container (docker rm -f ${newer.name}) to go on with r${journal.current?.release ?? journal.lastRelease}.`,
+        hint: `It goes on running. Put the right ${file} back, or remove that container (docker rm -fv ${newer.name}) to go on with r${journal.current?.release ?? journal.lastRelease}.`,
       },
     )
   }

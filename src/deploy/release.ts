@@ -9,6 +9,7 @@ import { type Execution, execute, type ReleaseFacts, requestAll } from './execut
 import { type HistoryEntry, type ReleaseAction, recordRelease } from './history.ts'
 import type { Host } from './host.ts'
 import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
+import { lossWarnings } from './image-volumes.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
 import { pruneLogs } from './kept-logs.ts'
 import { checkLinks, checkMounts } from './mounts.ts'
@@ -113,7 +114,9 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     facts = { release, spec, image, environment: () => environment, newMounts }
     track.plan = await makePlan(host, spec, release, journal, options.ifPlan)
     emit({ type: 'planned', plan: track.plan })
-    for (const message of await resourceWarnings(host, track.plan, spec)) emit({ type: 'warning', message })
+    const lost = request.action === 'deploy' ? lossWarnings(image.volumes, spec) : []
+    for (const message of [...lost, ...(await resourceWarnings(host, track.plan, spec))])
+      emit({ type: 'warning', message })
     made = {
       release,
       image: image.id,

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { discardContainer } from '../discard.ts'
 import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { type RouterSettings, routerPorts, staticFile } from './config.ts'
@@ -152,9 +153,9 @@ export async function removeRouter(
   const found = await find(docker, wanted)
   if (found) {
     await stop(docker, found.id)
-    await docker.containers.remove(found.id, { force: true })
+    await discardContainer(docker, found.id)
   }
-  await docker.containers.remove(trialName(wanted), { force: true }).catch(ifNotFound)
+  await discardContainer(docker, trialName(wanted))
   for (const name of Object.values(wanted.networks)) {
     const network = await docker.networks.inspect(name).catch(ifNotFound)
     if (network?.Labels?.['mypaas.server'] === wanted.server) await docker.networks.remove(name)
@@ -260,7 +261,7 @@ async function replace(
 
 async function swap(docker: Docker, wanted: RouterContainer, config: ContainerConfig, old: FoundRouter): Promise<void> {
   const aside = `${wanted.name}-before`
-  await docker.containers.remove(aside, { force: true }).catch(ifNotFound)
+  await discardContainer(docker, aside)
   await docker.containers.rename(old.id, aside)
   try {
     await create(docker, wanted, config, () => stop(docker, old.id))
@@ -275,7 +276,7 @@ async function swap(docker: Docker, wanted: RouterContainer, config: ContainerCo
     await answers(docker, wanted).catch(() => {})
     throw error
   }
-  await docker.containers.remove(old.id, { force: true })
+  await discardContainer(docker, old.id)
 }
 
 /** Starts one like the new one where nobody asks it: an image or a configuration that is no good interrupts nobody. */
@@ -286,7 +287,7 @@ async function tryOut(
   old: FoundRouter,
 ): Promise<void> {
   const name = trialName(wanted)
-  await docker.containers.remove(name, { force: true }).catch(ifNotFound)
+  await discardContainer(docker, name)
   const { PortBindings: _, ...HostConfig } = config.HostConfig ?? {}
   const trial: ContainerConfig = {
     ...config,
@@ -306,7 +307,7 @@ async function tryOut(
   } catch (error) {
     throw asStartError(error, wanted)
   } finally {
-    await docker.containers.remove(Id, { force: true })
+    await discardContainer(docker, Id)
   }
 }
 
@@ -351,7 +352,7 @@ async function create(
     await docker.containers.start(Id)
     await answers(docker, wanted)
   } catch (error) {
-    await docker.containers.remove(Id, { force: true })
+    await discardContainer(docker, Id)
     throw (await portsTaken(docker, wanted, error)) ?? asStartError(error, wanted)
   }
 }

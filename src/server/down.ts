@@ -3,6 +3,7 @@ import { keptReleases, removeImage } from '../deploy/image.ts'
 import { journalledServices } from '../deploy/journal.ts'
 import { observe, observedServices } from '../deploy/observe.ts'
 import { placesOf } from '../deploy/places.ts'
+import { discardContainer } from '../discard.ts'
 import { takeLock } from '../lock.ts'
 import { removeRouter } from '../router/container.ts'
 import { openServer, routerContainer } from './host.ts'
@@ -33,7 +34,7 @@ export async function removeServer(
         graceSeconds: Math.ceil(host.graceMs / 1000),
         timeoutMs: host.graceMs + host.engineTimeoutMs,
       })
-      await host.docker.containers.remove(id, { force: true })
+      await discardContainer(host.docker, id)
       removed.push(`container ${name}`)
     }
     for (const { image } of await keptReleases(host, service))

@@ -8,6 +8,7 @@ import type { Finding } from '../../src/server/doctor/finding.ts'
 import { judgeMachine, type MachineFacts } from '../../src/server/doctor/machine.ts'
 import { judgeRouter, type RouterFacts } from '../../src/server/doctor/router.ts'
 import { judgeServices, type ServiceFacts } from '../../src/server/doctor/services.ts'
+import { judgeVolumes } from '../../src/server/doctor/volumes.ts'
 import type { ServiceStatus } from '../../src/server/status.ts'
 
 const gib = 1024 ** 3
@@ -209,12 +210,17 @@ const broken: Readonly<Record<string, readonly [readonly Finding[], RegExp, RegE
   'a container of nobody': [
     judgeServices({ ...services, containers: [{ id: 'x', name: 'old-r1-1', state: 'exited', role: undefined }] }),
     /^warning leftovers: The container old-r1-1 \(exited\) belongs to no service here/,
-    /^docker rm -f old-r1-1$/,
+    /^docker rm -fv old-r1-1$/,
   ],
   'an image of nobody': [
     judgeServices({ ...services, images: ['old:r1'] }),
     /^warning leftovers: The image old:r1 is of a service that is gone/,
     /^docker rmi old:r1$/,
+  ],
+  'an anonymous volume of no container': [
+    judgeVolumes([{ name: 'ab'.repeat(32), createdAt: '2026-05-01T10:00:00Z', sizeBytes: 5 * 1024 ** 2 }]),
+    /^warning leftovers: The anonymous volume abababababab \(5\.0 MiB, of 2026-05-01\) is of no container any more/,
+    /^docker volume rm (ab){32}$/,
   ],
 }
 
@@ -226,6 +232,18 @@ for (const [what, [findings, says, mends]] of Object.entries(broken)) {
     assert.match(mend, mends)
   })
 }
+
+test('of many anonymous volumes the largest are named, and nobody removes one unasked', () => {
+  const lost = Array.from({ length: 25 }, (_, index) => ({
+    name: `${index}`.padStart(64, '0'),
+    createdAt: undefined,
+    sizeBytes: index < 24 ? 1024 : undefined,
+  }))
+  const findings = judgeVolumes(lost)
+  assert.equal(findings.length, 21)
+  assert.match(findings.at(-1)?.message ?? '', /^And 5 more anonymous volumes .* \(4\.0 KiB\)/)
+  assert.ok(findings.every(({ fix }) => fix === undefined))
+})
 
 test('a container that runs is never removed unasked: it may be somebody at work', () => {
   const container = { id: 'x', name: 'blog-run-1', role: 'run' }

@@ -17,6 +17,7 @@ import { judgeMounts, mountFacts } from './mounts.ts'
 import { judgeReserved } from './reserved.ts'
 import { judgeRouter } from './router.ts'
 import { judgeServices, serviceFacts } from './services.ts'
+import { judgeVolumes, lostVolumes } from './volumes.ts'
 import { daemonFacts, routerFacts } from './ways.ts'
 
 /** What was found and, with `fix`, what became of it. */
@@ -92,6 +93,7 @@ async function look(home: string): Promise<readonly Finding[]> {
     ),
     attempt('ports', () => judgeReserved(host)),
     attempt('mounts', async () => judgeMounts(await mountFacts(host))),
+    attempt('leftovers', async () => judgeVolumes(await lostVolumes(host))),
     attempt('services', async () => judgeServices(await serviceFacts(host, await serverStatus(host)))),
   ]
   return [...files, ...router, ...(await Promise.all(checks)).flat()]
@@ -128,7 +130,7 @@ async function mend(fix: FindingFix, home: string): Promise<string> {
       }
       case 'remove-container': {
         await using server = await openServer(home)
-        await server.host.docker.containers.remove(fix.id)
+        await server.host.docker.containers.remove(fix.id, { volumes: true })
         return `removed the container ${fix.name}`
       }
       case 'remove-image': {

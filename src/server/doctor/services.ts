@@ -96,7 +96,7 @@ export function judgeServices(facts: ServiceFacts): readonly Finding[] {
         role === 'run' && !isOver
           ? `The container ${name} of mypaas server run is there; its command may be gone.`
           : `The container ${name} (${state}) belongs to no service here.`,
-      mend: `docker rm -f ${name}`,
+      mend: `docker rm -fv ${name}`,
       ...(isOver ? { fix: { kind: 'remove-container', id, name } as const } : {}),
     })
   }
