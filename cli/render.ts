@@ -200,12 +200,12 @@ function showBuild(event: BuildEvent, out: Output): void {
 }
 
 /** `done after 4.1 s: image 1.2 s, ready 0.6 s, live 2.3 s, requests waited 1.1 s at most, drained 0.2 s; r6 is kept` */
-function receiptLine({ receipt, before, service }: Extract<DeployEvent, { type: 'done' }>, rollback: string): string {
+function receiptLine({ receipt, back, service }: Extract<DeployEvent, { type: 'done' }>, rollback: string): string {
   const { imageMs, readyMs, liveMs, heldMs, drainMs, totalMs } = receipt
   const parts = [`image ${seconds(imageMs)}`, `ready ${seconds(readyMs)}`, `live ${seconds(liveMs)}`]
   if (heldMs > 0) parts.push(`requests waited ${seconds(heldMs)} at most`)
   if (drainMs > 0) parts.push(`drained ${seconds(drainMs)}`)
-  const kept = before === undefined ? '' : `; r${before} is kept: ${rollback} ${service}`
+  const kept = back === undefined ? '' : `; r${back} is kept: ${rollback} ${service}`
   return `done after ${seconds(totalMs)}: ${parts.join(', ')}${kept}`
 }
 

@@ -1,5 +1,6 @@
 import { MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
+import { releaseToGoBackTo } from './builds.ts'
 import { imageName } from './container.ts'
 import type { Host } from './host.ts'
 import { keptReleases, releaseImage, releaseSettings } from './image.ts'
@@ -11,7 +12,7 @@ import type { SecretRights } from './secret-rights.ts'
 /**
  * Makes an older release current again, without a build and with the same guarantees as a deploy. It gets a number of
  * its own; secrets are sampled anew.
- * @param release The release to go back to; the one before the current unless given.
+ * @param release The release to go back to; unless given the last one that is another build than the current.
  * @throws {MypaasError} `usage` when there is no such release any more
  */
 export async function rollback(
@@ -24,16 +25,20 @@ export async function rollback(
   const journal = await journalOf(host, service)
   const kept = (await keptReleases(host, service)).map((found) => found.release)
   const others = kept.filter((found) => found !== journal.current?.release)
-  const wanted = release ?? journal.previous?.map((found) => found.release).find((found) => others.includes(found))
-  if (wanted === undefined || !kept.includes(wanted)) {
-    const there =
-      others.length > 0 ? `There are ${others.map((found) => `r${found}`).join(', ')}.` : 'No older one is kept.'
+  const wanted = release ?? (await releaseToGoBackTo(host, journal))
+  if (wanted === undefined) {
     throw new MypaasError(
-      wanted === undefined
-        ? `${service} has no release to go back to.`
-        : `The image of r${wanted} of ${service} is not kept.`,
-      { code: 'usage', hint: there },
+      others.length > 0
+        ? `${service} has no release to go back to: all that are kept are the same build.`
+        : `${service} has no release to go back to.`,
+      { code: 'usage', hint: `To start it anew: mypaas server restart ${service}` },
     )
+  }
+  if (!kept.includes(wanted)) {
+    throw new MypaasError(`The image of r${wanted} of ${service} is not kept.`, {
+      code: 'usage',
+      hint: others.length > 0 ? `There are ${others.map((found) => `r${found}`).join(', ')}.` : 'No older one is kept.',
+    })
   }
   if (wanted === journal.current?.release) {
     throw new MypaasError(`r${wanted} is the current release of ${service}.`, {

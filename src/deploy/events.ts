@@ -18,7 +18,17 @@ export type DeployEvent = Readonly<
   | { type: 'certificate'; name: string; state: 'issued'; issuer: string; ms: number }
   | { type: 'warning'; message: string; hint?: string }
   | { type: 'live'; service: string; release: number; urls: readonly string[]; ms: number }
-  | { type: 'done'; service: string; release: number; ms: number; receipt: Receipt; before?: number }
+  | {
+      type: 'done'
+      service: string
+      release: number
+      ms: number
+      receipt: Receipt
+      /** The release that it replaced. */
+      before?: number
+      /** The one that a rollback goes to which is told no other. */
+      back?: number
+    }
   | {
       /** The last event of a command that did not do what it was asked for. */
       type: 'failed'

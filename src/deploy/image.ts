@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto'
 import type { Context } from '../context/index.ts'
-import { type BuildEvent, type BuildOptions, type Docker, type ImageSummary, NotFoundError } from '../docker/index.ts'
+import {
+  type BuildEvent,
+  type BuildOptions,
+  type Docker,
+  type ImageInspect,
+  type ImageSummary,
+  NotFoundError,
+} from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
@@ -22,6 +29,8 @@ export type ReleaseImage = Readonly<{
   hasHealthcheck: boolean
   /** Where its `VOLUME`s are. */
   volumes: readonly string[]
+  /** The same for all images whose files and settings are: they differ at most in the release that they were built as. */
+  build: string
 }>
 
 /** A kept release: its image, with the spec that it carries. */
@@ -29,6 +38,8 @@ export type KeptRelease = Readonly<{
   release: number
   image: string
   id: string
+  /** The release that the image was built as. */
+  builtAs: number
   sizeBytes: number
   createdAt: string
   /** What it was built from: `node:22@sha256:…`; for an image that was made here, its id. */
@@ -193,32 +204,21 @@ export async function keptReleases(host: Host, service: string): Promise<readonl
       const release = image.startsWith(begin) ? Number(image.slice(begin.length)) : Number.NaN
       if (!Number.isSafeInteger(release)) continue
       const createdAt = new Date(Created * 1000).toISOString()
-      releases.push({ release, image, id: Id, sizeBytes: Size, createdAt, bases })
+      const builtAs = Number(Labels?.[imageLabels.release] ?? release)
+      releases.push({ release, image, id: Id, builtAs, sizeBytes: Size, createdAt, bases })
     }
   }
   return releases.sort((a, b) => b.release - a.release)
 }
 
-/**
- * Removes the images of a service beyond the newest `keepReleases`; never one that a container uses, nor `inUse`. Also
- * those whose names are gone already: an engine that stops while it removes an image leaves it without.
- */
-export async function pruneReleases(host: Host, service: string, inUse: readonly number[]): Promise<readonly string[]> {
-  const releases = await keptReleases(host, service)
-  const old = releases
-    .filter(({ release }) => !inUse.includes(release))
-    .slice(Math.max(0, host.keepReleases - inUse.length))
-  const removed: string[] = []
-  for (const { image } of old) {
-    if (await removeImage(host, image)) removed.push(image)
-  }
+/** Removes those whose names are gone already: an engine that stops while it removes an image leaves it without. */
+export async function removeNamelessImages(host: Host, service: string): Promise<void> {
   const now = Date.now() / 1000
   for (const { Id, RepoTags, Created } of await imagesOf(host, service)) {
     const isNameless = (RepoTags ?? []).every((name) => name === '<none>:<none>')
     // The latest may be a step of a build on ours that somebody is at.
-    if (isNameless && now - Created > namelessSeconds && (await removeImage(host, Id))) removed.push(Id)
+    if (isNameless && now - Created > namelessSeconds) await removeImage(host, Id)
   }
-  return removed
 }
 
 const namelessSeconds = 10
@@ -244,7 +244,8 @@ async function inspectImage(
   docker: Docker,
   name: string,
 ): Promise<{ image: ReleaseImage; carried: Readonly<Record<string, string>> }> {
-  const { Id, Config } = await docker.images.inspect(name)
+  const found = await docker.images.inspect(name)
+  const { Id, Config } = found
   const test = Config?.Healthcheck?.Test ?? []
   return {
     image: {
@@ -253,7 +254,30 @@ async function inspectImage(
       bringsInit: bringsInit([Config?.Entrypoint ?? [], Config?.Cmd ?? []].flat()),
       hasHealthcheck: test.length > 0 && test[0] !== 'NONE',
       volumes: Object.keys(Config?.Volumes ?? {}),
+      build: buildOf(found),
     },
     carried: Config?.Labels ?? {},
   }
+}
+
+/** Without what the engine makes up for each build: the image's id, its date, the container of its last step. */
+function buildOf({ RootFS, Config, Os, Architecture, Variant }: ImageInspect): string {
+  const { Env, Cmd, Entrypoint, User, WorkingDir, ExposedPorts, Volumes, StopSignal, Healthcheck, Shell, OnBuild } =
+    Config ?? {}
+  const { [imageLabels.release]: _, [imageLabels.bases]: __, ...labels } = Config?.Labels ?? {}
+  const settings = [
+    Env,
+    Cmd,
+    Entrypoint,
+    User,
+    WorkingDir,
+    ExposedPorts,
+    Volumes,
+    StopSignal,
+    Healthcheck,
+    Shell,
+    OnBuild,
+  ]
+  const content = [RootFS.Layers, Os, Architecture, Variant, settings, Object.entries(labels).sort()]
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex').slice(0, 32)
 }

@@ -10,6 +10,8 @@ import type { SecretsFrom } from './secret-rights.ts'
 export type JournalRelease = Readonly<{
   release: number
   image: string
+  /** Of its build; releases of older versions don't say. The same for all that differ in nothing but their number. */
+  build?: string
   spec: ServiceSpec
   deployedAt: string
   /** A keyed hash of each secret that it got. */

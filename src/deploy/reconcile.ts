@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import { MypaasError } from '../errors.ts'
 import { removeAbandoned } from '../files.ts'
 import { removeBuildCaches } from './build-cache.ts'
+import { pruneReleases } from './builds.ts'
 import { checkCertificates } from './certificates.ts'
 import { lockClaims, refuseClashes } from './claims.ts'
 import { removeCommands } from './command.ts'
@@ -9,7 +10,7 @@ import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
 import type { Host } from './host.ts'
-import { keptReleases, pruneReleases, releaseImage, removeImage } from './image.ts'
+import { keptReleases, releaseImage, removeImage } from './image.ts'
 import { type Journal, type JournalRelease, journalledServices, readJournal, writeJournal } from './journal.ts'
 import { checkMounts } from './mounts.ts'
 import { lacksRights } from './note-rights.ts'
@@ -250,7 +251,7 @@ async function settleDown(host: Host, service: string, options: ReconcileOptions
   }
   // Also what a deploy that was killed after its commit had no time for.
   const { current } = journal
-  if (mended.length > 0 && current) await pruneReleases(host, service, [current.release])
+  if (mended.length > 0 && current) await pruneReleases(host, service, current.release)
   return { service, release: journal.stopped ? undefined : journal.current?.release, mended }
 }
 

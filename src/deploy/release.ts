@@ -1,6 +1,7 @@
 import { BuildError, type BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
+import { pruneReleases, releaseToGoBackTo } from './builds.ts'
 import { checkCertificates } from './certificates.ts'
 import { lockClaims, refuseClashes } from './claims.ts'
 import { imageName } from './container.ts'
@@ -8,7 +9,7 @@ import type { Emit } from './events.ts'
 import { type Execution, execute, type ReleaseFacts, requestAll } from './execute.ts'
 import { type HistoryEntry, type ReleaseAction, recordRelease } from './history.ts'
 import type { Host } from './host.ts'
-import { pruneReleases, type ReleaseImage, removeImage } from './image.ts'
+import { type ReleaseImage, removeImage } from './image.ts'
 import { lossWarnings } from './image-volumes.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
 import { pruneLogs } from './kept-logs.ts'
@@ -120,6 +121,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     made = {
       release,
       image: image.id,
+      build: image.build,
       spec,
       deployedAt: new Date().toISOString(),
       ...noted(rights),
@@ -162,7 +164,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
         track.step = step
       })
       await host.router.readmit()
-      await pruneReleases(host, service, [release])
+      await pruneReleases(host, service, release)
       await pruneLogs(host, service, host.keepReleases)
     })
   } catch (error) {
@@ -174,7 +176,17 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     // It serves, which is what was asked for.
     warn(emit, service)(error)
   }
-  emit({ type: 'done', service, release, ms: watch.elapsedMs(), receipt: watch.receipt(), ...before })
+  const back = await releaseToGoBackTo(host, committed).catch(() => undefined)
+  const receipt = watch.receipt()
+  emit({
+    type: 'done',
+    service,
+    release,
+    ms: watch.elapsedMs(),
+    receipt,
+    ...before,
+    ...(back === undefined ? {} : { back }),
+  })
   await record('live').catch(warn(emit, service))
   return { service, release, urls }
 }
@@ -256,8 +268,14 @@ async function claim(
 
 function committedJournal(journal: Journal, next: JournalRelease, keep: number): Journal {
   const { next: _, stopped: __, current, previous = [], ...rest } = journal
-  const kept = current ? [current, ...previous].slice(0, Math.max(0, keep - 1)) : previous
-  return { ...rest, current: next, previous: kept, lastRelease: next.release }
+  const others: JournalRelease[] = []
+  for (const release of current ? [current, ...previous] : previous)
+    if (![next, ...others].some((other) => isSameBuild(release, other))) others.push(release)
+  return { ...rest, current: next, previous: others.slice(0, Math.max(0, keep - 1)), lastRelease: next.release }
+}
+
+function isSameBuild(a: JournalRelease, b: JournalRelease): boolean {
+  return a.image === b.image || (a.build !== undefined && a.build === b.build)
 }
 
 /** After a failure before the commit: the release before serves again, and nothing of the failed one stays. */

@@ -41,7 +41,7 @@ async function server(t: TestContext, directives: Readonly<Record<number, string
     containers: { list: async () => [] },
     images: {
       list: async () => images.map((tag) => ({ Id: tag, RepoTags: [tag], Size: 1, Created: 1, Labels: {} })),
-      inspect: async () => ({ Id: 'i', Config: {} }),
+      inspect: async () => ({ Id: 'i', Config: {}, RootFS: {} }),
     },
   }
   const host = {
