@@ -17,7 +17,10 @@ test('a removal that the engine is at already is waited for', async (t) => {
   })
   await finish(() => assert.equal(isDone, false, 'not before it is gone'))
   await removing
-  assert.deepEqual(asked, ['DELETE /containers/web-r1-1', 'POST /containers/web-r1-1/wait?condition=removed'])
+  assert.deepEqual(asked, [
+    'DELETE /containers/web-r1-1?force=true&v=true',
+    'POST /containers/web-r1-1/wait?condition=removed',
+  ])
 })
 
 /** An engine with one container, which it is removing: it says so as Docker does, until `finish`. */
@@ -40,7 +43,7 @@ async function engineThatRemoves(
     }
     if (url === '/_ping' || url === '/version') return json({ ApiVersion: '1.41', MinAPIVersion: '1.12' })
     if (url.includes('/logs') || url.endsWith('/json')) return json({ message: 'No such container' }, 404)
-    asked.push(`${request.method} ${url.replace('?force=true', '')}`)
+    asked.push(`${request.method} ${url}`)
     if (request.method === 'DELETE')
       return json({ message: 'removal of container web-r1-1 is already in progress' }, 409)
     response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders()
