@@ -1,5 +1,6 @@
-import { text } from 'node:stream/consumers'
+import { buffer } from 'node:stream/consumers'
 import type { CommandDef, StringArgDef } from 'citty'
+import { lineNotUtf8 } from '../../src/encoding.ts'
 import { MypaasError } from '../../src/errors.ts'
 import { call } from '../../src/push/client.ts'
 import { command } from '../command.ts'
@@ -13,7 +14,18 @@ export const set: CommandDef = command({
   args: { server, name, service, ...remoteArgs },
   async run({ args }) {
     if (process.stdin.isTTY) progress(`The value of ${args.name}, then Ctrl-D:`)
-    const value = (await text(process.stdin)).replace(/\r?\n$/, '')
+    const bytes = await buffer(process.stdin)
+    const strange = lineNotUtf8(bytes)
+    if (strange !== undefined) {
+      throw new MypaasError(
+        `The value is not text: line ${strange} has bytes that are no UTF-8, and nothing was set.`,
+        {
+          code: 'usage',
+          hint: `Give it in base64, for the app to decode: base64 -w0 FILE | mypaas env set ${args.server} ${args.name}`,
+        },
+      )
+    }
+    const value = bytes.toString().replace(/\r?\n$/, '')
     if (value === '') {
       throw new MypaasError('There is no value on stdin.', {
         code: 'usage',

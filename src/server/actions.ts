@@ -1,15 +1,12 @@
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { restart, rollback, scale } from '../deploy/again.ts'
 import type { Emit } from '../deploy/events.ts'
 import { previewDeploy } from '../deploy/preview.ts'
 import { reconcile, removeService, startService, stopService } from '../deploy/reconcile.ts'
 import { listReleases } from '../deploy/releases.ts'
 import { MypaasError } from '../errors.ts'
-import { writeDurably } from '../files.ts'
-import { takeLock } from '../lock.ts'
 import { parseSpec } from '../service/parse.ts'
 import type { Arguments, Taken } from './arguments.ts'
+import { changeConfig } from './change-config.ts'
 import { servicesWithChangedSecrets } from './changed-secrets.ts'
 import { parseConfig } from './config.ts'
 import { refuseGrown, refuseLargeValue } from './config-limits.ts'
@@ -201,15 +198,14 @@ async function editConfig(
   { service, name = '' }: Arguments,
   edit: (text: string, table: readonly string[], name: string) => string,
 ): Promise<readonly string[]> {
-  await using _ = await takeLock(join(host.directory, 'config.lock'), { what: 'a change of the config', waitMs: 5_000 })
-  const file = join(host.directory, 'config.toml')
-  const before = await readFile(file, 'utf8')
-  const old = parseConfig(before, file)
-  await noteOlderRights({ ...host, ...secretsIn(old) }, service)
-  const after = edit(before, service === undefined ? ['env'] : ['services', service, 'env'], name)
-  const config = parseConfig(after, file)
-  await refuseGrown(host.directory, key, { before: old, after: config, textBefore: before, text: after, service })
-  if (after !== before) await writeDurably(file, after)
+  const config = await changeConfig(host.directory, async (before, file) => {
+    const old = parseConfig(before, file)
+    await noteOlderRights({ ...host, ...secretsIn(old) }, service)
+    const text = edit(before, service === undefined ? ['env'] : ['services', service, 'env'], name)
+    const after = parseConfig(text, file)
+    await refuseGrown(host.directory, key, { before: old, after, textBefore: before, text, service })
+    return text
+  })
   // The value is set, whether or not the engine can be asked who has an older one.
   const older = await servicesWithChangedSecrets({ ...host, ...secretsIn(config) }).catch(() => [])
   return older

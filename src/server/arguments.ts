@@ -28,7 +28,7 @@ type Grammar<T> = (text: string, name: string) => T
 
 const grammars: { readonly [K in ArgumentName]-?: Grammar<NonNullable<Arguments[K]>> } = {
   service: checkedName,
-  name: matching(/^[A-Za-z_][A-Za-z0-9_]{0,199}$/, 'the name of an environment variable'),
+  name: matching(/^[A-Za-z_][A-Za-z0-9_.-]{0,199}$/, 'the name of an environment variable'),
   release: whole(1, 999_999_999),
   replica: whole(1, 999),
   replicas: whole(0, 999_999_999),

@@ -1,37 +1,35 @@
 import { isDeepStrictEqual } from 'node:util'
 import { MypaasError } from '../errors.ts'
 import { parseToml } from './toml.ts'
+import { isWithin, lineOf, positions, type Span, type TomlEntry, type TomlPath, withInner } from './toml-positions.ts'
 
 /** The name of a table, or its path from the top: `['services', 'blog.api', 'env']`. */
 type TablePath = string | readonly string[]
 
+/** A part of a text, and what is to stand there. */
+type Edit = Span & Readonly<{ text: string }>
+
 /**
- * Sets one key in TOML text and leaves every other character as a person wrote it.
+ * Sets one key in TOML text, whatever way its table is written, and leaves every other character as a person wrote it.
  * @param table Each part is one name, whatever is in it: `['services', 'blog.api', 'env']`.
  * @param value As TOML writes it: `"text"`, `80`.
- * @throws {MypaasError} `usage` when the text is not TOML, or can't be changed without changing anything else in it
+ * @throws {MypaasError} `usage` with the line when the text is not TOML, or the key can't be changed alone
  */
 export function setKey(text: string, table: TablePath, key: string, value: string): string {
   const path = [table].flat()
-  const line = `${writeKey(key)} = ${value}`
-  const lines = text.split('\n')
-  const found = find(lines, path, key)
-  if (found.at !== undefined) lines[found.at] = line
-  else if (found.header !== undefined) lines.splice(found.header + 1, 0, line)
-  const after =
-    found.header === undefined ? `${text.trimEnd()}\n\n[${path.map(writeKey).join('.')}]\n${line}\n` : lines.join('\n')
-  return verified(text, after, path, (before) => ({ ...before, [key]: parseToml(`value = ${value}`)['value'] }))
+  const written = parseToml(`value = ${value}`)['value']
+  return verified(text, waysToSet(text, path, key, value), [...path, key], (before) => ({ ...before, [key]: written }))
 }
 
-/** Takes one key out of TOML text; every other character stays. @throws as {@link setKey} */
+/**
+ * Takes one key out of TOML text, with its line and the comment on that; every other character stays. Its table stays,
+ * too, if only as `{}`.
+ * @throws as {@link setKey}
+ */
 export function unsetKey(text: string, table: TablePath, key: string): string {
-  const path = [table].flat()
-  const lines = text.split('\n')
-  const { at } = find(lines, path, key)
-  const from = path.reduce<unknown>(within, parseToml(text))
-  if (within(from, key) === undefined) return text
-  const after = at === undefined ? text : lines.toSpliced(at, 1).join('\n')
-  return verified(text, after, path, ({ [key]: _, ...rest }) => rest)
+  const path = [...[table].flat(), key]
+  if (path.reduce<unknown>(within, parseToml(text)) === undefined) return text
+  return verified(text, waysToUnset(text, path), path, ({ [key]: _, ...rest }) => rest)
 }
 
 /**
@@ -40,22 +38,36 @@ export function unsetKey(text: string, table: TablePath, key: string): string {
  */
 export function dropEmptyTable(text: string, path: readonly string[]): string {
   const table = path.reduce<unknown>(within, parseToml(text))
-  const lines = text.split('\n')
-  const { header } = find(lines, path, '')
-  const parent = path.slice(0, -1)
-  const name = path.at(-1) ?? ''
-  if (header === undefined || table === undefined || Object.keys(plain(table) as object).length > 0) return text
-  const rest = lines.slice(header + 1)
-  const next = rest.findIndex((line) => /^\s*\[/.test(line))
-  const inside = next < 0 ? rest : rest.slice(0, next)
-  if ([lines[header]?.replace(/^[^\]]*\]/, ''), ...inside].some((line) => line?.trim())) return text
-  const from = lines[header - 1]?.trim() === '' ? header - 1 : header
-  const after = lines.toSpliced(from, header - from + 1).join('\n')
-  const before = within(parent.reduce<unknown>(within, parseToml(after)), name)
-  return before === undefined &&
-    isDeepStrictEqual(plain(pruned(parseToml(text), path)), plain(pruned(parseToml(after), path)))
-    ? after
-    : text
+  const empty = table !== undefined && Object.keys(plain(table) as object).length === 0
+  const [line] = empty ? emptyTables(text, path) : []
+  if (line === undefined) return text
+  const after = edited(text, line)
+  const isGone = path.reduce<unknown>(within, parseToml(after)) === undefined
+  const isSame = isDeepStrictEqual(plain(pruned(parseToml(text), path)), plain(pruned(parseToml(after), path)))
+  return isGone && isSame ? after : text
+}
+
+/** The lines, if there are any, that say only that there is this table. */
+function emptyTables(text: string, path: readonly string[]): readonly Edit[] {
+  const tables = positions(text)
+  const heads = tables.filter(({ head, path: found }) => head.end > 0 && isSame(found, path))
+  const entries = tables
+    .flatMap(({ entries }) => entries)
+    .filter((entry) => entry.key.length > 1 && isSame(entry.path, path))
+  return [
+    ...heads.map(({ head, end }) => ({ ...head, rest: text.slice(head.end, end) })),
+    ...entries.map(({ key, value: { end } }) => ({
+      start: key[0]?.start ?? end,
+      end,
+      rest: text.slice(end, lineEnd(text, end)),
+    })),
+  ]
+    .filter(({ rest }) => rest.trim() === '')
+    .map(({ start, end }) => {
+      const from = lineStart(text, start)
+      const above = /(?<=^|\n)[ \t]*\r?\n$/.exec(text.slice(0, from))
+      return { start: above?.index ?? from, end: lineEnd(text, end), text: '' }
+    })
 }
 
 /** Tables without those that have nothing in them, along a path. */
@@ -67,52 +79,110 @@ function pruned(value: unknown, [first, ...rest]: readonly string[]): unknown {
   return isEmpty ? others : { ...others, [first]: left }
 }
 
-/** Where a table begins and where a key of it stands, as far as lines tell; {@link verified} has the last word. */
-function find(
-  lines: readonly string[],
-  path: readonly string[],
-  key: string,
-): { header: number | undefined; at: number | undefined } {
-  const header = lines.findIndex((line) => isDeepStrictEqual(headerOf(line), path))
-  if (header < 0) return { header: undefined, at: undefined }
-  for (let at = header + 1; at < lines.length; at += 1) {
-    const line = lines[at] ?? ''
-    if (/^\s*\[/.test(line)) break
-    if (isDeepStrictEqual(readKeys(line.trimStart(), /^\s*=/)?.keys, [key])) return { header, at }
-  }
-  return { header, at: undefined }
+/** Where a key stands, or could stand. A table is written in one of four ways, and whoever adds to it keeps to that one. */
+function waysToSet(text: string, path: readonly string[], key: string, value: string): readonly Edit[] {
+  const tables = positions(text)
+  const entries = withInner(tables.flatMap(({ entries }) => entries))
+  const there = entries.find((entry) => isSame(entry.path, [...path, key]))
+  if (there) return [{ ...there.value, text: value }]
+  const line = `${writeKey(key)} = ${value}`
+  const head = tables.find(({ head, path: found }) => head.end > 0 && isSame(found, path))
+  if (head) return [lineAfter(text, head.head.end, line)]
+  const inline = entries.findLast((entry) => entry.inline && isWithin(path, entry.path))
+  if (inline) return [intoInline(text, inline, [...path.slice(inline.path.length).map(writeKey), line].join('.'))]
+  const dotted = tables.flatMap((table) =>
+    table.entries
+      .filter(
+        (entry) => table.path.length < path.length && entry.path.length > path.length && isWithin(entry.path, path),
+      )
+      .map((entry) => ({ ...entry, parts: path.length - table.path.length })),
+  )
+  return [
+    ...dotted.map((entry) => lineAfter(text, entry.value.end, `${keyStart(text, entry)}.${line}`)),
+    atTheEnd(text, [`[${path.map(writeKey).join('.')}]`, line]),
+  ]
 }
 
-/** `[a."b.c"]` → `['a', 'b.c']`; `undefined` for what is not the head of a table. */
-function headerOf(line: string): readonly string[] | undefined {
-  const inside = /^\s*\[(?!\[)\s*(.*)$/s.exec(line)?.[1]
-  const read = inside === undefined ? undefined : readKeys(inside, /^\s*\]\s*(#.*)?$/s)
-  return read?.keys
+/** The first parts of an entry's key as they are written, with the blanks before them. */
+function keyStart(text: string, { key, parts }: Pick<TomlEntry, 'key'> & { parts: number }): string {
+  const start = key[0]?.start ?? 0
+  return text.slice(lineStart(text, start), key[parts - 1]?.end ?? start)
 }
 
-/** A dotted key at the start of a text that goes on as `end` says. */
-function readKeys(text: string, end: RegExp): { keys: readonly string[] } | undefined {
-  const keys: string[] = []
-  for (let rest = text; ; ) {
-    const match = /^(?:([A-Za-z0-9_-]+)|"((?:[^"\\]|\\.)*)"|'([^']*)')/.exec(rest)
-    if (!match) return undefined
-    const key = match[1] ?? match[3] ?? unescaped(match[2] ?? '')
-    if (key === undefined) return undefined
-    keys.push(key)
-    rest = rest.slice(match[0].length)
-    if (end.test(rest)) return { keys }
-    const dot = /^\s*\.\s*/.exec(rest)
-    if (!dot) return undefined
-    rest = rest.slice(dot[0].length)
-  }
+function intoInline(text: string, { inline = [], value }: TomlEntry, entry: string): Edit {
+  const last = inline.at(-1)?.value.end
+  if (last !== undefined) return { start: last, end: last, text: `, ${entry}` }
+  const at = value.start + 1
+  return { start: at, end: at, text: text[at] === '}' ? ` ${entry} ` : ` ${entry}` }
 }
 
-function unescaped(text: string): string | undefined {
-  try {
-    return JSON.parse(`"${text}"`) as string
-  } catch {
-    return undefined
+function lineAfter(text: string, at: number, line: string): Edit {
+  const end = lineEnd(text, at)
+  const newline = newlineOf(text)
+  return { start: end, end, text: `${text[end - 1] === '\n' ? '' : newline}${line}${newline}` }
+}
+
+function atTheEnd(text: string, lines: readonly string[]): Edit {
+  const newline = newlineOf(text)
+  const gap = text.trim() === '' || /\n[ \t]*\r?\n$/.test(text) ? '' : text.endsWith('\n') ? newline : newline.repeat(2)
+  return { start: text.length, end: text.length, text: gap + lines.map((line) => line + newline).join('') }
+}
+
+function waysToUnset(text: string, path: readonly string[]): readonly Edit[] {
+  const entries = positions(text).flatMap(({ entries }) => entries)
+  const alone = entries.find((entry) => isSame(entry.path, path))
+  if (alone) {
+    const start = alone.key[0]?.start ?? 0
+    return [
+      { start: lineStart(text, start), end: lineEnd(text, alone.value.end), text: '' },
+      ...asEmptyTables(text, alone),
+    ]
   }
+  const among = withInner(entries).find(({ inline }) => inline?.some((entry) => isSame(entry.path, path)))?.inline ?? []
+  const index = among.findIndex((entry) => isSame(entry.path, path))
+  const entry = among[index]
+  if (!entry) return []
+  const start = entry.key[0]?.start ?? 0
+  const before = among[index - 1]?.value.end
+  const next = among[index + 1]?.key[0]?.start
+  const blanks = /^[ \t]*/.exec(text.slice(entry.value.end, entry.value.end + 1000))?.[0].length ?? 0
+  const out =
+    next !== undefined
+      ? { start, end: next }
+      : before !== undefined
+        ? { start: before, end: entry.value.end }
+        : { start, end: entry.value.end + blanks }
+  return [{ ...out, text: '' }, ...asEmptyTables(text, entry)]
+}
+
+/** A table that a dotted key alone makes goes with the key: it is written out. */
+function asEmptyTables(text: string, { key, value }: TomlEntry): readonly Edit[] {
+  const start = key[0]?.start ?? 0
+  const above = key.slice(0, -1).toReversed()
+  return above.map(({ end }) => ({ start, end: value.end, text: `${text.slice(start, end)} = {}` }))
+}
+
+function lineStart(text: string, at: number): number {
+  const start = at === 0 ? 0 : text.lastIndexOf('\n', at - 1) + 1
+  return start === 0 && text.startsWith('\uFEFF') ? 1 : start
+}
+
+/** Behind the line's break. */
+function lineEnd(text: string, at: number): number {
+  const end = text.indexOf('\n', at)
+  return end < 0 ? text.length : end + 1
+}
+
+function newlineOf(text: string): string {
+  return /^[^\n]*\r\n/.test(text) ? '\r\n' : '\n'
+}
+
+function edited(text: string, edit: Edit): string {
+  return text.slice(0, edit.start) + edit.text + text.slice(edit.end)
+}
+
+function isSame(path: TomlPath, other: TomlPath): boolean {
+  return path.length === other.length && isWithin(path, other)
 }
 
 /** Bare where TOML allows that, else in quotes: no name ends its own. */
@@ -126,34 +196,42 @@ export function tomlText(text: string): string {
 }
 
 /**
- * The text after a change, if it says what the one before said but for the one table, which is as `change` has it. Lines
- * can look like what they are not (in a text of several lines, say); what they mean the parser tells.
+ * The text after the first of the edits that changes what is said in one way alone: the table that has the key is as
+ * `change` has it, all else as it was. What a text says the parser tells, not the positions.
  */
 function verified(
   before: string,
-  after: string,
+  ways: readonly Edit[],
   path: readonly string[],
   change: (table: Record<string, unknown>) => Record<string, unknown>,
 ): string {
+  const table = path.slice(0, -1)
   const edit = (value: unknown, [first, ...rest]: readonly string[]): unknown => {
     const found = plain(value ?? {}) as Record<string, unknown>
     return first === undefined ? change(found) : { ...found, [first]: edit(within(found, first), rest) }
   }
-  const wanted = plain(edit(parseToml(before), path))
-  let is: unknown
-  try {
-    is = plain(parseToml(after))
-  } catch (error) {
-    if (!(error instanceof MypaasError)) throw error
+  const wanted = plain(edit(parseToml(before), table))
+  for (const way of ways) {
+    const after = edited(before, way)
+    if (isDeepStrictEqual(said(after), wanted)) return after
   }
-  if (isDeepStrictEqual(is, wanted)) return after
   throw new MypaasError(
-    `[${path.map(writeKey).join('.')}] of the config can't be changed without a change of something else.`,
+    `config.toml:${lineOf(before, path)}: ${path.at(-1)} of [${table.map(writeKey).join('.')}] can't be changed without a change of something else.`,
     {
       code: 'usage',
       hint: 'It is written in a way that only a person can change: do it by hand, on the server.',
     },
   )
+}
+
+/** What a text says; nothing if it is not TOML. */
+function said(text: string): unknown {
+  try {
+    return plain(parseToml(text))
+  } catch (error) {
+    if (error instanceof MypaasError) return undefined
+    throw error
+  }
 }
 
 function within(table: unknown, key: string): unknown {

@@ -1,10 +1,10 @@
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, normalize } from 'node:path'
 import { type Hardening, usualCapabilities } from '../deploy/container.ts'
 import { registryNamed } from '../docker/image-reference.ts'
+import { textOf } from '../encoding.ts'
 import { MypaasError } from '../errors.ts'
-import { readIfThere } from '../files.ts'
 import { isHomePath } from '../service/home.ts'
 import { isVolumeName } from '../service/volume.ts'
 import { type Section, SettingsReader } from './toml.ts'
@@ -130,13 +130,7 @@ export function serverDirectory(home: string = homedir()): string {
  */
 export async function readConfig(directory: string): Promise<ServerConfig> {
   const file = join(directory, 'config.toml')
-  const text = await readIfThere(file)
-  if (text === undefined) {
-    throw new MypaasError(`There is no mypaas server here: ${file} is missing.`, {
-      code: 'usage',
-      hint: 'Make one: mypaas server init',
-    })
-  }
+  const text = await readConfigText(directory)
   const { mode } = await stat(file)
   if ((mode & 0o077) !== 0) {
     throw new MypaasError(`${file} holds secrets and others can read it (mode ${(mode & 0o777).toString(8)}).`, {
@@ -145,6 +139,20 @@ export async function readConfig(directory: string): Promise<ServerConfig> {
     })
   }
   return parseConfig(text, file)
+}
+
+/** The text of `config.toml`. @throws {MypaasError} `usage` when there is no server here, or it is in UTF-16 */
+export async function readConfigText(directory: string): Promise<string> {
+  const file = join(directory, 'config.toml')
+  try {
+    return textOf(await readFile(file), file, 'usage')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    throw new MypaasError(`There is no mypaas server here: ${file} is missing.`, {
+      code: 'usage',
+      hint: 'Make one: mypaas server init',
+    })
+  }
 }
 
 /** The text of a config file → its settings. @throws {MypaasError} `usage` with every problem and its line */

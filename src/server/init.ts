@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
 import net from 'node:net'
 import { homedir } from 'node:os'
@@ -5,9 +6,10 @@ import { join } from 'node:path'
 import { servicesWithReserved } from '../deploy/reserved.ts'
 import { Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { readIfThere, writeDurably } from '../files.ts'
+import { writeDurably } from '../files.ts'
 import { ensureRouter, type RouterChange, routerChange } from '../router/container.ts'
-import { parseConfig, type ServerConfig, serverDirectory } from './config.ts'
+import { changeConfig } from './change-config.ts'
+import { parseConfig, readConfigText, type ServerConfig, serverDirectory } from './config.ts'
 import { changedLines, configTemplate, setKey } from './config-text.ts'
 import { refuseUnfitEngine } from './engine.ts'
 import { findIdentity, makeIdentity, routerContainer } from './host.ts'
@@ -67,7 +69,7 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   await chmod(directory, 0o700)
 
   const file = join(directory, 'config.toml')
-  const before = await readIfThere(file)
+  const before = existsSync(file) ? await readConfigText(directory) : undefined
   const text = before === undefined ? await newConfig(options) : withFlags(before, options)
   const config = parseConfig(text, file)
   const newKey = options.key === undefined ? undefined : await keyToAdd(directory, options.key)
@@ -90,7 +92,8 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   await pullIfMissing(docker, wanted.image, say)
   say(`router ${wanted.name}: ports ${config.router.httpPort} and ${config.router.httpsPort}`)
   const router = await ensureRouter(docker, wanted)
-  if (text !== before) await writeDurably(file, text)
+  if (before === undefined) await writeDurably(file, text)
+  else await changeConfig(directory, (now) => withFlags(now, options))
   const key = newKey === undefined ? undefined : (await addKey(directory, { line: newKey })).fingerprint
   const { fingerprint } = await ensureServerKey(directory)
   return {

@@ -1,6 +1,9 @@
 import TOML from '@ltd/j-toml'
+import { strayMark, withoutMark } from '../encoding.ts'
 import { MypaasError } from '../errors.ts'
+import { variableName } from '../service/settings.ts'
 import { parseBytes, parseDuration } from '../units.ts'
+import { lineOf, type TomlPath } from './toml-positions.ts'
 
 type Table = Readonly<Record<string, unknown>>
 
@@ -34,17 +37,17 @@ export class SettingsReader {
   }
 }
 
-type Fail = (path: readonly string[], message: string) => void
+type Fail = (path: TomlPath, message: string) => void
 
 /** One table. Each method reads one key; the key is allowed from then on. */
 export class Section {
   readonly #table: Table
-  readonly #path: readonly string[]
+  readonly #path: TomlPath
   readonly #fail: Fail
   readonly #asked = new Set<string>()
   readonly #sections: Section[] = []
 
-  constructor(table: Table, path: readonly string[], fail: Fail) {
+  constructor(table: Table, path: TomlPath, fail: Fail) {
     this.#table = table
     this.#path = path
     this.#fail = fail
@@ -63,14 +66,14 @@ export class Section {
     const value = this.#value(key)
     if (value !== undefined && !isTable(value))
       this.fail(key, `${this.#name(key)} must be a table: [${this.#name(key)}]`)
-    return this.#open(key, isTable(value) ? value : {})
+    return this.#open([key], isTable(value) ? value : {})
   }
 
   /** The tables of `[[key]]`. */
   sections(key: string): readonly Section[] {
     const value = this.#value(key) ?? []
     if (Array.isArray(value) && value.every(isTable)) {
-      return value.map((table, index) => this.#open(`${key}[${index}]`, table))
+      return value.map((table, index) => this.#open([key, index], table))
     }
     this.fail(key, `${this.#name(key)} must be tables: [[${this.#name(key)}]]`)
     return []
@@ -136,7 +139,8 @@ export class Section {
     const result: [string, string][] = []
     for (const key of this.keys()) {
       const value = this.#value(key)
-      if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(key)) this.fail(key, `${key} is no name of an environment variable`)
+      if (!variableName.test(key)) this.fail(key, `${key} is no name of an environment variable`)
+      else if (isTable(value)) this.fail(key, `${key} must be text, and a name with dots in quotes: "${key}.…" = "…"`)
       else if (typeof value === 'string') result.push([key, value])
       else this.fail(key, `${key} must be text: put it in quotes`)
     }
@@ -144,7 +148,7 @@ export class Section {
   }
 
   refuseUnknown(): void {
-    const where = this.#path.length === 0 ? 'at the top' : `in [${this.#path.join('.')}]`
+    const where = this.#path.length === 0 ? 'at the top' : `in [${shown(this.#path)}]`
     for (const key of this.keys()) {
       if (this.#asked.has(key)) continue
       this.fail(key, `There is no setting ${key} ${where}; there are ${[...this.#asked].join(', ')}`)
@@ -152,8 +156,8 @@ export class Section {
     for (const section of this.#sections) section.refuseUnknown()
   }
 
-  #open(key: string, table: Table): Section {
-    const section = new Section(table, [...this.#path, key], this.#fail)
+  #open(path: TomlPath, table: Table): Section {
+    const section = new Section(table, [...this.#path, ...path], this.#fail)
     this.#sections.push(section)
     return section
   }
@@ -173,8 +177,13 @@ export class Section {
   }
 
   #name(key: string): string {
-    return [...this.#path, key].join('.')
+    return shown([...this.#path, key])
   }
+}
+
+/** `router.certificates[0].key` */
+function shown(path: TomlPath): string {
+  return path.map((part, at) => (typeof part === 'number' ? `[${part}]` : `${at > 0 ? '.' : ''}${part}`)).join('')
 }
 
 function isTable(value: unknown): value is Table {
@@ -184,44 +193,16 @@ function isTable(value: unknown): value is Table {
 /** TOML text → its tables. @throws {MypaasError} `usage` with the line, never with what stands there */
 export function parseToml(text: string, file = 'config.toml'): Table {
   try {
-    return TOML.parse(text, { joiner: '\n', bigint: false }) as Table
+    return TOML.parse(text.replace(/^\uFEFF/, ''), { joiner: '\n', bigint: false }) as Table
   } catch (error) {
     // The parser's own message quotes the line, which may hold a secret: only the place is passed on.
     const line = /line (\d+)/.exec(String(error))?.[1] ?? '?'
+    if (/^[ \t]*\uFEFF/.test(text.split('\n')[Number(line) - 1] ?? '')) {
+      throw new MypaasError(`${file}:${line}: ${strayMark}.`, { code: 'usage', hint: withoutMark(file, line) })
+    }
     throw new MypaasError(`${file}:${line}: this is not TOML.`, {
       code: 'usage',
       hint: `Text goes in double quotes, each setting has a line of its own. Mend ${file} and run this again.`,
     })
   }
-}
-
-/** The line on which a setting stands, or else its table; the parser keeps no positions. */
-function lineOf(text: string, path: readonly string[]): number {
-  const key = path.at(-1) ?? ''
-  const parent = path.slice(0, -1).join('.')
-  const arrays = new Map<string, number>()
-  let current = ''
-  let tableLine = 1
-  for (const [index, line] of text.split('\n').entries()) {
-    const header = /^\s*(\[\[?)\s*([^\]]+?)\s*\]/.exec(line)
-    if (header) {
-      current = (header[2] ?? '')
-        .split('.')
-        .map((part) => part.trim().replace(/^["']|["']$/g, ''))
-        .join('.')
-      if (header[1] === '[[') {
-        const count = arrays.get(current) ?? 0
-        arrays.set(current, count + 1)
-        current = `${current}[${count}]`
-      }
-      if (current === path.join('.')) return index + 1
-      if (current === parent) tableLine = index + 1
-    }
-    const assigned = /^\s*(?:"([^"]*)"|'([^']*)'|([\w.-]+))\s*=/
-      .exec(line)
-      ?.slice(1)
-      .find((name) => name !== undefined)
-    if (assigned === key && current === parent) return index + 1
-  }
-  return tableLine
 }

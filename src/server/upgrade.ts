@@ -1,11 +1,12 @@
 import http from 'node:http'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { readIfThere, writeDurably } from '../files.ts'
 import { reachHeader, reachPath } from '../router/config.ts'
 import { ensureRouter, type RouterChange, type RouterContainer, restartRouter } from '../router/container.ts'
-import { parseConfig } from './config.ts'
+import { changeConfig } from './change-config.ts'
+import { parseConfig, readConfigText } from './config.ts'
 import { setKey } from './config-text.ts'
 import { isDaemonOutdated } from './daemon-age.ts'
 import { type OpenServer, routerContainer } from './host.ts'
@@ -39,24 +40,29 @@ export async function upgradeServer(
     onProgress?: (message: string) => void
   } = {},
 ): Promise<Upgraded> {
-  const { host, config, identity } = server
+  const { host, config } = server
   const say = options.onProgress ?? (() => {})
   const image = options.image ?? config.router.image
-  const file = `${host.directory}/config.toml`
-  const text = (await readIfThere(file)) ?? ''
-  const changed = setKey(text, 'router', 'image', JSON.stringify(image))
-  const wanted = routerContainer(host.directory, parseConfig(changed, file), identity)
+  const named = (text: string): string => setKey(text, 'router', 'image', JSON.stringify(image))
+  await routerFrom(server, named)
   for (const line of await reservedLines(host.directory, config)) say(line)
   // One that is being deployed is told apart later: by its daemon, or by the next command.
   await noteOlderRights(host).catch(() => {})
-  const before = await imageOf(host.docker, wanted.name)
   await pullNewest(host.docker, image, say)
+  const wanted = await routerFrom(server, named)
+  const before = await imageOf(host.docker, wanted.name)
   const { result: change, ms } = await interruption(wanted, () =>
     ensureRouter(host.docker, wanted, { newestImage: true }),
   )
-  if (image !== config.router.image) await writeDurably(file, changed)
+  if (options.image !== undefined && image !== config.router.image) await changeConfig(host.directory, named)
   const now = await imageOf(host.docker, wanted.name)
   return { before, now, change, interruptedMs: ms, daemon: await renewDaemon(server, options.program) }
+}
+
+/** The router that a config asks for with a change: a pull is long, and others may write to it meanwhile. */
+async function routerFrom({ host, identity }: OpenServer, change: (text: string) => string): Promise<RouterContainer> {
+  const text = change(await readConfigText(host.directory))
+  return routerContainer(host.directory, parseConfig(text, join(host.directory, 'config.toml')), identity)
 }
 
 async function renewDaemon({ host, config }: OpenServer, program: Program | undefined): Promise<Upgraded['daemon']> {

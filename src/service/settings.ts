@@ -6,6 +6,9 @@ import type { EnvVariable, HealthCheck, Rollout } from './spec.ts'
 /** How many replicas a service may have. */
 const maxScale = 100
 
+/** What the names of variables are: those of a shell, and such as `spring.datasource.password`. */
+export const variableName: RegExp = /^[A-Za-z_][A-Za-z0-9_.-]*$/
+
 /**
  * `KEY=value`, or `KEY` for a value that only the server knows. A value in a pair of quotes is what is between them.
  * @param quoted Whether the whole text was in quotes already: then those in the value belong to it.
@@ -13,11 +16,11 @@ const maxScale = 100
 export function parseEnv(text: string, report: Report, quoted = false): EnvVariable | undefined {
   const at = text.indexOf('=')
   const key = at < 0 ? text : text.slice(0, at)
-  if (!/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(key)) {
+  if (!variableName.test(key)) {
     const trimmed = key.trim()
     report(
       `${quote(key)} can't be the name of a variable`,
-      /^[A-Za-z_][A-Za-z0-9_.-]*$/.test(trimmed)
+      variableName.test(trimmed)
         ? `Write it without blanks around the =: mypaas.env = ${trimmed}=VALUE`
         : 'Write KEY=VALUE, or KEY alone for a value from the config of the server; a key has letters, digits and _',
     )

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
+import { readConfig } from '../../src/server/config.ts'
+import { initServer } from '../../src/server/init.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { startLoad } from '../support/load.ts'
 import { type World, world } from '../support/world.ts'
@@ -137,6 +142,29 @@ test('a server from nothing, changed, broken and upgraded', async (t) => {
     },
   )
 
+  await t.test('what others write to the config during the pull or the question stays', async (inner) => {
+    const registry = await hungRegistry(inner)
+    const image = `${registry.host}/traefik:v3`
+    await w.docker.images.tag('traefik:v3.7.15', { repo: `${registry.host}/traefik`, tag: 'v3' })
+    inner.after(() => w.docker.images.remove(image))
+    const upgrade = w.ok(['server', 'upgrade', '--image', image])
+    await registry.asked
+    await w.addSecrets({ MEANWHILE: 'x' })
+    registry.answer()
+    assert.match((await upgrade).stdout, /^router: replaced/m)
+    const config = await readConfig(mypaas)
+    assert.deepEqual([config.router.image, config.env['MEANWHILE']], [image, 'x'])
+    const confirm = async (): Promise<boolean> => {
+      await w.addSecrets({ LATER: 'y' })
+      return true
+    }
+    await initServer({ home: w.home, email: 'ops@example.org', confirm })
+    const then = await readConfig(mypaas)
+    assert.deepEqual([then.router.email, then.env['LATER']], ['ops@example.org', 'y'])
+    await w.set('router', 'email', '""')
+    await w.ok(['server', 'upgrade', '--image', 'traefik:v3.7.15'])
+  })
+
   await t.test('an image that is not to be had changes nothing', async () => {
     const { code, stderr } = await w.cli(['server', 'upgrade', '--image', 'no-such-router:v9'])
     assert.equal(code, 1)
@@ -171,4 +199,26 @@ async function publicKey(w: World): Promise<string> {
   const file = join(w.home, 'key')
   await promisify(execFile)('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'anna@laptop', '-f', file])
   return (await readFile(`${file}.pub`, 'utf8')).trim()
+}
+
+/** A registry that does not answer the engine until it is told to, and then has nothing. */
+async function hungRegistry(t: TestContext): Promise<{ host: string; asked: Promise<unknown>; answer: () => void }> {
+  const waiting: (() => void)[] = []
+  let isOpen = false
+  const server = http.createServer((_, response) => {
+    const refuse = (): unknown => response.writeHead(404).end('{}')
+    if (isOpen) refuse()
+    else waiting.push(refuse)
+  })
+  server.listen(0, '127.0.0.1')
+  t.after(() => server.close())
+  await once(server, 'listening')
+  return {
+    host: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked: once(server, 'request'),
+    answer() {
+      isOpen = true
+      for (const refuse of waiting) refuse()
+    },
+  }
 }

@@ -27,7 +27,11 @@ const all: Record<ArgumentName, { right: string[]; becomes: unknown[]; wrong: st
       'x'.repeat(41),
     ],
   },
-  name: { right: ['A', '_a1'], becomes: ['A', '_a1'], wrong: ['', '1A', 'A B', 'A\n', 'A=1', 'A"', 'x'.repeat(201)] },
+  name: {
+    right: ['A', '_a1', 'spring.datasource.password', 'a-b'],
+    becomes: ['A', '_a1', 'spring.datasource.password', 'a-b'],
+    wrong: ['', '1A', '.a', '-a', 'A B', 'A\n', 'A=1', 'A"', 'x'.repeat(201)],
+  },
   release: {
     right: ['1', '42'],
     becomes: [1, 42],

@@ -165,9 +165,54 @@ test('text that is not TOML is refused by its line, without quoting it', () => {
 test('setting a key leaves every other character of the file as it was', () => {
   const text =
     '# mine\n[server]\nkeep_releases = 3 # few\n\n[env]\nhttp_port = "a secret"\n[router] # ports\nhttp_port = 80\n'
-  assert.equal(
-    setKey(text, 'server', 'keep_releases', '4'),
-    text.replace('keep_releases = 3 # few', 'keep_releases = 4'),
-  )
+  assert.equal(setKey(text, 'server', 'keep_releases', '4'), text.replace('keep_releases = 3', 'keep_releases = 4'))
   assert.equal(setKey('[a]\nx = 1\n', 'router', 'http_port', '81'), '[a]\nx = 1\n\n[router]\nhttp_port = 81\n')
+})
+
+test('a name with dots is a variable as any other, in quotes; without them the line says so', () => {
+  const { env } = parseConfig('[env]\n"spring.datasource.password" = "x"\na-b = "y"\n')
+  assert.deepEqual(env, { 'spring.datasource.password': 'x', 'a-b': 'y' })
+  assert.throws(
+    () => parseConfig('[env]\nA = "x"\nspring.datasource.password = "s3cr3t"\n'),
+    (error) =>
+      error instanceof MypaasError &&
+      error.message === 'config.toml:3: spring must be text, and a name with dots in quotes: "spring.…" = "…"',
+  )
+})
+
+test('a problem is told by its line however its table is written', () => {
+  const text = [
+    '[server]',
+    'domain = """',
+    '[router]',
+    'http_port = 0"""',
+    'services = { "a.b" = { env = { A = 1 } } }',
+    '[services]',
+    'blog . volumes = [',
+    '"/x" ]',
+    'router.http_port = 0',
+    '',
+    '[ "router" ]',
+    '"http_port" = 0',
+    '[[router.certificates]]',
+    '[[router.certificates]]',
+    "'cert' = 1",
+  ].join('\n')
+  const lines = (error: unknown): boolean => {
+    assert.ok(error instanceof MypaasError)
+    const found = error.message.split('\n').map((line) => /^config\.toml:(\d+): (\S+)/.exec(line)?.slice(1).join(' '))
+    assert.deepEqual(found, [
+      '2 server.domain',
+      '5 There',
+      '7 services.blog.volumes:',
+      '9 There',
+      '12 router.http_port',
+      '13 router.certificates[0].cert',
+      '13 router.certificates[0].key',
+      '14 router.certificates[1].key',
+      '15 router.certificates[1].cert',
+    ])
+    return true
+  }
+  assert.throws(() => parseConfig(text, 'config.toml'), lines)
 })

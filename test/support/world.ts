@@ -18,7 +18,7 @@ import { type Watch, watchContainers } from './watch.ts'
 
 export type CliOptions = Readonly<{
   /** Written to stdin, which is closed then. */
-  input?: string
+  input?: string | Buffer
   env?: Readonly<Record<string, string>>
   /** Default: the world's home. */
   cwd?: string
