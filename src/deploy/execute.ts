@@ -2,18 +2,22 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { discardContainer } from '../discard.ts'
 import { ConflictError, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import type { Answer } from '../router/router.ts'
 import { containerName, gateAlias } from '../service/names.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatDuration } from '../units.ts'
+import { awaitAnswers } from './answers.ts'
 import { containerConfig, imageName } from './container.ts'
 import type { Emit } from './events.ts'
 import type { Host } from './host.ts'
 import { identify, nameOf } from './identity.ts'
 import type { ReleaseImage } from './image.ts'
 import { keepLog } from './kept-logs.ts'
+import { Lives } from './lives.ts'
 import { checkMounts } from './mounts.ts'
-import { checkPatienceMs, describe, fallbackAlias, type Step, type Target } from './plan.ts'
-import { awaitAnswers, awaitReady, awaitUptime } from './ready.ts'
+import { startTimeOf } from './patience.ts'
+import { checkPatienceMs, describe, fallbackAlias, type Step, type Target, targetsOf } from './plan.ts'
+import { awaitReady, awaitUptime } from './ready.ts'
 import { readSockets } from './sockets.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
 import { DeployError, report } from './why.ts'
@@ -244,27 +248,42 @@ async function startFailure(name: string, run: Execution, cause: unknown): Promi
 }
 
 async function ready({ name, release }: Target, run: Execution): Promise<void> {
-  const { spec } = await run.releases(release)
-  await awaitReady(name, {
-    docker: run.host.docker,
-    network: run.host.network,
-    spec,
-    timeoutMs: run.host.startTimeoutMs,
-    signal: run.signal,
-    onSlow: (message) => run.emit({ type: 'warning', message }),
-  })
+  const { docker, network } = run.host
+  await awaitReady(name, { docker, network, ...(await startingOf(release, run)) })
 }
 
+/** Asks where its neighbours come and where the router does: it may listen to one of them only. */
 async function check({ name, release }: Target, run: Execution): Promise<void> {
+  const { docker, network, router } = run.host
+  const wait = { docker, network, ...(await startingOf(release, run)) }
+  await awaitAnswers(name, wait)
+  await using _ = await visitGate(name, run)
+  await awaitAnswers(name, { ...wait, routerNetwork: router.gate })
+}
+
+async function startingOf(release: number, run: Execution) {
   const { spec } = await run.releases(release)
-  await awaitAnswers(name, {
-    docker: run.host.docker,
-    network: run.host.network,
+  return {
     spec,
-    timeoutMs: run.host.startTimeoutMs,
-    patienceMs: checkPatienceMs,
+    time: startTimeOf(run.host, spec),
     signal: run.signal,
-  })
+    onSlow: (message: string, hint: string) => run.emit({ type: 'warning', message, ...(hint === '' ? {} : { hint }) }),
+  }
+}
+
+/**
+ * Puts a container on the router's network for as long as it is asked there. It has no name there that the router looks
+ * for: requests that wait get to a release when it is committed, and not before.
+ */
+async function visitGate(name: string, { host }: Execution): Promise<AsyncDisposable> {
+  const { docker, router } = host
+  const { NetworkSettings } = await docker.containers.inspect(name)
+  if (router.gate in NetworkSettings.Networks) return { async [Symbol.asyncDispose]() {} }
+  await docker.networks.connect(router.gate, { Container: name })
+  return {
+    [Symbol.asyncDispose]: async () =>
+      docker.networks.disconnect(router.gate, { Container: name, Force: true }).catch(unlessGone),
+  }
 }
 
 async function join({ name, release, replica }: Target, fallbackOf: number | undefined, run: Execution): Promise<void> {
@@ -330,12 +349,16 @@ async function rename(targets: readonly Target[], run: Execution): Promise<strin
 /** Asks the new release for each URL by the router's probe entry, often enough that each replica has its turn. */
 async function probe(release: number, run: Execution): Promise<undefined> {
   const { spec } = await run.releases(release)
+  const { router } = run.host
+  const lives = await livesOf(spec, release, run)
   const turns = Math.max(1, spec.scale ?? 0)
   for (const url of spec.urls) {
     for (let turn = 0; turn < turns; turn += 1) {
-      await answersBelow500(run, release, `${run.host.router.show(url)} (through the router's probe)`, () =>
-        run.host.router.probe(run.service, release, url, { signal: run.signal }),
-      )
+      await answersBelow500(run, release, {
+        what: `${router.show(url)} (through the router's probe)`,
+        lives,
+        ask: (signal) => router.probe(run.service, release, url, { signal }),
+      })
     }
   }
   return undefined
@@ -344,25 +367,31 @@ async function probe(release: number, run: Execution): Promise<undefined> {
 /** Requests each URL of a release as a user would, until it answers with a status below 500. */
 export async function requestAll(release: number, run: Execution): Promise<string> {
   const { spec } = await run.releases(release)
+  const { router } = run.host
+  const lives = await livesOf(spec, release, run)
   for (const url of spec.urls) {
-    await answersBelow500(run, release, run.host.router.show(url), () =>
-      run.host.router.request(url, { signal: run.signal }),
-    )
+    const ask = (signal: AbortSignal): Promise<Answer> => router.request(url, { signal })
+    await answersBelow500(run, release, { what: router.show(url), lives, ask })
   }
-  return spec.urls.map((url) => run.host.router.show(url)).join(', ')
+  return spec.urls.map((url) => router.show(url)).join(', ')
+}
+
+function livesOf(spec: ServiceSpec, release: number, { host }: Execution): Promise<Lives> {
+  const names = targetsOf(spec, release, host.prefix).map(({ name }) => name)
+  return Lives.of(names, { docker: host.docker, spec })
 }
 
 async function answersBelow500(
   run: Execution,
   release: number,
-  what: string,
-  ask: () => Promise<{ status: number } | { error: string }>,
+  { what, lives, ask }: { what: string; lives: Lives; ask: (signal: AbortSignal) => Promise<Answer> },
 ): Promise<void> {
   const begin = performance.now()
   for (;;) {
     run.signal?.throwIfAborted()
-    const answer = await ask()
+    const answer = await lives.during(ask, run.signal)
     if ('status' in answer && answer.status < 500) return
+    await lives.check()
     if (performance.now() - begin > checkPatienceMs) {
       const name = `${run.host.prefix}${containerName(run.service, release, 1)}`
       const found = await run.host.docker.containers.inspect(name).catch(() => undefined)

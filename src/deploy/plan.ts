@@ -70,7 +70,7 @@ export type Timing = Readonly<{ startTimeoutMs: number; drainMs: number; holdDra
 /** The longest that the router keeps a request waiting in a changeover. */
 const maxHoldMs = 60_000
 
-/** How long a release that is ready may answer its URLs with errors before it counts as failed. */
+/** How long the router may answer with errors for a release that answered by itself before that counts as failed. */
 export const checkPatienceMs = 10_000
 
 /**
@@ -166,10 +166,13 @@ function switchOver(
     { kind: 'route', routes: { service: spec.service, urls: spec.urls, active: next } },
     { kind: 'request', release },
   ]
-  const join: Step = { kind: 'join', targets: fresh }
-  if (!current || current.spec.urls.length === 0) return [join, { kind: 'check', targets: fresh }, arm, ...flip]
+  const begin: Step[] = [
+    { kind: 'join', targets: fresh },
+    { kind: 'check', targets: fresh },
+  ]
+  if (!current || current.spec.urls.length === 0) return [...begin, arm, ...flip]
   return [
-    join,
+    ...begin,
     { kind: 'route', routes: { ...routesOf(current.spec, current.release), probe: next } },
     { kind: 'probe', release },
     arm,
@@ -277,7 +280,7 @@ export function settle(input: {
     if (input.routes) add({ kind: 'unroute' })
   } else if (!noneServes) {
     if (!sameRoutes(input.routes, routes)) add({ kind: 'route', routes })
-  } else if (!holding) add({ kind: 'route', routes: { ...routes, holdMs: holdMs(timing) } })
+  } else if (!holding) add({ kind: 'route', routes: { ...routes, holdMs: holdMs(timing, current.spec, failed?.spec) } })
 
   if (stopBefore) {
     takeAway(runningOthers, Math.min(drainMs, timing.holdDrainMs))
@@ -375,7 +378,12 @@ function holdingRoutes(
 ): ServiceRoutes {
   const fallback = { upstream: fallbackAlias(spec.service, release), port: current.spec.port }
   const { healthcheck: _, ...active } = routedRelease(spec, release)
-  return { service: spec.service, urls: spec.urls, active: { ...active, fallback }, holdMs: holdMs(timing) }
+  return {
+    service: spec.service,
+    urls: spec.urls,
+    active: { ...active, fallback },
+    holdMs: holdMs(timing, current.spec, spec),
+  }
 }
 
 /** The name under which the previous release answers requests that were held for `release`, which failed. */
@@ -384,9 +392,10 @@ export function fallbackAlias(service: string, release: number): string {
 }
 
 /** As long as a changeover can take that fails at its last step: drain, stop, start, check, and the same way back. */
-function holdMs(timing: Timing): number {
-  const { holdDrainMs, graceMs, startTimeoutMs } = timing
-  return Math.min(maxHoldMs, holdDrainMs + 2 * (graceMs + startTimeoutMs) + checkPatienceMs)
+function holdMs({ holdDrainMs, graceMs, startTimeoutMs }: Timing, current: ServiceSpec, next?: ServiceSpec): number {
+  const startMs = (spec: ServiceSpec): number => spec.startTimeoutMs ?? startTimeoutMs
+  const tryMs = next ? 2 * startMs(next) : 0
+  return Math.min(maxHoldMs, holdDrainMs + 2 * graceMs + tryMs + startMs(current))
 }
 
 /** One line for people: what a step does, to what. */

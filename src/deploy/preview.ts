@@ -97,6 +97,7 @@ export function differences(before: ServiceSpec, now: ServiceSpec): readonly str
           ? `${healthcheck.path} ${formatDuration(healthcheck.intervalMs)} ${formatDuration(healthcheck.timeoutMs)}`
           : 'none',
     ],
+    ['start_timeout', (spec) => (spec.startTimeoutMs === undefined ? 'none' : formatDuration(spec.startTimeoutMs))],
     ['maxcpu', (spec) => String(spec.maxCpu ?? 'none')],
     ['maxmem', (spec) => (spec.maxMemoryBytes === undefined ? 'none' : formatBytes(spec.maxMemoryBytes))],
   ]

@@ -1,20 +1,25 @@
-import http from 'node:http'
 import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ContainerInspect, Docker } from '../docker/index.ts'
+import { ask } from '../router/ask.ts'
 import { healthRequest } from '../router/health-request.ts'
-import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
-import { DeployError, explainExit, explainPort, report } from './why.ts'
+import type { HealthCheck, ServiceSpec } from '../service/spec.ts'
+import { ImageCheck } from './image-check.ts'
+import { endOf } from './lives.ts'
+import { Patience, type StartTime } from './patience.ts'
+import { listeningIn } from './sockets.ts'
+import { explainWaiting, type WaitingState, wrongWith } from './waiting.ts'
+import { DeployError, report } from './why.ts'
 
 type Wait = Readonly<{
   docker: Docker
   /** The network on which this machine reaches the container. */
   network: string
   spec: ServiceSpec
-  timeoutMs: number
+  time: StartTime
   signal?: AbortSignal | undefined
-  /** Told once when it takes longer than people expect, with what is known by then. */
-  onSlow?: (message: string) => void
+  /** Told once of each thing that looks wrong, and when it takes longer than people expect. */
+  onSlow?: (message: string, hint: string) => void
 }>
 
 const pollMs = 50
@@ -22,144 +27,101 @@ const slowMs = 5_000
 const settledMs = 2_000
 
 /**
- * Waits until a started container is ready: its image's HEALTHCHECK says healthy; without one, the service's
- * `healthcheck` path answers 2xx or 3xx; without that, and with a URL, its port accepts; else it has stayed up for 2 s.
- * @throws {DeployError} at once when it exits, restarts or gets unhealthy; at `timeoutMs` when it is not ready by then
+ * Waits until a started container is ready: its image's HEALTHCHECK is passed, which is run at once and again and again;
+ * without one, the service's `healthcheck` path answers 2xx or 3xx; without that, and with a URL, its port accepts; else it
+ * has stayed up for 2 s.
+ * @throws {DeployError} at once when it exits, restarts or gets unhealthy; when its time is over; or when nothing that
+ *   looks wrong changed for 20 s and its time was not set by anybody
  */
 export async function awaitReady(container: string, wait: Wait): Promise<void> {
   const { docker, spec } = wait
-  const begin = performance.now()
-  const elapsedMs = (): number => performance.now() - begin
-  let restarts: number | undefined
+  const patience = new Patience(wait.time)
+  const first = await docker.containers.inspect(container, { signal: wait.signal })
+  const begin = { restarts: first.RestartCount, at: performance.now() }
+  await using check = ImageCheck.of(docker, first)
   let toldSlow = false
-  for (;;) {
-    const found = await docker.containers.inspect(container, { signal: wait.signal })
-    restarts ??= found.RestartCount
-    if (!found.State.Running || found.State.Restarting || found.RestartCount > restarts) {
+  for (let found = first; ; found = await docker.containers.inspect(container, { signal: wait.signal })) {
+    const end = await endOf(found, begin, wait)
+    if (end) throw end
+    if (found.State.Health?.Status === 'unhealthy') throw await unhealthy(found, docker)
+    const state = await look(found, wait, { elapsedMs: patience.elapsedMs, check })
+    if (state === 'ready') return
+    const verdict = state === 'settling' ? 'wait' : patience.see(wrongWith(state))
+    const isSlow = !toldSlow && patience.elapsedMs > slowMs
+    if (state !== 'settling' && (verdict !== 'wait' || isSlow)) {
       const facts = await report(docker, found)
-      throw new DeployError(...words(explainExit(facts, spec, elapsedMs() / 1000), facts))
-    }
-    if (found.State.Health?.Status === 'unhealthy') {
-      const facts = await report(docker, found)
-      const message = `${facts.container} is unhealthy: its HEALTHCHECK ended with ${facts.health ?? 'no word'}.`
-      throw new DeployError(
-        ...words({ message, hint: 'Mend what the check asks for, or the HEALTHCHECK of the Dockerfile.' }, facts),
-      )
-    }
-    if (await isReady(found, wait, elapsedMs())) return
-    if (elapsedMs() > wait.timeoutMs) throw await late(found, wait)
-    if (!toldSlow && elapsedMs() > slowMs) {
+      const text = explainWaiting(state, facts, spec, patience)
+      if (verdict === 'end') throw new DeployError(text.message, { hint: text.hint, report: facts })
       toldSlow = true
-      wait.onSlow?.(await slow(found, wait))
+      wait.onSlow?.(text.soFar.message, text.soFar.hint)
     }
     await sleep(pollMs, undefined, { signal: wait.signal })
   }
 }
 
-/**
- * Asks a container itself for each URL, as the router would, until every answer has a status below 500.
- * @throws {DeployError} when one still has not after `patienceMs`
- */
-export async function awaitAnswers(container: string, wait: Wait & { patienceMs: number }): Promise<void> {
-  const found = await wait.docker.containers.inspect(container, { signal: wait.signal })
-  const address = found.NetworkSettings.Networks[wait.network]?.IPAddress ?? ''
-  for (const url of wait.spec.urls) {
-    const begin = performance.now()
-    for (;;) {
-      const status = await get(address, wait, { path: url.path, urls: [url], timeoutMs: 10_000 })
-      if (status > 0 && status < 500) break
-      const { State } = await wait.docker.containers.inspect(container, { signal: wait.signal })
-      if (!State.Running || performance.now() - begin > wait.patienceMs) {
-        const facts = await report(wait.docker, await wait.docker.containers.inspect(container))
-        const answer = status === 0 ? 'does not answer' : `answers ${status}`
-        throw new DeployError(`${facts.container} ${answer} on ${url.scheme}://${url.host}${url.path}.`, {
-          hint: 'A release must answer each of its URLs with a status below 500. Its last lines may say why.',
-          report: facts,
-        })
-      }
-      await sleep(pollMs, undefined, { signal: wait.signal })
-    }
-  }
+async function unhealthy(found: ContainerInspect, docker: Docker): Promise<DeployError> {
+  const facts = await report(docker, found)
+  return new DeployError(`${facts.container} is unhealthy: its HEALTHCHECK ended with ${facts.health ?? 'no word'}.`, {
+    hint: 'Mend what the check asks for, or the HEALTHCHECK of the Dockerfile.',
+    report: facts,
+  })
 }
 
 /**
  * Waits until a container has been up for `uptimeMs`, by the engine's own account of its start.
- * @throws {DeployError} at once when it exits, or was started again meanwhile
+ * @throws {ContainerEnded} at once when it exits, or was started again meanwhile
  */
 export async function awaitUptime(
   container: string,
   wait: { docker: Docker; spec: ServiceSpec; uptimeMs: number },
 ): Promise<void> {
-  const begin = performance.now()
+  const begin = { restarts: 0, at: performance.now() }
   for (;;) {
     const found = await wait.docker.containers.inspect(container)
-    const { Running, Restarting, StartedAt } = found.State
+    const end = await endOf(found, begin, wait)
+    if (end) throw end
     // The engine's clock may be another, or be set: what was seen here counts, too.
-    const uptimeMs = Math.max(Date.now() - Date.parse(StartedAt), performance.now() - begin)
-    if (!Running || Restarting || found.RestartCount > 0) {
-      const facts = await report(wait.docker, found)
-      throw new DeployError(...words(explainExit(facts, wait.spec, uptimeMs / 1000), facts))
-    }
+    const uptimeMs = Math.max(Date.now() - Date.parse(found.State.StartedAt), performance.now() - begin.at)
     if (uptimeMs >= wait.uptimeMs) return
     await sleep(pollMs)
   }
 }
 
-async function isReady(found: ContainerInspect, wait: Wait, elapsedMs: number): Promise<boolean> {
+async function look(
+  found: ContainerInspect,
+  wait: Wait,
+  { elapsedMs, check }: { elapsedMs: number; check: ImageCheck | undefined },
+): Promise<WaitingState | 'ready' | 'settling'> {
   const { spec } = wait
-  if (found.State.Health && found.State.Health.Status !== 'none') return found.State.Health.Status === 'healthy'
-  const address = found.NetworkSettings.Networks[wait.network]?.IPAddress
-  if (spec.healthcheck) {
-    if (!address) return false
-    const { path, timeoutMs } = spec.healthcheck
-    const status = await get(address, wait, { path, urls: spec.urls, timeoutMs })
-    return status >= 200 && status < 400
+  if (check) {
+    if (found.State.Health?.Status === 'healthy' || check.passed) return 'ready'
+    return { kind: 'checking', last: check.last }
   }
-  if (spec.urls.length > 0) return address ? accepts(address, spec.port) : false
-  return elapsedMs >= settledMs
-}
-
-async function late(found: ContainerInspect, wait: Wait): Promise<DeployError> {
-  const { spec } = wait
-  const facts = await report(wait.docker, found)
-  const seconds = wait.timeoutMs / 1000
-  if (found.State.Health && found.State.Health.Status !== 'none') {
-    const message = `${facts.container} did not get healthy within ${seconds} s${facts.health ? `; its HEALTHCHECK last ended with ${facts.health}` : ''}.`
-    return new DeployError(...words({ message, hint: slower }, facts))
-  }
+  const { healthcheck } = spec
+  if (!healthcheck && spec.urls.length === 0) return elapsedMs >= settledMs ? 'ready' : 'settling'
   const address = found.NetworkSettings.Networks[wait.network]?.IPAddress ?? ''
-  if (!(await accepts(address, spec.port)))
-    return new DeployError(...words(explainPort(facts, spec, wait.timeoutMs), facts))
-  const path = spec.healthcheck?.path ?? '/'
-  const status = await get(address, { spec }, { path, urls: spec.urls, timeoutMs: 2_000 })
-  const answer = status === 0 ? 'does not answer' : `answers ${status}`
-  return new DeployError(
-    ...words(
-      { message: `${facts.container} ${answer} on ${path} (healthcheck) after ${seconds} s.`, hint: slower },
-      facts,
-    ),
-  )
+  if (!(await accepts(address, spec.port))) return { kind: 'closed', listening: await listeningIn(found.State.Pid) }
+  return healthcheck ? checkedBy(healthcheck, address, wait) : 'ready'
 }
 
-const slower = 'If it only needs longer, raise start_timeout in [server] of config.toml.'
-
-async function slow(found: ContainerInspect, wait: Wait): Promise<string> {
-  const facts = await report(wait.docker, found)
-  const limit = `waiting until ${wait.timeoutMs / 1000} s`
-  if (found.State.Health || wait.spec.healthcheck) return `${facts.container} is not healthy yet; ${limit}.`
-  const { hint } = explainPort(facts, wait.spec, slowMs)
-  return `${facts.container} has not opened port ${wait.spec.port} yet; ${limit}. ${hint}`
-}
-
-function words(
-  text: { message: string; hint: string },
-  facts: Awaited<ReturnType<typeof report>>,
-): [string, { hint: string; report: typeof facts }] {
-  return [text.message, { hint: text.hint, report: facts }]
+/** Asks as the router asks for ever after. */
+async function checkedBy(
+  { path, timeoutMs }: HealthCheck,
+  address: string,
+  { spec, signal }: Wait,
+): Promise<WaitingState | 'ready'> {
+  const asked = healthRequest(spec.urls)
+  const url = { scheme: 'http', host: asked?.host ?? address, path } as const
+  const headers = asked?.headers ?? {}
+  const answer = await ask({ address, port: spec.port, secure: false, url, headers, signal, timeoutMs })
+  if ('error' in answer) return { kind: 'silent', path, error: answer.error }
+  const { status } = answer
+  return status >= 200 && status < 400 ? 'ready' : { kind: 'answers', path, status, host: url.host }
 }
 
 /** Whether somebody accepts connections there. */
 function accepts(address: string, port: number): Promise<boolean> {
+  if (address === '') return Promise.resolve(false)
   return new Promise((resolve) => {
     const socket = net.connect({ host: address, port, timeout: 1_000 })
     const end = (answer: boolean): void => {
@@ -169,32 +131,5 @@ function accepts(address: string, port: number): Promise<boolean> {
     socket.once('connect', () => end(true))
     socket.once('timeout', () => end(false))
     socket.once('error', () => end(false))
-  })
-}
-
-/** The status that a GET is answered with, sent as the router sends its own; 0 when it is not answered. */
-function get(
-  address: string,
-  { spec, signal }: Pick<Wait, 'spec' | 'signal'>,
-  { path, urls, timeoutMs }: { path: string; urls: readonly ServiceUrl[]; timeoutMs: number },
-): Promise<number> {
-  const asked = healthRequest(urls)
-  return new Promise((resolve) => {
-    const request = http.get({
-      host: address,
-      port: spec.port,
-      path,
-      agent: false,
-      timeout: timeoutMs,
-      headers: { host: asked?.host ?? address, 'user-agent': 'mypaas', connection: 'close', ...asked?.headers },
-      ...(signal ? { signal } : {}),
-    })
-    request.once('response', (response) => {
-      resolve(response.statusCode ?? 0)
-      response.destroy()
-    })
-    request.once('timeout', () => request.destroy())
-    request.once('error', () => resolve(0))
-    request.once('close', () => resolve(0))
   })
 }

@@ -24,7 +24,7 @@ import { refuseReserved } from './reserved.ts'
 import { resourceWarnings } from './resources.ts'
 import { environmentOf, narrowed, noted, type SecretRights, secretsFor } from './secret-rights.ts'
 import { secretMarks } from './secrets.ts'
-import { DeployError } from './why.ts'
+import { ContainerEnded, DeployError } from './why.ts'
 
 export type ReleaseOptions = Readonly<{
   emit: Emit
@@ -150,7 +150,10 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
       return found
     })
   } catch (error) {
-    const failure = notServing(host, service, release, error)
+    const failure =
+      error instanceof ContainerEnded
+        ? await goBack(host, journal, made, error, { ...options, emit })
+        : notServing(host, service, release, error)
     await record(failure.code, failure.message).catch(() => {})
     throw failure
   }

@@ -23,7 +23,15 @@ export async function readSockets(pid: number): Promise<readonly Socket[] | unde
   }
 }
 
-/** Where the processes of a container listen, as `address:port`, sorted. */
+/** Where the processes of a container listen, but for the engine's own DNS server; `undefined` as {@link readSockets}. */
+export async function listeningIn(pid: number): Promise<readonly string[] | undefined> {
+  const sockets = await readSockets(pid)
+  return sockets && listening(sockets).filter((end) => !end.startsWith(engineDns))
+}
+
+const engineDns = '127.0.0.11:'
+
+/** Where they listen, as `address:port`, sorted. */
 export function listening(sockets: readonly Socket[]): readonly string[] {
   const found = sockets.filter(({ state }) => state === 'listening')
   return [...new Set(found.map(({ localAddress, localPort }) => `${bracket(localAddress)}:${localPort}`))].sort()

@@ -4,7 +4,7 @@ import { type ErrorCode, MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import type { DeployEvent, FailureReport } from './events.ts'
 import { secretMask } from './secrets.ts'
-import { listening, readSockets } from './sockets.ts'
+import { listeningIn } from './sockets.ts'
 
 /** A release that did not become what it should be, with what is known about the container in question. */
 export class DeployError extends MypaasError {
@@ -29,6 +29,11 @@ export class DeployError extends MypaasError {
   }
 }
 
+/** A container that is not there any more, or was started again: whatever it was asked for, this is why. */
+export class ContainerEnded extends DeployError {
+  override readonly name = 'ContainerEnded'
+}
+
 /** An error as the last event of a deploy, for readers of events. Anything but a MypaasError is a bug: no event of ours. */
 export function failedEvent(error: MypaasError): Extract<DeployEvent, { type: 'failed' }> {
   const { code, message, hint } = error
@@ -46,20 +51,21 @@ export function failedEvent(error: MypaasError): Extract<DeployEvent, { type: 'f
 /** What is known about a container that failed: how it ended, where it listens, its last words, without its secrets. */
 export async function report(docker: Docker, container: ContainerInspect): Promise<FailureReport> {
   const { State, RestartCount, Name } = container
-  const sockets = State.Running ? await readSockets(State.Pid) : undefined
+  const listening = State.Running ? await listeningIn(State.Pid) : undefined
   const ended = !State.Running || State.Restarting
   const signal = ended ? signalName(State.ExitCode) : undefined
   const health = State.Health?.Log?.at(-1)
   const mask = secretMask(container.Config)
+  const lines = await lastLines(docker, container.Id, mask)
   return {
     container: Name.replace(/^\//, ''),
     ...(ended ? { exitCode: State.ExitCode } : {}),
     ...(signal ? { signal } : {}),
     ...((await ranOutOfMemory(docker, container)) ? { outOfMemory: true } : {}),
     ...(RestartCount > 0 ? { restarts: RestartCount } : {}),
-    ...(sockets ? { listening: listening(sockets).filter((end) => !end.startsWith(engineDns)) } : {}),
+    ...(listening ? { listening } : {}),
     ...(health ? { health: `exit code ${health.ExitCode}: ${mask(health.Output.trim()).slice(0, 500)}` } : {}),
-    lastLines: await lastLines(docker, container.Id, mask),
+    lastLines: lines,
   }
 }
 
@@ -75,9 +81,6 @@ async function ranOutOfMemory(docker: Docker, { Id, State }: ContainerInspect): 
 
 const killedCode = 128 + constants.signals.SIGKILL
 const oomPatienceMs = 1_000
-
-/** The engine's own DNS server shows up among a container's sockets. */
-const engineDns = '127.0.0.11:'
 
 /** How a container ended, in words, and what to do about it. */
 export function explainExit(
@@ -129,29 +132,6 @@ export function explainExit(
         ? 'Its last lines say why; mend it and deploy again.'
         : 'It wrote nothing. Check the CMD or ENTRYPOINT of the Dockerfile.',
   }
-}
-
-/** Why nothing answers on the service's port, from where the container listens. */
-export function explainPort(
-  found: FailureReport,
-  spec: ServiceSpec,
-  waitedMs: number,
-): { message: string; hint: string } {
-  const message = `${found.container} did not open port ${spec.port} within ${waitedMs / 1000} s.`
-  const ends = found.listening
-  if (ends === undefined) return { message, hint: `Make it listen on 0.0.0.0:${spec.port}, or set # mypaas.port=…` }
-  if (ends.length === 0)
-    return { message, hint: `It listens on no port. Make it listen on 0.0.0.0:${spec.port}, or set # mypaas.port=…` }
-  const loopback = ends.filter((end) => /^(127\.|\[::1\])/.test(end))
-  const own = loopback.find((end) => end.endsWith(`:${spec.port}`))
-  if (own)
-    return { message, hint: `It listens on ${own} only, which nobody outside the container reaches: bind 0.0.0.0.` }
-  const reachable = ends.filter((end) => !loopback.includes(end)).map((end) => end.slice(end.lastIndexOf(':') + 1))
-  if (reachable.length === 1)
-    return { message, hint: `It listens on ${reachable[0]}: set # mypaas.port=${reachable[0]}` }
-  if (reachable.length > 1)
-    return { message, hint: `It listens on ${reachable.join(', ')}: set # mypaas.port to the right one.` }
-  return { message, hint: `It listens on ${loopback.join(', ')} only: bind 0.0.0.0:${spec.port}.` }
 }
 
 /** 137 → `SIGKILL`: shells and the engine give 128 plus the number of the signal. */

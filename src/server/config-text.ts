@@ -268,8 +268,10 @@ volume_roots = []
 home_paths = []
 # Releases whose images are kept, the current one included.
 keep_releases = 5
-# How long a new release may take to get ready.
+# How long a new container may take to get ready, and to give its first answers, where its Dockerfile does not say …
 start_timeout = "60s"
+# … and the most that the Dockerfile of a key that is limited to some services may say.
+max_start_timeout = "10m"
 # How long open requests of an old release may go on while the new one serves …
 drain = "5m"
 # … and where everybody waits for them (services without scale).

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, normalize } from 'node:path'
 import { type Hardening, usualCapabilities } from '../deploy/container.ts'
+import { usualStartTimeoutMs } from '../deploy/patience.ts'
 import { registryNamed } from '../docker/image-reference.ts'
 import { textOf } from '../encoding.ts'
 import { MypaasError } from '../errors.ts'
@@ -22,8 +23,10 @@ export type ServerConfig = Readonly<{
     trustedContainers: readonly string[]
     /** Releases whose images are kept, the current one included. Default 5. */
     keepReleases: number
-    /** How long a new release may take to get ready. Default 60 s. */
+    /** How long a new container may take to get ready, and to give its first answers. Default 60 s. */
     startTimeoutMs: number
+    /** The longest such time that a Dockerfile of a limited key may ask for, if that is more. Default 10 min. */
+    maxStartTimeoutMs: number
     /** How long open requests of an old release may go on while the new one serves. Default 5 min. */
     drainMs: number
     /** The same where everybody waits for it (stop-first). Default 5 s. */
@@ -190,7 +193,8 @@ function serverSection(server: Section): ServerConfig['server'] {
       .map((path) => path.slice('~/'.length)),
     trustedContainers: server.list('trusted_containers', isContainerName, 'no name of a container', '["portainer"]'),
     keepReleases: server.whole('keep_releases', 5, 1, 1000),
-    startTimeoutMs: server.duration('start_timeout', 60_000),
+    startTimeoutMs: server.duration('start_timeout', usualStartTimeoutMs),
+    maxStartTimeoutMs: server.duration('max_start_timeout', 600_000),
     drainMs: server.duration('drain', 300_000),
     holdDrainMs: server.duration('hold_drain', 5_000),
     graceMs: server.duration('grace', 10_000),

@@ -10,6 +10,7 @@ import { DirectiveError, type Problem } from '../service/problems.ts'
 import { urlProblem } from '../service/reserved.ts'
 import type { ServiceSpec, ServiceUrl } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
+import { formatDuration } from '../units.ts'
 import type { ServerConfig } from './config.ts'
 import { downloadProblem } from './downloads.ts'
 import { type ImageUse, imageProblem } from './foreign-images.ts'
@@ -176,6 +177,15 @@ async function foreignSettings(
     }
     const taken = urlProblem(url, config.server)
     if (taken) problems.push({ line, why: taken.message, remedy, deployable: false })
+  }
+  const { startTimeoutMs } = spec
+  const longestMs = Math.max(config.server.maxStartTimeoutMs, config.server.startTimeoutMs)
+  if (startTimeoutMs !== undefined && startTimeoutMs > longestMs && startTimeoutMs !== current?.startTimeoutMs) {
+    problems.push({
+      line: lines?.startTimeout[0],
+      why: `a start_timeout of ${formatDuration(startTimeoutMs)}: the server's max_start_timeout is ${formatDuration(config.server.maxStartTimeoutMs)}`,
+      deployable: true,
+    })
   }
   const ports = foreignPorts(spec, key.publish ?? [], current)
   const [first] = ports

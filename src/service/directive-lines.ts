@@ -2,7 +2,9 @@ import { readDirectives } from './directives.ts'
 import { parsePublish } from './publish.ts'
 
 /** Where the entries of a spec stand in the Dockerfile that it was read from: each list has a line for each entry. */
-export type DirectiveLines = Readonly<Record<'urls' | 'volumes' | 'env' | 'publish', readonly number[]>>
+export type DirectiveLines = Readonly<
+  Record<'urls' | 'volumes' | 'env' | 'publish' | 'startTimeout', readonly number[]>
+>
 
 /** The lines of what `parseSpec` reads from a Dockerfile without a problem. */
 export function directiveLines(dockerfile: string): DirectiveLines {
@@ -12,6 +14,7 @@ export function directiveLines(dockerfile: string): DirectiveLines {
     urls: linesOf('url'),
     volumes: linesOf('volume'),
     env: linesOf('env'),
+    startTimeout: linesOf('start_timeout'),
     publish: directives.flatMap(({ key, value, line }) =>
       key === 'publish' ? (parsePublish(value, () => {}) ?? []).map(() => line) : [],
     ),

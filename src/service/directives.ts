@@ -47,7 +47,7 @@ export function readDirectives(dockerfile: string): DirectiveReading {
 
 /** Notes problems of one line, each with the name of the directive before it. */
 export function reporter(problems: Problem[], line: number, key: string): Report {
-  const name = /^[a-z]{1,20}$/.test(key) ? `mypaas.${key}` : quote(`mypaas.${key}`)
+  const name = /^[a-z][a-z_]{0,19}$/.test(key) ? `mypaas.${key}` : quote(`mypaas.${key}`)
   return (message, hint) => {
     problems.push({ line, message: `${name}: ${message}`, ...(hint === undefined ? {} : { hint }) })
   }
@@ -62,7 +62,7 @@ function readComment({ text }: Line, reportFor: (key: string) => Report): ReadCo
 
   const at = body.indexOf('=')
   const key = trimEnd(at < 0 ? (/^[^ \t:]*/.exec(body)?.[0] ?? '') : body.slice(0, at))
-  const name = `mypaas.${/^[a-z]{1,20}$/.test(key) ? key : 'KEY'}`
+  const name = `mypaas.${/^[a-z][a-z_]{0,19}$/.test(key) ? key : 'KEY'}`
   const report = reportFor(key)
   const unread = { key, value: undefined, quoted: false }
   const strange = noText.exec(body)?.[0]
@@ -86,7 +86,7 @@ function readComment({ text }: Line, reportFor: (key: string) => Report): ReadCo
 
 /** Lines that are off, but hardly on purpose: with other blanks than space and tab, or with capitals. */
 function readNearly(text: string, reportFor: (key: string) => Report): ReadComment | undefined {
-  const match = /^([\s\p{Cf}]*#[\s\p{Cf}]*mypaas\.([a-z]+))[ \t]*=/iu.exec(text)
+  const match = /^([\s\p{Cf}]*#[\s\p{Cf}]*mypaas\.([a-z_]+))[ \t]*=/iu.exec(text)
   const [, start = '', key = ''] = match ?? []
   if (!match) return undefined
   const report = reportFor(key.toLowerCase())

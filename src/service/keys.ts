@@ -10,6 +10,7 @@ export const directiveKeys: readonly string[] = [
   'publish',
   'scale',
   'healthcheck',
+  'start_timeout',
   'maxcpu',
   'maxmem',
 ]
@@ -20,7 +21,7 @@ export function nearestKey(unknown: string): string {
     .slice(0, 40)
     .toLowerCase()
     .replace(/[^a-z]/g, '')
-  const known = [...directiveKeys.map((key) => [key, key] as const), ...otherWords]
+  const known = [...directiveKeys.map((key) => [key.replace('_', ''), key] as const), ...otherWords]
   const ranked = known.map(([word, key]) => ({ key, distance: distance(written, word) }))
   return ranked.reduce((best, next) => (next.distance < best.distance ? next : best)).key
 }
@@ -35,6 +36,9 @@ const otherWords: readonly (readonly [word: string, key: string])[] = [
   ...['ports', 'portmapping'].map((word) => [word, 'publish'] as const),
   ...['replicas', 'instances', 'rollout', 'safe', 'roll'].map((word) => [word, 'scale'] as const),
   ...['health', 'check', 'ready', 'readiness'].map((word) => [word, 'healthcheck'] as const),
+  ...['timeout', 'starttime', 'startperiod', 'deploytimeout', 'bootwait', 'readytimeout'].map(
+    (word) => [word, 'start_timeout'] as const,
+  ),
   ...['cpu', 'cpus', 'cpulimit'].map((word) => [word, 'maxcpu'] as const),
   ...['memory', 'mem', 'maxmemory', 'memorylimit', 'memlimit'].map((word) => [word, 'maxmem'] as const),
 ]

@@ -7,7 +7,15 @@ import { parseServiceName } from './names.ts'
 import { DirectiveError, type Problem, type Report } from './problems.ts'
 import { formatPublish, maxPublishedPorts, parsePublish, portsClash } from './publish.ts'
 import { portProblem, type Reserved, urlProblem } from './reserved.ts'
-import { parseEnv, parseHealthcheck, parseMaxCpu, parseMaxMemory, parsePort, parseScale } from './settings.ts'
+import {
+  parseEnv,
+  parseHealthcheck,
+  parseMaxCpu,
+  parseMaxMemory,
+  parsePort,
+  parseScale,
+  parseStartTimeout,
+} from './settings.ts'
 import type { PublishedPort, ServiceSpec, ServiceUrl } from './spec.ts'
 import { formatUrl, parseUrl } from './url.ts'
 import { formatVolume, parseVolume } from './volume.ts'
@@ -86,6 +94,7 @@ export function specFromDirectives(
   const scale = one('scale', parseScale)
   const publish = readPublished(directives, scale?.scale ?? 0, report, reserved)
   const healthcheck = one('healthcheck', parseHealthcheck)
+  const startTimeoutMs = one('start_timeout', parseStartTimeout)
   const maxCpu = one('maxcpu', parseMaxCpu)
   const maxMemoryBytes = one('maxmem', parseMaxMemory)
 
@@ -122,6 +131,7 @@ export function specFromDirectives(
       scale: scale?.scale,
       rollout: scale?.rollout ?? 'stop-first',
       healthcheck,
+      startTimeoutMs,
       maxCpu,
       maxMemoryBytes,
     },
@@ -199,6 +209,7 @@ export function directivesFromSpec(spec: ServiceSpec): readonly Directive[] {
     ['publish', spec.publish.map(formatPublish)],
     ['scale', scale === undefined ? [] : [scale === 0 ? '0' : `${scale} ${rollout}`]],
     ['healthcheck', healthcheck ? [formatHealthcheck(healthcheck)] : []],
+    ['start_timeout', spec.startTimeoutMs === undefined ? [] : [formatDuration(spec.startTimeoutMs)]],
     ['maxcpu', spec.maxCpu === undefined ? [] : [`${spec.maxCpu}`]],
     ['maxmem', spec.maxMemoryBytes === undefined ? [] : [`${spec.maxMemoryBytes}`]],
   ]

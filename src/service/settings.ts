@@ -131,6 +131,21 @@ function parseTime(text: string, what: string, report: Report): number | undefin
   return undefined
 }
 
+/** `2m`: from 1 s to an hour. */
+export function parseStartTimeout(text: string, report: Report): number | undefined {
+  const ms = parseDuration(text)
+  if (ms === undefined) {
+    const number = /^\d{1,4}$/.test(text) ? `${text}s` : '2m'
+    report(
+      `${quote(text)} is no duration`,
+      `A number and its unit, s, m or h, for example: mypaas.start_timeout = ${number}`,
+    )
+  } else if (ms < 1_000 || ms > 3_600_000) {
+    report(`${quote(text)} is out of bounds`, 'It has to be between 1s and 1h')
+  } else return ms
+  return undefined
+}
+
 export function parseMaxCpu(text: string, report: Report): number | undefined {
   const cpus = parseCpus(text)
   if (cpus !== undefined && cpus >= 0.01) return cpus

@@ -51,6 +51,8 @@ export type ServiceSpec = Readonly<{
   scale: number | undefined
   rollout: Rollout
   healthcheck: HealthCheck | undefined
+  /** How long a container may take to get ready, and to give its first answer; `undefined` for the server's own time. */
+  startTimeoutMs: number | undefined
   /** CPUs per container: 1.5 is one and a half. */
   maxCpu: number | undefined
   maxMemoryBytes: number | undefined

@@ -79,7 +79,7 @@ test('a new release that does not come up: exit code 1, the reason, the old one 
     },
     'it answers 500, old and new side by side': {
       files: { directives: [url, 'scale=1'], app: { STATUS: 500 } },
-      says: [/r\d+ of web answers 500 on http:\/\/web\.test:\d+\//, /a status below 500/, /│ listening on /],
+      says: [/web-r\d+-1 answers 500 on http:\/\/web\.test after 3 s\./, /a status below 500/, /│ listening on /],
     },
   }
   await w.deploy(await w.service('web', { directives: [url] }))

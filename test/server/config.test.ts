@@ -14,6 +14,7 @@ test('an empty config has every default', () => {
     trustedContainers: [],
     keepReleases: 5,
     startTimeoutMs: 60_000,
+    maxStartTimeoutMs: 600_000,
     drainMs: 300_000,
     holdDrainMs: 5_000,
     graceMs: 10_000,

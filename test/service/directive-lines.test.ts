@@ -16,7 +16,7 @@ RUN true
 # mypaas.volume = ~/blog/b:/b
 `
   const lines = directiveLines(dockerfile)
-  assert.deepEqual(lines, { urls: [6], volumes: [4, 10], env: [5, 9], publish: [3, 3, 3, 8] })
+  assert.deepEqual(lines, { urls: [6], volumes: [4, 10], env: [5, 9], publish: [3, 3, 3, 8], startTimeout: [] })
   const spec = parseSpec(dockerfile)
   for (const list of ['urls', 'volumes', 'env', 'publish'] as const) assert.equal(lines[list].length, spec[list].length)
 })

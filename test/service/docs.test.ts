@@ -12,9 +12,9 @@ const blocks = [...page.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language =
 }))
 
 test('the page has a section and a row for each directive, in their order', () => {
-  const sections = [...page.matchAll(/^## ([a-z, ]+)$/gm)].flatMap(([, title = '']) => title.split(', '))
+  const sections = [...page.matchAll(/^## ([a-z_, ]+)$/gm)].flatMap(([, title = '']) => title.split(', '))
   assert.deepEqual(sections, directiveKeys)
-  const rows = [...page.matchAll(/^\| `([a-z]+)`/gm)].map(([, key]) => key)
+  const rows = [...page.matchAll(/^\| `([a-z_]+)`/gm)].map(([, key]) => key)
   assert.deepEqual(rows, directiveKeys)
 })
 

@@ -58,6 +58,8 @@ function assertChecked(spec: ServiceSpec): void {
     assert.equal(new URL(path, 'http://upstream:80').host, 'upstream')
     assert.ok(Number.isInteger(timeoutMs) && timeoutMs >= 10 && timeoutMs <= intervalMs && intervalMs <= 86_400_000)
   }
+  const startMs = spec.startTimeoutMs ?? 1_000
+  assert.ok(Number.isInteger(startMs) && startMs >= 1_000 && startMs <= 3_600_000)
   assert.ok(spec.maxCpu === undefined || (spec.maxCpu >= 0.01 && spec.maxCpu <= 1024))
   assert.ok(
     spec.maxMemoryBytes === undefined ||
@@ -175,6 +177,7 @@ const valid: Readonly<Record<string, readonly string[]>> = {
   publish: ['80', '127.0.0.1:81:80/udp', '7000-7003:7000-7003', '[::1]:9:9', '8000-8010:80'],
   scale: ['0', '1', '3', '2 safe', 'roll 2'],
   healthcheck: ['/status 10s 2s', '/up?x=1 1m 500ms'],
+  start_timeout: ['90s', '2m'],
   maxcpu: ['1.5'],
   maxmem: ['500m'],
 }

@@ -17,6 +17,7 @@ const defaults: Omit<ServiceSpec, 'service'> = {
   scale: undefined,
   rollout: 'stop-first',
   healthcheck: undefined,
+  startTimeoutMs: undefined,
   maxCpu: undefined,
   maxMemoryBytes: undefined,
 }

@@ -49,6 +49,7 @@ CMD python server.py
     scale: undefined,
     rollout: 'stop-first',
     healthcheck: undefined,
+    startTimeoutMs: undefined,
     maxCpu: undefined,
     maxMemoryBytes: undefined,
   })
@@ -69,6 +70,7 @@ test('every directive has its place in the spec', () => {
 # mypaas.publish = 127.0.0.1:9000-9001:9000-9001/udp
 # mypaas.scale = 1
 # mypaas.healthcheck = "/status 10s 2s"
+# mypaas.start_timeout = 2m
 # mypaas.maxcpu = 1.5
 # mypaas.maxmem = 500m
 #--- mypaas.maxmem = 1g`),
@@ -92,6 +94,7 @@ test('every directive has its place in the spec', () => {
       scale: 1,
       rollout: 'roll',
       healthcheck: { path: '/status', intervalMs: 10_000, timeoutMs: 2000 },
+      startTimeoutMs: 120_000,
       maxCpu: 1.5,
       maxMemoryBytes: 524_288_000,
     },
@@ -179,6 +182,9 @@ test('a misspelt key is told the nearest one', () => {
     ['health-check', 'healthcheck'],
     ['heathcheck', 'healthcheck'],
     ['max_mem', 'maxmem'],
+    ['start-timeout', 'start_timeout'],
+    ['starttimeout', 'start_timeout'],
+    ['timeout', 'start_timeout'],
     ['maxmemory', 'maxmem'],
     ['memory', 'maxmem'],
     ['cpus', 'maxcpu'],
@@ -598,6 +604,15 @@ test('a health check is a path, an interval and a timeout in ms, s, m or h', () 
   ]) {
     assert.notDeepEqual(problems(`healthcheck = ${text}`), [], text)
   }
+})
+
+test('a time to start is a duration from a second to an hour', () => {
+  assert.equal(spec('port = 80').startTimeoutMs, undefined)
+  assert.equal(spec('start_timeout = 1s').startTimeoutMs, 1_000)
+  assert.equal(spec('start_timeout = 1.5m').startTimeoutMs, 90_000)
+  assert.equal(spec('start_timeout = 1h').startTimeoutMs, 3_600_000)
+  for (const text of ['0s', '999ms', '61m', '2h', '90', 'm', '-1m', '2 m', '2m 3m', '1d'])
+    assert.equal(problems(`start_timeout = ${text}`).length, 1, text)
 })
 
 test('limits are what docker run takes, from its minimum up', () => {

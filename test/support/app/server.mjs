@@ -1,7 +1,13 @@
 // A service for tests, told by its environment how to behave. No dependencies, so that it runs on the bare Node image.
 //
 //   PORT (MYPAAS_PORT, 80), HOST    where it listens
+//   BIND                            hostname: listens on what $HOSTNAME resolves to, as Next.js does · each: on each
+//                                   address that it has at its start
+//   ONE_NETWORK                     hangs up on whoever comes by another network than its first
 //   LISTEN_DELAY_MS                 opens its port that late
+//   ALSO_PORT                       opens this one at once, as debuggers and metrics do
+//   SILENT_MS                       answers nobody for that long after its port is open
+//   MISSING_MS                      answers 404 for that long after its port is open
 //   UNREADY_MS                      answers 503 for that long after its port is open
 //   READY_PATH                      answers 200 `ready` there
 //   HOSTS                           answers 400 to every other host, as Django and Rails do (example.com,www.example.com)
@@ -10,6 +16,7 @@
 //   ON_SIGTERM                      exit: finishes open requests, then exits · slow:MS: takes at least that long
 //                                   ignore · without it there is no handler, as in most apps
 //   EXIT_AFTER_MS, EXIT_CODE (1)    exits by itself
+//   EXIT_BY_ROUTER                  exits at the first request that comes through the router
 //   FAIL_REPLICA                    the replica of that number exits at once with EXIT_CODE
 //   VOLUME                          a folder that only one process may use: it holds a kernel lock there while it lives;
 //                                   one that comes while another has it writes VIOLATION to the log and to `violations`
@@ -19,7 +26,8 @@ import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { appendFileSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import { hostname } from 'node:os'
+import { createServer as createTcpServer } from 'node:net'
+import { hostname, networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -27,6 +35,7 @@ const { env } = process
 const exitCode = Number(env.EXIT_CODE ?? 1)
 const release = env.MYPAAS_RELEASE ?? 'none'
 const started = new Date().toISOString()
+let openedAt = Number.POSITIVE_INFINITY
 let readyAt = Number.POSITIVE_INFINITY
 
 handleSigterm(env.ON_SIGTERM)
@@ -42,20 +51,45 @@ const server = createServer((request, response) => {
   })
 })
 server.on('upgrade', echoWebSocket)
+if (env.ALSO_PORT) createTcpServer().listen(Number(env.ALSO_PORT))
 await sleep(Number(env.LISTEN_DELAY_MS ?? 0))
-server.listen(Number(env.PORT ?? env.MYPAAS_PORT ?? 80), env.HOST, () => {
-  readyAt = Date.now() + Number(env.UNREADY_MS ?? 0)
+const addresses = Object.values(networkInterfaces())
+  .flat()
+  .flatMap(({ address, family }) => (family === 'IPv4' ? [address] : []))
+if (env.ONE_NETWORK)
+  server.on('connection', (socket) => {
+    if (!addresses.includes(socket.localAddress.replace('::ffff:', ''))) socket.destroy()
+  })
+const port = Number(env.PORT ?? env.MYPAAS_PORT ?? 80)
+if (env.BIND === 'each') for (const address of addresses) forward(address)
+else server.listen(port, env.BIND === 'hostname' ? env.HOSTNAME : env.HOST, opened)
+
+function opened() {
+  openedAt = Date.now()
+  readyAt = openedAt + Number(env.UNREADY_MS ?? 0)
   console.log(`listening on ${JSON.stringify(server.address())}`)
-})
+}
+
+/** One more listener of the same server. */
+function forward(address) {
+  createTcpServer((socket) => server.emit('connection', socket)).listen(port, address, opened)
+}
 
 async function answer(request, response) {
   const url = new URL(request.url, 'http://here')
   response.setHeader('x-release', release)
+  if (env.EXIT_BY_ROUTER && request.headers['x-forwarded-server']) leave('exits at a request as told')
+  if (env.SILENT_MS) await sleep(openedAt + Number(env.SILENT_MS) - Date.now())
+  if (Date.now() < openedAt + Number(env.MISSING_MS ?? 0)) return response.writeHead(404).end('nothing here yet\n')
   if (Date.now() < readyAt) return response.writeHead(503).end('not ready yet\n')
   if (env.HOSTS && !env.HOSTS.split(',').includes(request.headers.host?.replace(/:.*/, '')))
     return response.writeHead(400).end(`not a host of mine: ${request.headers.host}\n`)
   if (env.FORCE_HTTPS && request.headers['x-forwarded-proto'] !== 'https')
-    return response.writeHead(301, { location: `https://elsewhere.invalid${request.url}` }).end()
+    return response
+      .writeHead(301, {
+        location: `https://elsewhere.invalid${request.url}`,
+      })
+      .end()
   if (url.pathname === env.READY_PATH) return response.end('ready\n')
   const number = (key) => Number(url.searchParams.get(key) ?? 0)
   switch (url.pathname) {
