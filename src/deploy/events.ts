@@ -56,6 +56,8 @@ export type FailureReport = Readonly<{
   /** Where its processes listen, as `address:port`. */
   listening?: readonly string[]
   health?: string
+  /** Why its command could not be started, and what to do. */
+  startTrouble?: string
   /** The end of its log, at most 30 lines. */
   lastLines: readonly string[]
 }>

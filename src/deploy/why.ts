@@ -5,6 +5,7 @@ import type { ServiceSpec } from '../service/spec.ts'
 import type { DeployEvent, FailureReport } from './events.ts'
 import { secretMask } from './secrets.ts'
 import { listeningIn } from './sockets.ts'
+import { programOf, startTrouble } from './start-trouble.ts'
 
 /** A release that did not become what it should be, with what is known about the container in question. */
 export class DeployError extends MypaasError {
@@ -57,6 +58,7 @@ export async function report(docker: Docker, container: ContainerInspect): Promi
   const health = State.Health?.Log?.at(-1)
   const mask = secretMask(container.Config)
   const lines = await lastLines(docker, container.Id, mask)
+  const trouble = ended ? await startTrouble(docker, container, lines) : undefined
   return {
     container: Name.replace(/^\//, ''),
     ...(ended ? { exitCode: State.ExitCode } : {}),
@@ -65,6 +67,7 @@ export async function report(docker: Docker, container: ContainerInspect): Promi
     ...(RestartCount > 0 ? { restarts: RestartCount } : {}),
     ...(listening ? { listening } : {}),
     ...(health ? { health: `exit code ${health.ExitCode}: ${mask(health.Output.trim()).slice(0, 500)}` } : {}),
+    ...(trouble ? { startTrouble: trouble } : {}),
     lastLines: lines,
   }
 }
@@ -107,12 +110,9 @@ export function explainExit(
   if (found.exitCode === killedCode) {
     return { message, hint: 'Somebody killed it, or the kernel did, for want of memory on this machine: see dmesg.' }
   }
+  if (found.startTrouble) return { message, hint: found.startTrouble }
   if (found.exitCode === 126 || found.exitCode === 127) {
-    // What the engine's init and shells say of a program that is not there, or not a program.
-    const program = /exec (\S+) failed|(\S+): (?:command )?not found|(\S+): [Pp]ermission denied/.exec(
-      found.lastLines.join('\n'),
-    )
-    const name = program?.slice(1).find((part) => part !== undefined)
+    const name = programOf(found.lastLines)
     const what = found.exitCode === 127 ? 'is not there' : 'is not executable'
     return {
       message,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { rm } from 'node:fs/promises'
+import { chmod, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
@@ -59,6 +59,34 @@ test('a new release that does not come up: exit code 1, the reason, the old one 
       files: running('CMD no-such-server --port 80', 'scale=1'),
       says: [/exited with code 127 /, /│ .*no-such-server: not found/],
     },
+    'its script has Windows line ends': {
+      files: {
+        ...running('COPY run.sh /\nCMD ["/run.sh"]', 'scale=1'),
+        files: { 'run.sh': '#!/bin/sh\r\nexec true\r\n' },
+      },
+      says: [
+        /exited with code 127 /,
+        /\/run\.sh has Windows line ends \(CRLF\), so that it asks for "\/bin\/sh\\r"\. Convert it: sed /,
+      ],
+    },
+    'a script that the shell reads has them, with env': {
+      files: {
+        ...running('COPY run.sh ./\nCMD ./run.sh --fast'),
+        files: { 'run.sh': '#!/usr/bin/env node\r\nprocess.exit(0)\r\n' },
+      },
+      says: [/\/app\/run\.sh has Windows line ends \(CRLF\), so that it asks for "\/usr\/bin\/env node\\r"/],
+    },
+    'its script wants an interpreter that is not in the image': {
+      files: { ...running('COPY run.py /\nCMD ["/run.py"]'), files: { 'run.py': '#!/usr/bin/python3 -u\nprint(1)\n' } },
+      says: [/The first line of \/run\.py asks for \/usr\/bin\/python3, which is not in the image\./],
+    },
+    'its program is built for another system': {
+      files: {
+        ...running('COPY run /usr/local/bin/\nCMD ["/usr/local/bin/run"]'),
+        files: { run: otherLoader(await readFile('/bin/true')) },
+      },
+      says: [/\/usr\/local\/bin\/run is there, but what it needs to start is not/],
+    },
     'it needs more memory than it may have': {
       files: running(`CMD ["node", "-e", "for (const all = [];;) all.push(Buffer.alloc(1e7, 1))"]`, 'maxmem=60m'),
       says: [/web-r\d+-1 ran out of memory /, /Give it more with # mypaas\.maxmem=/],
@@ -86,7 +114,9 @@ test('a new release that does not come up: exit code 1, the reason, the old one 
   const before = await inventory(w)
   for (const [how, { files, says }] of Object.entries(failures)) {
     await t.test(how, async () => {
-      const result = await w.cli(['server', 'deploy', await w.service('web', files)])
+      const directory = await w.service('web', files)
+      for (const file of Object.keys(files.files ?? {})) await chmod(join(directory, file), 0o755)
+      const result = await w.cli(['server', 'deploy', directory])
       assertSays(result, 1, [...says, /^ {2}r1 serves as before\.$/m])
       assert.deepEqual(await inventory(w), before)
       assert.equal((await w.request('http://web.test/')).json()['release'], 'r1')
@@ -230,6 +260,13 @@ async function initialised(t: TestContext): Promise<World> {
   await w.init()
   await w.set('server', 'start_timeout', '"3s"')
   return w
+}
+
+/** A program whose loader is not there, as one of Alpine has on Debian. */
+function otherLoader(program: Buffer): Buffer {
+  const text = program.toString('latin1')
+  assert.match(text, /\/ld-linux/)
+  return Buffer.from(text.replace('/ld-linux', '/ld-other'), 'latin1')
 }
 
 function assertSays({ code, output, stderr }: CliResult, expected: number, patterns: readonly RegExp[]): void {
