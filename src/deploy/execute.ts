@@ -8,6 +8,7 @@ import type { ServiceSpec } from '../service/spec.ts'
 import { formatDuration } from '../units.ts'
 import { awaitAnswers } from './answers.ts'
 import { containerConfig, imageName } from './container.ts'
+import { deadRedirect } from './dead-redirect.ts'
 import type { Emit } from './events.ts'
 import type { Host } from './host.ts'
 import { identify, nameOf } from './identity.ts'
@@ -371,7 +372,9 @@ export async function requestAll(release: number, run: Execution): Promise<strin
   const lives = await livesOf(spec, release, run)
   for (const url of spec.urls) {
     const ask = (signal: AbortSignal): Promise<Answer> => router.request(url, { signal })
-    await answersBelow500(run, release, { what: router.show(url), lives, ask })
+    const { status, redirect } = await answersBelow500(run, release, { what: router.show(url), lives, ask })
+    const dead = redirect && (await deadRedirect({ url, status, ...redirect }, spec, run.host))
+    if (dead) run.emit({ type: 'warning', ...dead })
   }
   return spec.urls.map((url) => router.show(url)).join(', ')
 }
@@ -385,12 +388,12 @@ async function answersBelow500(
   run: Execution,
   release: number,
   { what, lives, ask }: { what: string; lives: Lives; ask: (signal: AbortSignal) => Promise<Answer> },
-): Promise<void> {
+): Promise<Extract<Answer, { status: number }>> {
   const begin = performance.now()
   for (;;) {
     run.signal?.throwIfAborted()
     const answer = await lives.during(ask, run.signal)
-    if ('status' in answer && answer.status < 500) return
+    if ('status' in answer && answer.status < 500) return answer
     await lives.check()
     if (performance.now() - begin > checkPatienceMs) {
       const name = `${run.host.prefix}${containerName(run.service, release, 1)}`

@@ -33,7 +33,11 @@ export function ask(call: {
   }
   return new Promise((resolve) => {
     const request = (call.secure ? https : http).get(options, (response) => {
-      resolve({ status: response.statusCode ?? 0 })
+      const { statusCode = 0, headers } = response
+      const { location } = headers
+      const sendsOn = statusCode >= 300 && statusCode < 400 && location !== undefined
+      const redirect = sendsOn ? { redirect: { location, setsCookie: headers['set-cookie'] !== undefined } } : {}
+      resolve({ status: statusCode, ...redirect })
       response.destroy()
     })
     request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))

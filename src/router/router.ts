@@ -65,5 +65,8 @@ export interface Router {
 /** `undefined` without routes; `unknown` when they were changed by hand, or never confirmed because their writer died. */
 export type FoundRoutes = ServiceRoutes | 'unknown' | undefined
 
-/** What came back: a status, or why nothing did. */
-export type Answer = Readonly<{ status: number } | { error: string }>
+/** What came back: a status, and where it sends to if it does; or why nothing came. */
+export type Answer = Readonly<{ status: number; redirect?: Redirect } | { error: string }>
+
+/** `location` as it came. One that sets a cookie may answer otherwise the next time. */
+export type Redirect = Readonly<{ location: string; setsCookie: boolean }>

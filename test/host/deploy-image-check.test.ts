@@ -36,3 +36,19 @@ test('the HEALTHCHECK of an image is run at once: no deploy waits for its interv
     assert.doesNotMatch(output, /not-for-everybody/)
   })
 })
+
+test('a URL that sends everybody to what is not there goes live with a warning that has the Location', async (t) => {
+  const w = await world(t, { program })
+  await w.init()
+  const app = { FORCE_HTTPS: 'own' }
+  for (const directives of [['scale=1'], []]) {
+    const plain = await w.service('fs', { directives: ['url=http://fs.test', ...directives], app })
+    const { output } = await w.deploy(plain)
+    assert.match(
+      output,
+      /! .*http:\/\/fs\.test sends everybody to https:\/\/fs\.test\/ \(301\): fs\.test has no https url\. Add # mypaas\.url = https:\/\/fs\.test,/,
+    )
+  }
+  const secure = await w.service('fs', { directives: ['url=https://fs.test'], app })
+  assert.doesNotMatch((await w.deploy(secure)).output, /sends everybody/)
+})

@@ -11,7 +11,7 @@
 //   UNREADY_MS                      answers 503 for that long after its port is open
 //   READY_PATH                      answers 200 `ready` there
 //   HOSTS                           answers 400 to every other host, as Django and Rails do (example.com,www.example.com)
-//   FORCE_HTTPS                     sends on whoever has not come by https
+//   FORCE_HTTPS                     sends on whoever has not come by https: to a host that is not there, or (own) to the same
 //   STATUS                          answers / with that status
 //   ON_SIGTERM                      exit: finishes open requests, then exits · slow:MS: takes at least that long
 //                                   ignore · without it there is no handler, as in most apps
@@ -87,7 +87,7 @@ async function answer(request, response) {
   if (env.FORCE_HTTPS && request.headers['x-forwarded-proto'] !== 'https')
     return response
       .writeHead(301, {
-        location: `https://elsewhere.invalid${request.url}`,
+        location: `https://${env.FORCE_HTTPS === 'own' ? request.headers.host : 'elsewhere.invalid'}${request.url}`,
       })
       .end()
   if (url.pathname === env.READY_PATH) return response.end('ready\n')
