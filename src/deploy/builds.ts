@@ -8,10 +8,10 @@ import type { Journal } from './journal.ts'
  * The releases of a service that are kept and have the same build, newest first: what a restart, a change of scale, a
  * rollback, or another build that came out the same made of it.
  */
-export type KeptBuild = Readonly<{ build: string; releases: readonly KeptRelease[] }>
+type KeptBuild = Readonly<{ build: string; releases: readonly KeptRelease[] }>
 
 /** The different builds of a service that are kept, the one that was last released first. */
-export async function keptBuilds(host: Host, service: string): Promise<readonly KeptBuild[]> {
+async function keptBuilds(host: Host, service: string): Promise<readonly KeptBuild[]> {
   const kept = await keptReleases(host, service)
   const builds = new Map<string, string>()
   await Promise.all(

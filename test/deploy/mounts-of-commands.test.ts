@@ -163,7 +163,7 @@ async function engine(t: TestContext) {
     if (path.endsWith('/containers/json')) return all().map(({ listed }) => listed)
     if (path.endsWith('/volumes')) return { Volumes: [] }
     if (path.endsWith('/info')) return { DockerRootDir: '/nowhere/docker' }
-    if (/\/images\/.*\/json$/.test(path)) return { Id: 'sha256:image', Config: { Labels: {} } }
+    if (/\/images\/.*\/json$/.test(path)) return { Id: 'sha256:image', Config: { Labels: {} }, RootFS: {} }
     return all().find(({ inspected }) => path.endsWith(`/containers/${inspected.Id}/json`))?.inspected
   }
   const listener = http.createServer((request, response) => {

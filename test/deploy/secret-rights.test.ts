@@ -117,7 +117,7 @@ test('a change of a secret is made after that, of whichever service', async (t) 
 test('a kept image of an older version says nothing of secrets, and none is made up', async () => {
   const labels = { ...specToLabels(spec), 'mypaas.image.service': 'x-gs' }
   const images = (more: Record<string, string>) => ({
-    docker: { images: { inspect: async () => ({ Id: 'i', Config: { Labels: { ...labels, ...more } } }) } },
+    docker: { images: { inspect: async () => ({ Id: 'i', Config: { Labels: { ...labels, ...more } }, RootFS: {} }) } },
     prefix: '',
   })
   const rights = async (more: Record<string, string> = {}) => {
@@ -201,7 +201,7 @@ async function stopped(
     },
     images: {
       inspect: async () => {
-        if (engine.image !== false) return { Id: 'i', Config: {} }
+        if (engine.image !== false) return { Id: 'i', Config: {}, RootFS: {} }
         throw new NotFoundError('no such image', { status: 404, method: 'GET', path: '/images' })
       },
     },

@@ -48,7 +48,7 @@ async function chatter(t: TestContext): Promise<Chatter> {
     if (path.startsWith('/_ping')) return json('OK')
     if (path.startsWith('/containers/json')) return json([{ ...container, State: 'running' }])
     if (/^\/containers\/[^/]+\/json/.test(path)) return json({ ...container, State: { Status: 'running' } })
-    if (/^\/images\/[^/]+\/json/.test(path)) return json({ Id: container.ImageID, Config: { Labels: {} } })
+    if (/^\/images\/[^/]+\/json/.test(path)) return json({ Id: container.ImageID, Config: { Labels: {} }, RootFS: {} })
     // What was written before is nothing.
     if (!path.includes('follow=')) return response.writeHead(200).end()
     followers.add(response)
