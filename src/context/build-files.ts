@@ -1,20 +1,23 @@
-import { closeSync, constants, fstatSync, openSync, readSync, realpathSync, statSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readdirSync, readSync, realpathSync, statSync } from 'node:fs'
 import { isAbsolute, posix, relative, sep } from 'node:path'
+import { textOf } from '../encoding.ts'
 import { MypaasError } from '../errors.ts'
 import { formatBytes } from '../units.ts'
 
 /**
  * Finds and reads the Dockerfile and the ignore file of a directory.
  * @param root the directory's absolute path
- * @param given the Dockerfile's path in it
+ * @param given the Dockerfile's path in it; what `docker build` and `podman build` look for unless given
  * @param shown what errors call the directory
  * @throws {MypaasError} `context`: no directory, no Dockerfile in it, one of the files can't be read or is too large
  */
-export function readBuildFiles(root: string, given: string, shown: string): BuildFiles {
+export function readBuildFiles(root: string, given: string | undefined, shown: string): BuildFiles {
   const directory = shown === '' ? '.' : shown
-  const name = posix.normalize(given.split(sep).join('/'))
+  const found = given === undefined ? findDockerfile(root, directory) : { name: given, warnings: [] }
+  const name = posix.normalize(found.name.split(sep).join('/'))
   const dockerfile = locateDockerfile(root, name, directory)
-  const ignoreName = [`${name}.dockerignore`, '.dockerignore'].find((file) => exists(`${root}/${file}`))
+  const ignoreNames = [`${name}.dockerignore`, ...(name === containerfile ? ['.containerignore'] : []), '.dockerignore']
+  const ignoreName = ignoreNames.find((file) => exists(`${root}/${file}`))
   return {
     dockerfile,
     dockerfileText: readText(`${root}/${dockerfile}`, `${dockerfile} in ${directory}`),
@@ -22,6 +25,7 @@ export function readBuildFiles(root: string, given: string, shown: string): Buil
     ignoreText: ignoreName === undefined ? '' : readText(`${root}/${ignoreName}`, `${ignoreName} in ${directory}`),
     // No builder reads a `NAME.dockerignore` from an archive: it goes like any other file.
     required: ignoreName === '.dockerignore' ? [dockerfile, ignoreName] : [dockerfile],
+    warnings: found.warnings,
   }
 }
 
@@ -35,7 +39,36 @@ export type BuildFiles = Readonly<{
   ignoreText: string
   /** What the builder needs even if it is ignored. */
   required: readonly string[]
+  /** Which file counts, where there are several. */
+  warnings: readonly string[]
 }>
+
+const containerfile = 'Containerfile'
+
+/** By the names in the directory: where `Dockerfile` and `dockerfile` are one file, it goes by the name that it has. */
+function findDockerfile(root: string, directory: string): { name: string; warnings: readonly string[] } {
+  const names = namesIn(root)
+  const [first, ...others] = ['Dockerfile', 'dockerfile', containerfile].filter((name) => names.includes(name))
+  if (first === undefined) return { name: 'Dockerfile', warnings: [] }
+  const text = (name: string): string => readText(`${root}/${name}`, `${name} in ${directory}`)
+  const different = others.filter((name) => text(name) !== text(first))
+  if (first !== 'Dockerfile' && different.length > 0) {
+    throw failure(
+      `${first} and ${different.join(' and ')} in ${directory}: it is not clear which one is meant.`,
+      `Give the one that is: ${directory}/${first} or ${directory}/${different[0]}.`,
+    )
+  }
+  return { name: first, warnings: different.map((name) => `${name} is not used: ${first} goes before it`) }
+}
+
+function namesIn(root: string): readonly string[] {
+  try {
+    return readdirSync(root)
+  } catch {
+    // What is wrong with it is told where it is looked at.
+    return []
+  }
+}
 
 function locateDockerfile(root: string, name: string, directory: string): string {
   if (isAbsolute(name) || isOutside(name)) {
@@ -93,7 +126,7 @@ function readText(path: string, shown: string): string {
       read = readSync(file, bytes, length, bytes.length - length, null)
     }
     if (length > maxTextBytes) throw failure(`${shown} is larger than ${formatBytes(maxTextBytes)}.`)
-    return bytes.toString('utf8', 0, length).replace(/^\uFEFF/, '')
+    return textOf(bytes.subarray(0, length), shown, 'context').replace(/^\uFEFF/, '')
   } catch (error) {
     if (error instanceof MypaasError) throw error
     throw failure(

@@ -1,3 +1,4 @@
+import { strayMark, withoutMark } from '../encoding.ts'
 import { MypaasError } from '../errors.ts'
 import { BadPattern, type CompiledPattern, canMatchBelow, compilePattern } from './pattern.ts'
 
@@ -14,6 +15,7 @@ export function parseIgnore(text: string, options: { name?: string } = {}): Igno
   const problems: string[] = []
   for (const { line, pattern } of readPatterns(text)) {
     try {
+      if (line > 1 && pattern.startsWith('\uFEFF')) throw new BadPattern(`${strayMark}. ${withoutMark(name, line)}`)
       const exception = pattern.startsWith('!')
       if (pattern === '!') throw new BadPattern('nothing stands behind the !')
       patterns.push({ exception, compiled: compilePattern(exception ? pattern.slice(1) : pattern) })

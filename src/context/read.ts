@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { readBuildFiles } from './build-files.ts'
+import { type BuildFiles, readBuildFiles } from './build-files.ts'
 import { type ContextEntry, type EntryTable, filterEntries, isIgnored, listEntries, pathOf } from './entries.ts'
 import { type Listing, listDirectory } from './list.ts'
 import { planTar } from './pack.ts'
@@ -13,21 +13,20 @@ import { streamTar } from './parts.ts'
  * ignored ones out of the build again. BuildKit reads the Dockerfile only, and takes nothing out: with
  * `tar({ builder: 'buildkit' })` an ignored `.dockerignore` stays at home, while an ignored Dockerfile remains visible to
  * `COPY . .` (with its own command line it would not be; the Engine's API has no way to say so).
- * @param options.dockerfile relative to the directory; default `Dockerfile`
- * @throws {MypaasError} `context`: no directory, no Dockerfile in it, something unreadable, a bad pattern
+ * @param options.dockerfile relative to the directory; unless given `Dockerfile`, else `dockerfile` or `Containerfile` (for
+ *   which `.containerignore` goes before `.dockerignore`)
+ * @throws {MypaasError} `context`: no directory, no Dockerfile in it or two that may be meant, something unreadable or in
+ *   UTF-16, a bad pattern
  */
 export async function readContext(directory: string, options: ReadContextOptions = {}): Promise<Context> {
   const { signal } = options
   signal?.throwIfAborted()
   const root = resolve(directory)
-  const { dockerfile, dockerfileText, ignoreName, ignoreText, required } = readBuildFiles(
-    root,
-    options.dockerfile ?? 'Dockerfile',
-    directory,
-  )
+  const files = readBuildFiles(root, options.dockerfile, directory)
+  const { ignoreName, ignoreText, required } = files
   const listing = await listDirectory({ root, ignoreText, ignoreName, required }, signal)
   signal?.throwIfAborted()
-  return new DirectoryContext(listing, { root, dockerfile, dockerfileText })
+  return new DirectoryContext(listing, root, files)
 }
 
 export type ReadContextOptions = { dockerfile?: string; signal?: AbortSignal }
@@ -39,7 +38,7 @@ export type Context = {
   readonly dockerfileText: string
   /** What is sent, sorted by the bytes of the paths. */
   readonly entries: readonly ContextEntry[]
-  /** Sockets, named pipes and devices, which are not sent. */
+  /** Sockets, named pipes and devices, which are not sent; a second Dockerfile, which does not count. */
   readonly warnings: readonly string[]
   /** Of all files. */
   readonly totalBytes: number
@@ -77,12 +76,12 @@ class DirectoryContext implements Context {
   readonly listing: Listing
   #entries: readonly ContextEntry[] | undefined
 
-  constructor(listing: Listing, from: { root: string; dockerfile: string; dockerfileText: string }) {
-    this.dockerfile = from.dockerfile
-    this.dockerfileText = from.dockerfileText
-    this.warnings = listing.warnings
+  constructor(listing: Listing, root: string, { dockerfile, dockerfileText, warnings }: BuildFiles) {
+    this.dockerfile = dockerfile
+    this.dockerfileText = dockerfileText
+    this.warnings = [...warnings, ...listing.warnings]
     this.totalBytes = listing.table.sizes.reduce((sum, size) => sum + size, 0)
-    this.#root = from.root
+    this.#root = root
     this.listing = listing
   }
 

@@ -1,5 +1,5 @@
 import type { Context } from '../context/index.ts'
-import { urlWarnings } from '../service/url-warnings.ts'
+import { dockerfileWarnings } from '../service/warnings.ts'
 import type { Host } from './host.ts'
 import { buildImage } from './image.ts'
 import { checkMounts } from './mounts.ts'
@@ -27,7 +27,7 @@ export async function deploy(
   // What can't be deployed is told before anything is waited for or touched; under the lock it is looked at again.
   environmentOf(host, spec, rights)
   await checkMounts(host, spec, { from: context })
-  for (const message of urlWarnings(context.dockerfileText, context.dockerfile))
+  for (const message of dockerfileWarnings(context.dockerfileText, context.dockerfile))
     options.emit({ type: 'warning', message })
   await using _ = await lockService(host, spec.service, `a deploy of ${spec.service}`, options)
   // Awaited here: leaving the scope frees the lock.

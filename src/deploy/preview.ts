@@ -2,8 +2,8 @@ import { MypaasError } from '../errors.ts'
 import { formatPublish } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
-import { urlWarnings } from '../service/url-warnings.ts'
 import { formatVolume } from '../service/volume.ts'
+import { dockerfileWarnings } from '../service/warnings.ts'
 import { formatBytes, formatDuration } from '../units.ts'
 import { missingBases } from './bases.ts'
 import { refuseClashes } from './claims.ts'
@@ -60,7 +60,7 @@ export async function previewDeploy(host: Host, dockerfile: string): Promise<Pre
       ? changedSecrets(current.secrets ?? {}, secretMarks(host, spec, secretsFor(host, spec.service, rights)))
       : [],
     warnings: [
-      ...urlWarnings(dockerfile),
+      ...dockerfileWarnings(dockerfile),
       ...lossWarnings(await volumesToCome(host, dockerfile), spec),
       ...(await resourceWarnings(host, plan, spec)),
       ...(await missingBases(host, dockerfile)).map((image) => `The image ${image} is not here: the deploy pulls it.`),

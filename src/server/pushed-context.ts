@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 import { type Context, type ContextEntry, packEntries, type TarOptions } from '../context/index.ts'
+import { textOf } from '../encoding.ts'
 import { MypaasError } from '../errors.ts'
 import type { ManifestEntry, ManifestIndex, ManifestReader } from '../push/manifest-reader.ts'
 import type { BlobStore } from './blobs.ts'
@@ -26,9 +27,7 @@ export function pushedContext(
   }
   return {
     dockerfile: index.dockerfile,
-    dockerfileText: Buffer.concat([...bytesOf(dockerfile)])
-      .toString()
-      .replace(/^\uFEFF/, ''),
+    dockerfileText: textOf(Buffer.concat([...bytesOf(dockerfile)]), index.dockerfile, 'context').replace(/^\uFEFF/, ''),
     get entries() {
       return entries.map(contextEntry)
     },

@@ -1,3 +1,4 @@
+import { strayMark, withoutMark } from '../encoding.ts'
 import { type Line, labelKeys, scanDockerfile } from './dockerfile.ts'
 import { type Problem, quote, type Report } from './problems.ts'
 
@@ -25,6 +26,10 @@ export function readDirectives(dockerfile: string): DirectiveReading {
   const { comments, instructions } = scanDockerfile(dockerfile)
   const problems: Problem[] = []
   const unread = new Set<string>()
+  for (const { line, text } of instructions) {
+    // Docker takes it for a part of the first word, that of a comment included: `unknown instruction`.
+    if (text.startsWith('\uFEFF')) problems.push({ line, message: strayMark, hint: withoutMark('Dockerfile', line) })
+  }
   const directives = comments.flatMap((comment) => {
     const read = readComment(comment, (key) => reporter(problems, comment.line, key))
     if (read?.value === undefined) {

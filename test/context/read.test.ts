@@ -158,6 +158,68 @@ test('what stands in the way of a context is said in one sentence', async (t) =>
   await assert.rejects(readContext(at('site')), { hint: 'Give the directory that has the Dockerfile.' })
 })
 
+test('without a Dockerfile, dockerfile or Containerfile is taken, each with the ignore file that is its own', async (t) => {
+  const root = plant(t, {
+    'a/dockerfile': 'FROM a',
+    'a/dockerfile.dockerignore': 'x',
+    'a/.dockerignore': 'y',
+    'a/x': '',
+    'a/y': '',
+    'b/Containerfile': 'FROM b',
+    'b/.containerignore': 'x',
+    'b/.dockerignore': 'y',
+    'b/x': '',
+    'b/y': '',
+    'c/Containerfile': 'FROM c',
+    'c/.dockerignore': 'y',
+    'c/y': '',
+    'd/Dockerfile': 'FROM d',
+    'd/dockerfile': 'FROM e',
+    'd/Containerfile': { link: 'Dockerfile' },
+    'd/.containerignore': 'x',
+    'd/x': '',
+    'e/dockerfile': 'FROM e',
+    'e/Containerfile': 'FROM f',
+    'f/dockerfile': 'FROM e',
+    'f/Containerfile': 'FROM e',
+  })
+  const read = async (name: string) => {
+    const { dockerfile, warnings, entries } = await readContext(join(root, name))
+    return [dockerfile, warnings, entries.map(({ path }) => path).filter((path) => /^[xy]$/.test(path))]
+  }
+  assert.deepEqual(await read('a'), ['dockerfile', [], ['y']])
+  assert.deepEqual(await read('b'), ['Containerfile', [], ['y']])
+  assert.deepEqual(await read('c'), ['Containerfile', [], []])
+  assert.deepEqual(await read('d'), ['Dockerfile', ['dockerfile is not used: Dockerfile goes before it'], ['x']])
+  assert.deepEqual(await read('f'), ['dockerfile', [], []])
+  await assert.rejects(read('e'), {
+    code: 'context',
+    message: `dockerfile and Containerfile in ${join(root, 'e')}: it is not clear which one is meant.`,
+    hint: `Give the one that is: ${join(root, 'e')}/dockerfile or ${join(root, 'e')}/Containerfile.`,
+  })
+  const given = await readContext(join(root, 'e'), { dockerfile: 'Containerfile' })
+  assert.deepEqual([given.dockerfileText, given.warnings], ['FROM f', []])
+})
+
+test('what is in UTF-16, or has a byte order mark in its middle, is said with what to do', async (t) => {
+  const root = plant(t, { 'wide/Dockerfile': '', 'ignored/Dockerfile': '', 'cat/Dockerfile': '' })
+  writeFileSync(join(root, 'wide/Dockerfile'), Buffer.from('\uFEFF# mypaas.service = x\r\n', 'utf16le'))
+  writeFileSync(join(root, 'ignored/.dockerignore'), Buffer.from('.env\n', 'utf16le'))
+  writeFileSync(join(root, 'cat/.dockerignore'), '\uFEFFx\n\uFEFF**/.env\n')
+  await assert.rejects(readContext(join(root, 'wide')), {
+    code: 'context',
+    message: `Dockerfile in ${join(root, 'wide')} is in UTF-16, as some editors and > of PowerShell write it.`,
+    hint: 'Save it as UTF-8, for example: iconv -f UTF-16 -t UTF-8 FILE > NEW && mv NEW FILE',
+  })
+  await assert.rejects(readContext(join(root, 'ignored')), isContextError(/^\.dockerignore in .* is in UTF-16, /))
+  await assert.rejects(
+    readContext(join(root, 'cat')),
+    isContextError(
+      /^\.dockerignore line 2: bad pattern ".*": a byte order mark stands here, where two files were put together\. Remove it: sed -i '2s\/\\xEF\\xBB\\xBF\/\/' \.dockerignore$/,
+    ),
+  )
+})
+
 test('sockets, pipes and devices are left out with a warning each', async (t) => {
   const root = plant(t, { Dockerfile: '', 'run/x': '' })
   execFileSync('sh', ['-c', 'mkfifo run/pipe'], { cwd: root })
