@@ -18,6 +18,8 @@ export type ContainerInput = Readonly<{
   image: string
   /** The image starts an init of its own (tini, s6 …), so the engine need not add one. */
   bringsInit: boolean
+  /** Of a service that says none: between asking a container to stop and killing it. */
+  graceMs: number
   /** The service's own variables, secrets sampled. */
   environment: readonly string[]
   logBytes: number
@@ -64,6 +66,8 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
       `MYPAAS_RELEASE=r${input.release}`,
     ],
     ExposedPorts: Object.fromEntries(Object.keys(ports).map((port) => [port, {}])),
+    // Also for the engine, when it ends itself.
+    StopTimeout: Math.ceil((spec.graceMs ?? input.graceMs) / 1000),
     HostConfig: {
       NetworkMode: input.network,
       RestartPolicy: { Name: 'no' },

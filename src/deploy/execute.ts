@@ -20,6 +20,7 @@ import { startTimeOf } from './patience.ts'
 import { checkPatienceMs, describe, fallbackAlias, type Step, type Target, targetsOf } from './plan.ts'
 import { awaitReady, awaitUptime } from './ready.ts'
 import { readSockets } from './sockets.ts'
+import { stopContainer } from './stop.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
 import { DeployError, report } from './why.ts'
 
@@ -119,7 +120,7 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
     case 'stay':
       return each(step.targets, (target) => stay(target, step.ms, run))
     case 'stop':
-      return each(step.targets, (target) => stop(target, run))
+      return each(step.targets, ({ name }) => stopContainer(run.host, name).catch(unlessGone))
     case 'remove':
       return each(step.targets, (target) => remove(target, run))
     case 'rename':
@@ -163,6 +164,7 @@ async function create(target: Target, run: Execution): Promise<void> {
     home: host.home,
     image: imageName(host.prefix, spec.service, target.release),
     bringsInit: image.bringsInit,
+    graceMs: host.graceMs,
     environment: environment(),
     logBytes: host.logBytes,
     hardening: host.hardening(spec.service),
@@ -182,6 +184,7 @@ async function create(target: Target, run: Execution): Promise<void> {
         cause: error,
       })
     }
+    await stopContainer(host, found.Id).catch(unlessGone)
     await discardContainer(host.docker, found.Id, { timeoutMs: host.engineTimeoutMs })
     await host.docker.containers.create(config, { name: target.name, signal: run.signal })
   }
@@ -301,29 +304,6 @@ async function join({ name, release, replica }: Target, fallbackOf: number | und
 async function stay({ name, release }: Target, ms: number, run: Execution): Promise<void> {
   const { spec } = await run.releases(release)
   await awaitUptime(name, { docker: run.host.docker, spec, uptimeMs: ms })
-}
-
-/** The first process of a container that has just been started may not listen to signals yet: the kernel drops them. */
-const deafMs = 1_000
-
-async function stop({ name }: Target, run: Execution): Promise<void> {
-  const { docker, graceMs, engineTimeoutMs } = run.host
-  try {
-    const before = await docker.containers.inspect(name)
-    const startedAt = Date.parse(before.State.StartedAt)
-    const age = Math.max(0, Date.now() - startedAt)
-    if (before.State.Running && age < deafMs) await sleep(deafMs - age)
-    // The engine may be about to start one that never ran, for a deploy that was killed: it has nothing to finish.
-    const hasRun = before.State.Running || startedAt > 0
-    await docker.containers.stop(name, {
-      graceSeconds: hasRun ? Math.ceil(graceMs / 1000) : 1,
-      timeoutMs: graceMs + engineTimeoutMs,
-    })
-    const { State } = await docker.containers.inspect(name)
-    if (State.Running) throw new MypaasError(`${name} does not stop.`, { code: 'failed', hint: `docker kill ${name}` })
-  } catch (error) {
-    unlessGone(error)
-  }
 }
 
 /** What it wrote is kept: why a release failed is often asked after it is gone. */

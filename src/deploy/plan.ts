@@ -392,10 +392,11 @@ export function fallbackAlias(service: string, release: number): string {
 }
 
 /** As long as a changeover can take that fails at its last step: drain, stop, start, check, and the same way back. */
-function holdMs({ holdDrainMs, graceMs, startTimeoutMs }: Timing, current: ServiceSpec, next?: ServiceSpec): number {
-  const startMs = (spec: ServiceSpec): number => spec.startTimeoutMs ?? startTimeoutMs
+function holdMs(timing: Timing, current: ServiceSpec, next?: ServiceSpec): number {
+  const startMs = (spec: ServiceSpec): number => spec.startTimeoutMs ?? timing.startTimeoutMs
+  const endMs = (spec: ServiceSpec): number => spec.graceMs ?? timing.graceMs
   const tryMs = next ? 2 * startMs(next) : 0
-  return Math.min(maxHoldMs, holdDrainMs + 2 * graceMs + tryMs + startMs(current))
+  return Math.min(maxHoldMs, timing.holdDrainMs + endMs(current) + endMs(next ?? current) + tryMs + startMs(current))
 }
 
 /** One line for people: what a step does, to what. */

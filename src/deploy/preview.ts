@@ -98,6 +98,7 @@ export function differences(before: ServiceSpec, now: ServiceSpec): readonly str
           : 'none',
     ],
     ['start_timeout', (spec) => (spec.startTimeoutMs === undefined ? 'none' : formatDuration(spec.startTimeoutMs))],
+    ['grace', (spec) => (spec.graceMs === undefined ? "the server's" : formatDuration(spec.graceMs))],
     ['maxcpu', (spec) => String(spec.maxCpu ?? 'none')],
     ['maxmem', (spec) => (spec.maxMemoryBytes === undefined ? 'none' : formatBytes(spec.maxMemoryBytes))],
   ]

@@ -276,8 +276,10 @@ max_start_timeout = "10m"
 drain = "5m"
 # … and where everybody waits for them (services without scale).
 hold_drain = "5s"
-# Between asking a container to stop and killing it.
+# Between asking a container to stop and killing it, where its service does not say (# mypaas.grace), and the longest that
+# services of a limited key may say.
 grace = "10s"
+max_grace = "2m"
 # How long Docker may take for one call, and a build may go on without a word, before a deploy is given up.
 engine_timeout = "60s"
 build_silence = "10m"

@@ -31,8 +31,10 @@ export type ServerConfig = Readonly<{
     drainMs: number
     /** The same where everybody waits for it (stop-first). Default 5 s. */
     holdDrainMs: number
-    /** Between SIGTERM and SIGKILL. Default 10 s. */
+    /** Between asking a container to stop and killing it, of services that say none. Default 10 s. */
     graceMs: number
+    /** The longest that a service of a limited key may have. Default 2 min. */
+    maxGraceMs: number
     /** How long the engine may take for one call that neither builds nor stops. Default 60 s. */
     engineTimeoutMs: number
     /** How long a build may go on without a word. Default 10 min. */
@@ -198,6 +200,7 @@ function serverSection(server: Section): ServerConfig['server'] {
     drainMs: server.duration('drain', 300_000),
     holdDrainMs: server.duration('hold_drain', 5_000),
     graceMs: server.duration('grace', 10_000),
+    maxGraceMs: server.duration('max_grace', 120_000),
     engineTimeoutMs: server.duration('engine_timeout', 60_000),
     buildSilenceMs: server.duration('build_silence', 600_000),
     buildTimeoutMs: server.duration('build_timeout', 3_600_000),

@@ -3,6 +3,7 @@ import { keptReleases, removeImage } from '../deploy/image.ts'
 import { journalledServices } from '../deploy/journal.ts'
 import { observe, observedServices } from '../deploy/observe.ts'
 import { placesOf } from '../deploy/places.ts'
+import { stopContainer } from '../deploy/stop.ts'
 import { discardContainer } from '../discard.ts'
 import { takeLock } from '../lock.ts'
 import { removeRouter } from '../router/container.ts'
@@ -30,10 +31,7 @@ export async function removeServer(
     })
     options.onProgress?.(`removing ${service}`)
     for (const { id, name } of (await observe(host, service)).replicas) {
-      await host.docker.containers.stop(id, {
-        graceSeconds: Math.ceil(host.graceMs / 1000),
-        timeoutMs: host.graceMs + host.engineTimeoutMs,
-      })
+      await stopContainer(host, id)
       await discardContainer(host.docker, id)
       removed.push(`container ${name}`)
     }

@@ -144,7 +144,7 @@ type Foreign = Readonly<{
 }>
 
 /**
- * What of a release's mounts, URLs and ports is not a limited key's, wherever the release comes from: it may be an older
+ * What of a release's mounts, URLs, ports and grace is not a limited key's, wherever the release comes from: it may be an older
  * one that somebody else deployed. What the current release has is its service's.
  */
 async function foreignSettings(
@@ -184,6 +184,15 @@ async function foreignSettings(
     problems.push({
       line: lines?.startTimeout[0],
       why: `a start_timeout of ${formatDuration(startTimeoutMs)}: the server's max_start_timeout is ${formatDuration(config.server.maxStartTimeoutMs)}`,
+      deployable: true,
+    })
+  }
+  const longestGraceMs = Math.max(config.server.graceMs, config.server.maxGraceMs, current?.graceMs ?? 0)
+  if (spec.graceMs !== undefined && spec.graceMs > longestGraceMs) {
+    problems.push({
+      line: lines?.grace[0],
+      why: `a grace of ${formatDuration(spec.graceMs)}: the config of the server allows ${formatDuration(longestGraceMs)} (max_grace)`,
+      remedy: `Write # mypaas.grace = ${formatDuration(longestGraceMs)}`,
       deployable: true,
     })
   }

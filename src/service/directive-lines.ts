@@ -1,9 +1,9 @@
 import { readDirectives } from './directives.ts'
 import { parsePublish } from './publish.ts'
 
-/** Where the entries of a spec stand in the Dockerfile that it was read from: each list has a line for each entry. */
+/** Where what a spec has stands in the Dockerfile that it was read from: each list has a line for each entry. */
 export type DirectiveLines = Readonly<
-  Record<'urls' | 'volumes' | 'env' | 'publish' | 'startTimeout', readonly number[]>
+  Record<'urls' | 'volumes' | 'env' | 'publish' | 'startTimeout' | 'grace', readonly number[]>
 >
 
 /** The lines of what `parseSpec` reads from a Dockerfile without a problem. */
@@ -15,6 +15,7 @@ export function directiveLines(dockerfile: string): DirectiveLines {
     volumes: linesOf('volume'),
     env: linesOf('env'),
     startTimeout: linesOf('start_timeout'),
+    grace: linesOf('grace'),
     publish: directives.flatMap(({ key, value, line }) =>
       key === 'publish' ? (parsePublish(value, () => {}) ?? []).map(() => line) : [],
     ),

@@ -11,6 +11,7 @@ export const directiveKeys: readonly string[] = [
   'scale',
   'healthcheck',
   'start_timeout',
+  'grace',
   'maxcpu',
   'maxmem',
 ]
@@ -38,6 +39,9 @@ const otherWords: readonly (readonly [word: string, key: string])[] = [
   ...['health', 'check', 'ready', 'readiness'].map((word) => [word, 'healthcheck'] as const),
   ...['timeout', 'starttime', 'startperiod', 'deploytimeout', 'bootwait', 'readytimeout'].map(
     (word) => [word, 'start_timeout'] as const,
+  ),
+  ...['stop', 'stoptimeout', 'stopgraceperiod', 'graceperiod', 'terminationgraceperiod'].map(
+    (word) => [word, 'grace'] as const,
   ),
   ...['cpu', 'cpus', 'cpulimit'].map((word) => [word, 'maxcpu'] as const),
   ...['memory', 'mem', 'maxmemory', 'memorylimit', 'memlimit'].map((word) => [word, 'maxmem'] as const),

@@ -9,6 +9,7 @@ import { formatPublish, maxPublishedPorts, parsePublish, portsClash } from './pu
 import { portProblem, type Reserved, urlProblem } from './reserved.ts'
 import {
   parseEnv,
+  parseGrace,
   parseHealthcheck,
   parseMaxCpu,
   parseMaxMemory,
@@ -95,6 +96,7 @@ export function specFromDirectives(
   const publish = readPublished(directives, scale?.scale ?? 0, report, reserved)
   const healthcheck = one('healthcheck', parseHealthcheck)
   const startTimeoutMs = one('start_timeout', parseStartTimeout)
+  const graceMs = one('grace', parseGrace)
   const maxCpu = one('maxcpu', parseMaxCpu)
   const maxMemoryBytes = one('maxmem', parseMaxMemory)
 
@@ -132,6 +134,7 @@ export function specFromDirectives(
       rollout: scale?.rollout ?? 'stop-first',
       healthcheck,
       startTimeoutMs,
+      graceMs,
       maxCpu,
       maxMemoryBytes,
     },
@@ -210,6 +213,7 @@ export function directivesFromSpec(spec: ServiceSpec): readonly Directive[] {
     ['scale', scale === undefined ? [] : [scale === 0 ? '0' : `${scale} ${rollout}`]],
     ['healthcheck', healthcheck ? [formatHealthcheck(healthcheck)] : []],
     ['start_timeout', spec.startTimeoutMs === undefined ? [] : [formatDuration(spec.startTimeoutMs)]],
+    ['grace', spec.graceMs === undefined ? [] : [formatDuration(spec.graceMs)]],
     ['maxcpu', spec.maxCpu === undefined ? [] : [`${spec.maxCpu}`]],
     ['maxmem', spec.maxMemoryBytes === undefined ? [] : [`${spec.maxMemoryBytes}`]],
   ]

@@ -146,6 +146,24 @@ export function parseStartTimeout(text: string, report: Report): number | undefi
   return undefined
 }
 
+const maxGraceMs = 3_600_000
+
+/** Between asking a container to stop and killing it. */
+export function parseGrace(text: string, report: Report): number | undefined {
+  const ms = parseDuration(text)
+  if (ms === undefined) {
+    report(`${quote(text)} is no duration`, `For example: mypaas.grace = ${/^[1-9]\d{0,2}$/.test(text) ? text : 30}s`)
+  } else if (ms < 1000 || ms > maxGraceMs) {
+    report(`the grace ${quote(text)} is out of bounds`, 'It has to be between 1s and 1h')
+  } else if (ms % 1000 !== 0) {
+    report(
+      `${quote(text)}: the engine counts whole seconds`,
+      `For example: mypaas.grace = ${formatDuration(Math.ceil(ms / 1000) * 1000)}`,
+    )
+  } else return ms
+  return undefined
+}
+
 export function parseMaxCpu(text: string, report: Report): number | undefined {
   const cpus = parseCpus(text)
   if (cpus !== undefined && cpus >= 0.01) return cpus

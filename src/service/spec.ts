@@ -53,6 +53,8 @@ export type ServiceSpec = Readonly<{
   healthcheck: HealthCheck | undefined
   /** How long a container may take to get ready, and to give its first answer; `undefined` for the server's own time. */
   startTimeoutMs: number | undefined
+  /** Between asking a container to stop and killing it, whole seconds; the server's own unless given. */
+  graceMs: number | undefined
   /** CPUs per container: 1.5 is one and a half. */
   maxCpu: number | undefined
   maxMemoryBytes: number | undefined

@@ -30,6 +30,7 @@ const base: ServiceSpec = {
   rollout: 'stop-first',
   healthcheck: undefined,
   startTimeoutMs: undefined,
+  graceMs: undefined,
   maxCpu: undefined,
   maxMemoryBytes: undefined,
 }

@@ -19,6 +19,7 @@ FROM scratch`)
 # mypaas.port=8080
 # mypaas.scale=2 safe
 # mypaas.healthcheck=/up 10s 2s
+# mypaas.grace=90s
 # mypaas.maxcpu=1.5
 # mypaas.maxmem=512m
 FROM scratch`)
@@ -33,6 +34,7 @@ FROM scratch`)
     '~ port 80 → 8080',
     '~ scale none → 2 safe',
     '~ healthcheck none → /up 10s 2s',
+    "~ grace the server's → 90s",
     '~ maxcpu none → 1.5',
     '~ maxmem none → 512 MiB',
   ])

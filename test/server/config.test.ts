@@ -18,6 +18,7 @@ test('an empty config has every default', () => {
     drainMs: 300_000,
     holdDrainMs: 5_000,
     graceMs: 10_000,
+    maxGraceMs: 120_000,
     engineTimeoutMs: 60_000,
     buildSilenceMs: 600_000,
     buildTimeoutMs: 3_600_000,

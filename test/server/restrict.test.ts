@@ -71,7 +71,7 @@ test('a limited key goes back to no release with more than it could deploy, whoe
   const [host, directory] = await server(t, {
     1: '# mypaas.volume = /srv/media:/m',
     2: '# mypaas.volume = ~/shared:/s\n# mypaas.publish = 127.0.0.1:5432:80',
-    3: '# mypaas.url = http://shop.test/login',
+    3: '# mypaas.url = http://shop.test/login\n# mypaas.grace = 3m',
     4: '',
     5: '# mypaas.url = http://shop.test',
   })
@@ -81,6 +81,7 @@ test('a limited key goes back to no release with more than it could deploy, whoe
     [1, /the path \/srv\/media: it is outside of ~\/blog/],
     [2, /the volume ~\/shared: it is not below ~\/blog\..*\n +the host port of 127\.0\.0\.1:5432:80/],
     [3, /the URL http:\/\/shop\.test\/login: shop is at home on that host/],
+    [3, /a grace of 3m: the config of the server allows 2m \(max_grace\)\. Write # mypaas\.grace = 2m/],
   ] as const) {
     await assert.rejects(rollback(limited, 'blog', release, options), (error) => {
       assert.ok(error instanceof MypaasError)
@@ -93,7 +94,7 @@ test('a limited key goes back to no release with more than it could deploy, whoe
 })
 
 test('whatever a limited key has run is asked for first; what its service has it keeps', async (t) => {
-  const [host] = await server(t, { 4: '# mypaas.volume = /srv/media:/m' })
+  const [host] = await server(t, { 4: '# mypaas.volume = /srv/media:/m\n# mypaas.grace = 3m' })
   const asked: string[] = []
   const limited: Host = {
     ...host,
@@ -112,7 +113,9 @@ test('whatever a limited key has run is asked for first; what its service has it
   assert.equal(asked.length, 4)
 
   const real = restrictedHost({ host, config: parseConfig('', 'config.toml') }, key)
-  await real.permit?.(parseSpec('# mypaas.service = blog\n# mypaas.volume = /srv/media:/m\nFROM scratch\n'))
+  await real.permit?.(
+    parseSpec('# mypaas.service = blog\n# mypaas.volume = /srv/media:/m\n# mypaas.grace = 3m\nFROM scratch\n'),
+  )
 })
 
 const absent = new NotFoundError('there is none', { status: 404 })

@@ -11,12 +11,20 @@ test('every entry of a spec has its line, a range of ports has one for all', () 
 # mypaas.env = A=1
 # mypaas.url = http://blog.test
 RUN true
+# mypaas.grace = 2s
 # mypaas.publish = 9000-9010:90
 # mypaas.env = SECRET
 # mypaas.volume = ~/blog/b:/b
 `
   const lines = directiveLines(dockerfile)
-  assert.deepEqual(lines, { urls: [6], volumes: [4, 10], env: [5, 9], publish: [3, 3, 3, 8], startTimeout: [] })
+  assert.deepEqual(lines, {
+    urls: [6],
+    volumes: [4, 11],
+    env: [5, 10],
+    publish: [3, 3, 3, 9],
+    startTimeout: [],
+    grace: [8],
+  })
   const spec = parseSpec(dockerfile)
   for (const list of ['urls', 'volumes', 'env', 'publish'] as const) assert.equal(lines[list].length, spec[list].length)
 })

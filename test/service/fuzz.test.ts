@@ -60,6 +60,9 @@ function assertChecked(spec: ServiceSpec): void {
   }
   const startMs = spec.startTimeoutMs ?? 1_000
   assert.ok(Number.isInteger(startMs) && startMs >= 1_000 && startMs <= 3_600_000)
+  assert.ok(
+    spec.graceMs === undefined || (spec.graceMs % 1000 === 0 && spec.graceMs >= 1000 && spec.graceMs <= 3_600_000),
+  )
   assert.ok(spec.maxCpu === undefined || (spec.maxCpu >= 0.01 && spec.maxCpu <= 1024))
   assert.ok(
     spec.maxMemoryBytes === undefined ||
@@ -178,6 +181,7 @@ const valid: Readonly<Record<string, readonly string[]>> = {
   scale: ['0', '1', '3', '2 safe', 'roll 2'],
   healthcheck: ['/status 10s 2s', '/up?x=1 1m 500ms'],
   start_timeout: ['90s', '2m'],
+  grace: ['30s', '2m'],
   maxcpu: ['1.5'],
   maxmem: ['500m'],
 }

@@ -18,6 +18,7 @@ const defaults: Omit<ServiceSpec, 'service'> = {
   rollout: 'stop-first',
   healthcheck: undefined,
   startTimeoutMs: undefined,
+  graceMs: undefined,
   maxCpu: undefined,
   maxMemoryBytes: undefined,
 }

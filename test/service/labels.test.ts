@@ -31,7 +31,7 @@ test('every spec comes back from its labels as it was', () => {
 # mypaas.volume=vol:/d\n# mypaas.volume=/srv/x:/e\n# mypaas.env=A\n# mypaas.env=B=\n# mypaas.env='C="c"'\n# mypaas.env="D= d "
 # mypaas.env=E="e\n# mypaas.port=8080\n# mypaas.publish=80\n# mypaas.publish=127.0.0.1::81/udp\n# mypaas.publish=[::1]:82:82
 # mypaas.publish=9000-9003:9000-9003\n# mypaas.publish=8000-8010:83/sctp\n# mypaas.scale=1 safe\n# mypaas.healthcheck=/a?b=1 1.5s 500ms
-# mypaas.start_timeout=1.5m\n# mypaas.maxcpu=0.25\n# mypaas.maxmem=1.5g`,
+# mypaas.start_timeout=1.5m\n# mypaas.grace=90s\n# mypaas.maxcpu=0.25\n# mypaas.maxmem=1.5g`,
     '# mypaas.service=zero\n# mypaas.scale=0',
     ...golden.flatMap(({ dockerfile, spec }) => (spec ? [dockerfile] : [])),
   ]

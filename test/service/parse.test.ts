@@ -50,6 +50,7 @@ CMD python server.py
     rollout: 'stop-first',
     healthcheck: undefined,
     startTimeoutMs: undefined,
+    graceMs: undefined,
     maxCpu: undefined,
     maxMemoryBytes: undefined,
   })
@@ -71,6 +72,7 @@ test('every directive has its place in the spec', () => {
 # mypaas.scale = 1
 # mypaas.healthcheck = "/status 10s 2s"
 # mypaas.start_timeout = 2m
+# mypaas.grace = 1.5m
 # mypaas.maxcpu = 1.5
 # mypaas.maxmem = 500m
 #--- mypaas.maxmem = 1g`),
@@ -95,6 +97,7 @@ test('every directive has its place in the spec', () => {
       rollout: 'roll',
       healthcheck: { path: '/status', intervalMs: 10_000, timeoutMs: 2000 },
       startTimeoutMs: 120_000,
+      graceMs: 90_000,
       maxCpu: 1.5,
       maxMemoryBytes: 524_288_000,
     },
@@ -181,6 +184,8 @@ test('a misspelt key is told the nearest one', () => {
     ['evn', 'env'],
     ['health-check', 'healthcheck'],
     ['heathcheck', 'healthcheck'],
+    ['stop_timeout', 'grace'],
+    ['stop-grace-period', 'grace'],
     ['max_mem', 'maxmem'],
     ['start-timeout', 'start_timeout'],
     ['starttimeout', 'start_timeout'],
@@ -615,6 +620,18 @@ test('a time to start is a duration from a second to an hour', () => {
     assert.equal(problems(`start_timeout = ${text}`).length, 1, text)
 })
 
+test('a grace is whole seconds, from one to an hour', () => {
+  assert.equal(spec('grace = 30s').graceMs, 30_000)
+  assert.equal(spec('grace = "1000ms"').graceMs, 1_000)
+  assert.equal(spec('grace = 1h').graceMs, 3_600_000)
+  for (const text of ['0', '0s', '30', '999ms', '1500ms', '61m', '2h', '-1s', 'ten', '1s 2s']) {
+    assert.equal(problems(`grace = ${text}`).length, 1, text)
+  }
+  assert.match(problems('grace = 30').join(), /"30" is no duration\. For example: mypaas\.grace = 30s$/)
+  assert.match(problems('grace = 1500ms').join(), /whole seconds\. For example: mypaas\.grace = 2s$/)
+  assert.match(problems('grace = 2h').join(), /between 1s and 1h$/)
+})
+
 test('limits are what docker run takes, from its minimum up', () => {
   assert.equal(spec('maxcpu = 0.01').maxCpu, 0.01)
   assert.equal(spec('maxcpu = 1.5').maxCpu, 1.5)
@@ -640,6 +657,7 @@ test('what stands once may stand once, also when it says the same', () => {
     'port = 80',
     'scale = 1',
     'healthcheck = / 2s 1s',
+    'grace = 30s',
     'maxcpu = 1',
     'maxmem = 6m',
   ]) {

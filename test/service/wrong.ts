@@ -21,14 +21,14 @@ export const wrong: readonly Wrong[] = [
     title: 'a misspelt key',
     dockerfile: '# mypaas.servce = blog\nFROM nginx\n',
     errors: [
-      'Dockerfile:1: mypaas.servce: there is no such directive. Did you mean mypaas.service? There are service, url, volume, env, port, publish, scale, healthcheck, start_timeout, maxcpu and maxmem',
+      'Dockerfile:1: mypaas.servce: there is no such directive. Did you mean mypaas.service? There are service, url, volume, env, port, publish, scale, healthcheck, start_timeout, grace, maxcpu and maxmem',
     ],
   },
   {
     title: "another tool's key",
     dockerfile: '# mypaas.service = blog\n# mypaas.domain = example.com\nFROM nginx\n',
     errors: [
-      'Dockerfile:2: mypaas.domain: there is no such directive. Did you mean mypaas.url? There are service, url, volume, env, port, publish, scale, healthcheck, start_timeout, maxcpu and maxmem',
+      'Dockerfile:2: mypaas.domain: there is no such directive. Did you mean mypaas.url? There are service, url, volume, env, port, publish, scale, healthcheck, start_timeout, grace, maxcpu and maxmem',
     ],
   },
   {
@@ -228,7 +228,7 @@ export const wrong: readonly Wrong[] = [
       '# mypaas.service = Blog\r\n# mypaas.prot = 8080\r\nFROM nginx\r\nRUN true \\\r\n  # mypaas.scale = 2 save\r\n  && true\r\n# mypaas.maxmem = 4m\r\n',
     errors: [
       'Dockerfile:1: mypaas.service: "Blog" can\'t be the name of a service: only a-z, 0-9 and . _ - may be in it. For example: mypaas.service = blog',
-      'Dockerfile:2: mypaas.prot: there is no such directive. Did you mean mypaas.port? There are service, url, volume, env, port, publish, scale, healthcheck, start_timeout, maxcpu and maxmem',
+      'Dockerfile:2: mypaas.prot: there is no such directive. Did you mean mypaas.port? There are service, url, volume, env, port, publish, scale, healthcheck, start_timeout, grace, maxcpu and maxmem',
       'Dockerfile:5: mypaas.scale: "save" is neither a number of containers nor safe or roll. Write for example 2, 2 safe or 2 roll; 0 for one that does not scale',
       'Dockerfile:7: mypaas.maxmem: "4m" is 4.0 MiB, and the minimum is 6m. For example: mypaas.maxmem = 500m',
     ],

@@ -20,6 +20,31 @@ export async function nodeImage(docker: Docker): Promise<string> {
   ])
 }
 
+/**
+ * As Debian's images are: dash as `/bin/sh`, bash, some of the core utilities, Python and Node. Its working directory is
+ * `/app`. @returns the name for `FROM`
+ */
+export async function debianImage(docker: Docker): Promise<string> {
+  const found = await Promise.all(debianPrograms.map(findProgram))
+  const programs: (readonly [path: string, from: string])[] = found.map((path, index) => [
+    `/bin/${debianPrograms[index]}`,
+    path,
+  ])
+  const python = await pythonFiles()
+  const entries = [
+    ...(await programEntries([...programs, ['/usr/local/bin/node', await realpath(process.execPath)]], python)),
+    { kind: 'symlink', path: '/bin/sh', target: 'dash' } as const,
+    { kind: 'symlink', path: '/usr/local/bin/python', target: python[0] as string } as const,
+  ]
+  return ensure(docker, 'mypaas-test/debian', entries, [
+    'ENV PATH=/usr/local/bin:/usr/bin:/bin',
+    'WORKDIR /app',
+    'CMD ["bash"]',
+  ])
+}
+
+const debianPrograms = ['dash', 'bash', 'cat', 'chmod', 'env', 'id', 'ls', 'mkdir', 'rm', 'sleep', 'tee']
+
 /** A shell and its tools, nothing else. @returns the name for `FROM` */
 export async function busyboxImage(docker: Docker): Promise<string> {
   const entries = [...baseEntries(), ...(await busyboxEntries())]
@@ -43,17 +68,43 @@ async function nodeEntries(): Promise<RootfsEntry[]> {
     ['/usr/local/bin/node', await realpath(process.execPath)],
     ['/usr/local/bin/flock', await realpath('/usr/bin/flock')],
   ]
-  const libraries = await Promise.all(programs.map(([, from]) => librariesOf(from)))
+  return [...(await busyboxEntries()), ...(await programEntries(programs))]
+}
+
+/** Programs of this machine, and what they need; with files that are where they are here. */
+async function programEntries(
+  programs: readonly (readonly [path: string, from: string])[],
+  files: readonly string[] = [],
+): Promise<RootfsEntry[]> {
+  const libraries = await Promise.all([...programs.map(([, from]) => from), ...files].map(librariesOf))
   return [
     ...baseEntries(),
-    ...(await busyboxEntries()),
     ...programs.map(([path, from]): RootfsEntry => ({ kind: 'file', path, from, mode: 0o755 })),
-    ...[...new Set(libraries.flat())].map((path): RootfsEntry => ({ kind: 'file', path, from: path, mode: 0o755 })),
+    ...[...new Set([...libraries.flat(), ...files])].map(
+      (path): RootfsEntry => ({ kind: 'file', path, from: path, mode: 0o755 }),
+    ),
   ]
 }
 
+async function findProgram(name: string): Promise<string> {
+  const { stdout } = await promisify(execFile)('sh', ['-c', 'command -v "$1"', 'sh', name])
+  return realpath(stdout.trim())
+}
+
+/** This machine's Python, and the files of its library that a small server needs; the program first. */
+async function pythonFiles(): Promise<string[]> {
+  const list = `import encodings.idna, encodings.ascii, encodings.latin_1, http.server, signal, sys, threading, time
+print(sys.executable)
+for module in list(sys.modules.values()):
+    if getattr(module, '__file__', None): print(module.__file__)`
+  const { stdout } = await promisify(execFile)('python3', ['-c', list])
+  const [program = '', ...modules] = stdout.trim().split('\n')
+  return [await realpath(program), ...new Set(modules)]
+}
+
 async function librariesOf(program: string): Promise<string[]> {
-  const { stdout } = await promisify(execFile)('ldd', [program])
+  // What is no program has none.
+  const { stdout } = await promisify(execFile)('ldd', [program]).catch(() => ({ stdout: '' }))
   return [...stdout.matchAll(/(?:=> )?(\/\S+) \(0x/g)].map((match) => match[1] as string)
 }
 
