@@ -271,9 +271,12 @@ for (const stream of [process.stdout, process.stderr]) stream.on('error', nobody
 
 process.exitCode = await main(process.argv.slice(2))
 
-/** Whoever reads what we say has had enough (`| head`). What changes something goes on to its end all the same. */
+/**
+ * Whoever reads what we say has had enough (`| head`), or the terminal is closed. What changes something goes on to its end
+ * all the same.
+ */
 function nobodyReads(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE' && error.code !== 'ERR_STREAM_DESTROYED') throw error
+  if (error.code !== 'EPIPE' && error.code !== 'EIO' && error.code !== 'ERR_STREAM_DESTROYED') throw error
   const command = process.argv.slice(2).find((word) => word !== 'server')
   if (!changing.has(command ?? '')) process.exit(0)
 }

@@ -92,6 +92,8 @@ function tryLock(handle: FileHandle): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const child = spawn('flock', ['--exclusive', '--nonblock', '--conflict-exit-code', String(takenCode), '3'], {
       stdio: ['ignore', 'ignore', 'ignore', handle.fd],
+      // Of a group of its own: a terminal's Ctrl-C is for us.
+      detached: true,
     })
     child.on('error', (cause) => {
       reject(

@@ -1,6 +1,5 @@
 import type { CommandDef } from 'citty'
 import type { DeployEvent } from '../../src/deploy/events.ts'
-import { MypaasError } from '../../src/errors.ts'
 import { attach as attachJob } from '../../src/push/client.ts'
 import { command } from '../command.ts'
 import { interruptible } from '../interrupt.ts'
@@ -27,14 +26,11 @@ export const attach: CommandDef = command({
               signal,
             }),
           )
-        } catch (error) {
-          if (error instanceof MypaasError || !signal.aborted) throw error
-          throw new MypaasError('The deploy goes on there, unwatched.', { code: 'aborted' })
         } finally {
           show.end()
         }
       },
-      { quiet: true },
+      { leaving: 'What is on over there goes on.' },
     )
   },
 })

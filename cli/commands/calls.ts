@@ -45,14 +45,11 @@ function change<T>(args: Args, action: string, given: Record<string, string>): P
         return (await withRemote(args, signal, (remote) =>
           call(remote, action, given, { signal, onEvent: (event) => show.event(event as DeployEvent) }),
         )) as T
-      } catch (error) {
-        if (error instanceof MypaasError || !signal.aborted) throw error
-        throw new MypaasError('It goes on there, unwatched.', { code: 'aborted', hint: `mypaas status ${args.server}` })
       } finally {
         show.end()
       }
     },
-    { quiet: true },
+    { leaving: `If it had been asked for, it is on over there: mypaas status ${args.server}` },
   )
 }
 

@@ -48,12 +48,19 @@ export const run: CommandDef = command({
 
 type Args = { server: string; name: string; key?: string | undefined; replica?: string | undefined }
 
+/** Whoever ends this ends the command over there. On a terminal Ctrl-C is for the command. */
 async function inside(action: 'exec' | 'run', args: Args, rawArgs: readonly string[]): Promise<number> {
   const words = commandWords(rawArgs, `mypaas ${action} ${args.server} ${args.name}`)
   const { openSession } = await import('../../src/push/session.ts')
   const tty = onTerminal()
   const replica = args.replica === undefined ? undefined : wholeNumber('replica', args.replica)
-  return withRemote(args, undefined, async (remote) =>
-    joinTerminal(await openSession(remote, action, args.name, words, { tty, replica }), tty),
+  return interruptible(
+    (signal) =>
+      withRemote(args, signal, async (remote) => {
+        const session = await openSession(remote, action, args.name, words, { tty, replica, signal })
+        signal.addEventListener('abort', () => session.close(), { once: true })
+        return joinTerminal(session, tty)
+      }),
+    { quiet: true },
   )
 }

@@ -70,7 +70,7 @@ export const push: CommandDef = command({
           show.end()
         }
       },
-      { quiet: true },
+      { leaving: `If the deploy had been asked for, it is on over there: mypaas attach ${args.server}` },
     )
   },
 })

@@ -1,5 +1,6 @@
 import { type Context, tableOf } from '../context/index.ts'
 import { MypaasError } from '../errors.ts'
+import { Asked } from './asked.ts'
 import type { PushEmit } from './events.ts'
 import { follow } from './follow.ts'
 import { type Hashed, hashFiles } from './hash.ts'
@@ -36,9 +37,40 @@ const patience = 120_000
  * Sends a context to a server, only what it lacks, and follows its deploy there.
  * @param context of a directory
  * @throws {RemoteError} when the server refused, or the deploy failed there
- * @throws {MypaasError} `unreachable` when nothing was deployed; `aborted` when the deploy goes on there unseen
+ * @throws {MypaasError} `unreachable` when nothing was deployed; `aborted` when the signal ended it or the line broke for
+ *   good, saying whether a deploy is on
  */
 export async function push(remote: Remote, context: Context, options: PushOptions): Promise<Pushed> {
+  using asked = new Asked(options.signal)
+  let sent: Sent
+  try {
+    sent = await bring(remote, context, asked, options)
+  } catch (error) {
+    throw becauseEnded(error, { remote, asked, signal: options.signal }) ?? error
+  }
+  return followDeploy(remote, sent, options)
+}
+
+/** What is known of the deploy of a push that ended by the signal, or by a line that broke when the deploy was asked for. */
+function becauseEnded(
+  error: unknown,
+  { remote, asked, signal }: { remote: Remote; asked: Asked; signal: AbortSignal | undefined },
+): MypaasError | undefined {
+  if (error instanceof RemoteError || !(signal?.aborted || (asked.isOut && isUnreachable(error)))) return undefined
+  if (!asked.isOut) {
+    const hint = 'What was sent already is kept for the next push.'
+    return new MypaasError('Stopped: nothing was deployed.', { code: 'aborted', hint, cause: error })
+  }
+  const why = signal?.aborted ? 'Stopped' : `The line to ${remote.name} broke`
+  return new MypaasError(`${why} when the deploy had been asked for: it may be on over there.`, {
+    code: 'aborted',
+    hint: `If it is, this follows it: mypaas attach ${remote.called}`,
+    cause: error,
+  })
+}
+
+/** Looks at the files, and sends them. @param asked for the request with which the deploy begins */
+async function bring(remote: Remote, context: Context, asked: Asked, options: PushOptions): Promise<Sent> {
   const { emit, signal } = options
   const table = tableOf(context)
   // First: nobody should wait for a server that is not there.
@@ -68,9 +100,9 @@ export async function push(remote: Remote, context: Context, options: PushOption
     emit({ type: 'warning', message })
   }
   const all = { files: table.count, bytes: context.totalBytes }
-  const sent = await send(remote, manifest, hashed, { ...options, all, meanwhile })
+  const sent = await send(remote, manifest, hashed, { ...options, all, meanwhile, asked })
   await saving
-  return followDeploy(remote, sent, options)
+  return sent
 }
 
 /** Follows a deploy that is on, or shows how it ended: the one with that id, or the newest of those that the key may see. */
@@ -79,13 +111,21 @@ export async function attach(
   job: string | undefined,
   options: Pick<PushOptions, 'onEvent' | 'signal'> & { onLineBroke?: (message: string) => void },
 ): Promise<unknown> {
-  const ask = (after: number): Promise<Answer> => askSigned(remote, job, after)
-  return follow(await ask(-1), {
+  // Nobody should wait for a server that is not there; from here on a line that breaks is taken up again.
+  await remote.greet()
+  return follow({
     ...options,
-    again: ask,
+    again: (after) => askSigned(remote, job, after),
     patienceMs: patience,
-    lost: () => new MypaasError(`The line to ${remote.name} broke.`, { code: 'unreachable' }),
+    unheard: 'Stopped before anything came. What is on over there goes on.',
+    lost: () =>
+      new MypaasError(`The line to ${remote.name} broke.`, { code: 'unreachable', hint: againHint(remote, job) }),
   })
+}
+
+/** The command that follows a deploy from here. */
+function againHint(remote: Remote, job: string | undefined): string {
+  return `Follow it again: mypaas attach ${[remote.called, ...(job === undefined ? [] : [job])].join(' ')}`
 }
 
 function askSigned(remote: Remote, job: string | undefined, after: number): Promise<Answer> {
@@ -109,23 +149,36 @@ export async function call(
     reads?: boolean
   } = {},
 ): Promise<unknown> {
-  const { body } = options
-  const answer = await remote.signed(
-    '/v1/call',
-    { purpose: 'call', action, args, body },
-    {},
-    // Asked twice, an action that changes something could be done twice.
-    { retry: options.reads === true },
-  )
-  return follow(answer, {
+  const { body, signal, reads = false } = options
+  const hint = `See what became of it: mypaas status ${remote.called}`
+  using asked = new Asked(signal)
+  let first: Answer
+  try {
+    first = await remote.signed(
+      '/v1/call',
+      { purpose: 'call', action, args, body },
+      {},
+      // Asked twice, an action that changes something could be done twice.
+      reads ? { retry: true } : { retry: false, asked },
+    )
+    asked.answered()
+  } catch (error) {
+    if (reads || error instanceof RemoteError || !(signal?.aborted || (asked.isOut && isUnreachable(error))))
+      throw error
+    if (!asked.isOut) throw new MypaasError('Stopped: nothing was asked for, nothing was changed.', { code: 'aborted' })
+    const why = signal?.aborted
+      ? 'Stopped before an answer came'
+      : `The line to ${remote.name} broke before an answer came`
+    throw new MypaasError(`${why}: what was asked for may be on over there.`, { code: 'aborted', hint, cause: error })
+  }
+  // Awaited here: leaving the scope lets go of the signal.
+  return await follow({
+    first,
     onEvent: options.onEvent ?? (() => {}),
-    signal: options.signal,
+    signal,
     patienceMs: 0,
     lost: () =>
-      new MypaasError(`The line to ${remote.name} broke; what was asked for goes on there.`, {
-        code: 'aborted',
-        hint: 'See what became of it: mypaas status',
-      }),
+      new MypaasError(`The line to ${remote.name} broke; what was asked for goes on there.`, { code: 'aborted', hint }),
   })
 }
 
@@ -134,8 +187,9 @@ async function send(
   remote: Remote,
   manifest: Manifest,
   hashed: Hashed,
-  options: PushOptions & { all: { files: number; bytes: number }; meanwhile: () => void },
+  options: PushOptions & { all: { files: number; bytes: number }; meanwhile: () => void; asked: Asked },
 ): Promise<Sent> {
+  const { asked } = options
   const link = new Link(remote.transport.address.kind === 'unix' || /^(localhost|127\.|\[::1)/.test(hostName(remote)))
   for (let tries = 0; ; tries += 1) {
     const begun = await remote.json(
@@ -157,9 +211,9 @@ async function send(
         job = answer['job']
         return typeof job === 'string' ? '' : missingOf(answer, kind)
       }
-      const side = (kind: 'segments' | 'blobs', path: string = kind) => ({
+      const side = (kind: 'segments' | 'blobs', path: string = kind, more: { asked?: Asked } = {}) => ({
         send: async (body: AsyncIterable<Uint8Array>) =>
-          read(await remote.json(await remote.ask('POST', `/v1/push/${push}/${path}`, token, { body })), kind),
+          read(await remote.json(await remote.ask('POST', `/v1/push/${push}/${path}`, token, { body, ...more })), kind),
         ask: async () => read(await remote.json(await remote.ask('GET', `/v1/push/${push}/missing`, token)), kind),
       })
       if (missing === undefined) {
@@ -177,7 +231,7 @@ async function send(
       if (lacksNothing(lacking)) options.emit({ type: 'sent', bytes: 0, wireBytes: 0, ms: 0 })
       else {
         const { blobs, places } = manifest
-        await upload(side('blobs', 'blobs?commit'), {
+        await upload(side('blobs', 'blobs?commit', { asked }), {
           ...common,
           blobs,
           missing: lacking,
@@ -187,7 +241,8 @@ async function send(
           },
         })
       }
-      const askForJob = (): Promise<Answer> => remote.ask('POST', `/v1/push/${push}/commit`, token, { body: '{}' })
+      const askForJob = (): Promise<Answer> =>
+        remote.ask('POST', `/v1/push/${push}/commit`, token, { body: '{}', asked })
       return { token, job: String(job ?? (await remote.json(await again(askForJob)))['job']) }
     } catch (error) {
       // It knows neither the push nor its token: it was restarted, or the push lay idle for too long.
@@ -206,7 +261,7 @@ async function followDeploy(remote: Remote, { token, job }: Sent, options: PushO
   const lost = (): MypaasError =>
     new MypaasError(`The line to ${remote.name} broke; the deploy goes on there.`, {
       code: 'aborted',
-      hint: `Follow it again: mypaas attach ${remote.name} ${job}`,
+      hint: againHint(remote, job),
     })
   const ask = async (after: number): Promise<Answer> => {
     const path = `/v1/jobs/${job}/events?after=${after}`
@@ -216,20 +271,15 @@ async function followDeploy(remote: Remote, { token, job }: Sent, options: PushO
     answer.body.resume()
     return askSigned(remote, job, after)
   }
-  try {
-    const result = await follow(await ask(-1), {
-      onEvent: options.onEvent,
-      again: ask,
-      onLineBroke: (message) => options.emit({ type: 'line-broke', message }),
-      signal: options.signal,
-      patienceMs: options.patienceMs ?? patience,
-      lost,
-    })
-    return { job, result }
-  } catch (error) {
-    if (isUnreachable(error)) throw lost()
-    throw error
-  }
+  const result = await follow({
+    onEvent: options.onEvent,
+    again: ask,
+    onLineBroke: (message) => options.emit({ type: 'line-broke', message }),
+    signal: options.signal,
+    patienceMs: options.patienceMs ?? patience,
+    lost,
+  })
+  return { job, result }
 }
 
 /** A commit can be asked for twice: the second time the job of the first is named. */

@@ -8,12 +8,16 @@ import type { Answer } from './transport.ts'
 type JobLine = Readonly<{ seq?: number; event?: unknown; end?: { ok?: unknown; result?: unknown; error?: unknown } }>
 
 export type FollowOptions = Readonly<{
+  /** The answer to begin with; asked for as after a broken line unless given. */
+  first?: Answer
   onEvent: (event: unknown) => void
-  /** Follows again from behind the event of that number, after the line broke. */
+  /** Follows from behind the event of that number; -1 is from the beginning. */
   again?: (after: number) => Promise<Answer>
   onLineBroke?: (message: string) => void
   signal?: AbortSignal | undefined
   patienceMs: number
+  /** What is said when the signal ends it before anything came. Default: that it goes on. */
+  unheard?: string
   /** The error when it can't be followed any more. */
   lost: () => MypaasError
 }>
@@ -22,38 +26,58 @@ export type FollowOptions = Readonly<{
  * Reads a job's events to its end, over as many connections as it takes; each event comes once.
  * @returns what the job resulted in
  * @throws {RemoteError} when it failed over there; `lost()` when the line stays broken
+ * @throws {MypaasError} `aborted` when the signal ends it, saying what is known of the job by then
  */
-export async function follow(first: Answer, options: FollowOptions): Promise<unknown> {
+export async function follow(options: FollowOptions): Promise<unknown> {
   let seen = -1
-  let answer: Answer | undefined = first
+  let answer = options.first
   let lastSign = performance.now()
+  let isTold = false
+  let now = options.unheard ?? goesOn
   for (let pause = 100; ; pause = Math.min(2 * pause, 5_000)) {
     try {
+      options.signal?.throwIfAborted()
       answer ??= await options.again?.(seen)
       for await (const line of jobLines(answer?.body as AsyncIterable<Buffer>)) {
         lastSign = performance.now()
         pause = 100
+        isTold = false
         if (line.end) {
           if (line.end.ok === true) return line.end.result
           throw new RemoteError(parseErrorReport(line.end.error))
         }
         if (line.seq === undefined || line.seq <= seen) continue
         seen = line.seq
+        now = stateAfter(line.event, now === options.unheard ? goesOn : now)
         options.onEvent(line.event)
       }
       throw new MypaasError('the answer ended early', { code: 'unreachable' })
     } catch (error) {
       if (options.signal?.aborted) {
         const { hint } = options.lost()
-        throw new MypaasError('It goes on over there, with nobody here following it.', { code: 'aborted', hint })
+        throw new MypaasError(now, { code: 'aborted', hint })
       }
       if (!isUnreachable(error)) throw error
       if (!options.again || performance.now() - lastSign > options.patienceMs) throw options.lost()
-      if (answer) options.onLineBroke?.((error as Error).message)
+      if (!isTold) options.onLineBroke?.((error as Error).message)
+      isTold = true
     }
     answer = undefined
-    await sleep(pause, undefined, { signal: options.signal })
+    // Ended early by the signal, which the next round sees.
+    await sleep(pause, undefined, { signal: options.signal }).catch(() => {})
   }
+}
+
+const goesOn = 'It goes on over there, with nobody here following it.'
+
+/** What can be said of a deploy from that event on, to somebody who leaves. */
+function stateAfter(event: unknown, before: string): string {
+  const { type, service, release } = (event ?? {}) as { type?: unknown; service?: unknown; release?: unknown }
+  if (type === 'live')
+    return `r${release} of ${service} is live. What is left of its deploy goes on over there, with nobody here following it.`
+  if (type === 'taking-back')
+    return `r${release} of ${service} failed, and is taken back over there, with nobody here following it.`
+  return before
 }
 
 const maxLineBytes = 4 * 1024 * 1024

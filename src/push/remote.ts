@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
+import type { Asked } from './asked.ts'
 import { ask, type Challenge, readChallenge } from './challenge.ts'
 import { environmentSource, type UserKey } from './keys.ts'
 import { identify, type PinOptions } from './pins.ts'
@@ -36,6 +37,11 @@ export class Remote {
 
   get name(): string {
     return formatAddress(this.transport.address)
+  }
+
+  /** As the user calls it: what a command in a hint has to say. */
+  get called(): string {
+    return this.#options.called ?? this.name
   }
 
   /**
@@ -73,6 +79,7 @@ export class Remote {
   /**
    * Signs a statement and sends it, with one key after the other until the server takes one.
    * @param options.meanwhile is called while another program signs, when there is nothing else to do here
+   * @param options.asked is told when the server may have it
    * @returns the answer, with a status below 300
    * @throws {RemoteError} what the server says against it
    * @throws {MypaasError} `unauthorised` when it takes none of the keys, naming them
@@ -81,7 +88,7 @@ export class Remote {
     path: string,
     wanted: Wanted,
     extra: Readonly<Record<string, unknown>>,
-    options: { retry: boolean; idleMs?: number; meanwhile?: () => void },
+    options: { retry: boolean; idleMs?: number; meanwhile?: () => void; asked?: Asked },
   ): Promise<Answer> {
     const address = this.name
     const keys = await this.#orderedKeys()
@@ -104,8 +111,9 @@ export class Remote {
           method: 'POST',
           path,
           body: JSON.stringify({ statement, signature, ...sealed, ...extra }),
-          signal: this.#options.signal,
+          signal: options.asked?.signal ?? this.#options.signal,
           fresh: !options.retry,
+          ...(options.asked ? { onOut: options.asked.out } : {}),
           ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
         })
       } catch (error) {
@@ -141,13 +149,19 @@ export class Remote {
     method: 'GET' | 'POST',
     path: string,
     token: string,
-    options: { body?: string | AsyncIterable<Uint8Array>; idleMs?: number; signal?: AbortSignal | undefined } = {},
+    options: {
+      body?: string | AsyncIterable<Uint8Array>
+      idleMs?: number
+      signal?: AbortSignal | undefined
+      asked?: Asked
+    } = {},
   ): Promise<Answer> {
     return this.transport.ask({
       method,
       path,
       headers: { authorization: `Bearer ${token}` },
-      signal: options.signal ?? this.#options.signal,
+      signal: options.asked?.signal ?? options.signal ?? this.#options.signal,
+      ...(options.asked ? { onOut: options.asked.out } : {}),
       ...(options.body === undefined ? {} : { body: options.body }),
       ...(options.idleMs === undefined ? {} : { idleMs: options.idleMs }),
     })

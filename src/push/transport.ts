@@ -93,6 +93,8 @@ export type Ask = Readonly<{
   fresh?: boolean
   /** The protocol that the connection is to be upgraded to. */
   upgrade?: string
+  /** Called before the last of it goes out: from then on the server may have it, whatever becomes of the answer. */
+  onOut?: () => void
 }>
 
 /** A way to a server, whatever it goes over: HTTP/1.1 on a socket, on TLS, or on the pipes of ssh. */
@@ -162,7 +164,10 @@ export function openTransport(address: Address, options: TransportOptions = {}):
         connectMs,
       )
       request.on('socket', (socket) => {
-        const connected = (): void => clearTimeout(connecting)
+        const connected = (): void => {
+          clearTimeout(connecting)
+          if (typeof asked.body === 'string') asked.onOut?.()
+        }
         // ssh is there when its process is; it has a time limit of its own.
         if (address.kind === 'ssh' || !socket.connecting) connected()
         else socket.once(secure ? 'secureConnect' : 'connect', connected)
@@ -196,10 +201,21 @@ export function openTransport(address: Address, options: TransportOptions = {}):
         request.destroy(error)
       })
       request.on('close', () => body.destroy())
+      // Before the pipe hears of it, which ends the request.
+      body.on('end', () => asked.onOut?.())
       body.pipe(request)
     })
   return { address, ask, close: () => agent.destroy() }
 }
+
+/**
+ * A terminal's Ctrl-C goes to ssh as well. It is for us to say what becomes of what was asked, and the line is needed for
+ * that: ssh goes on until we end it.
+ */
+const deafSsh = `
+  command -v ssh >/dev/null || { echo 'there is no ssh program here' >&2; exit 127; }
+  trap '' INT
+  exec ssh "$@"`
 
 /** Joins the pipes of `ssh TARGET mypaas server connect` to a stream: the user's own ssh, with all that is set up for it. */
 function connectSsh(address: Extract<Address, { kind: 'ssh' }>, hear: (text: string) => void): Duplex {
@@ -207,8 +223,11 @@ function connectSsh(address: Extract<Address, { kind: 'ssh' }>, hear: (text: str
   const port = address.port === undefined ? [] : ['-p', String(address.port)]
   const asks = process.stdin.isTTY ? [] : ['-o', 'BatchMode=yes']
   const child = spawn(
-    'ssh',
-    [...port, ...asks, '-o', 'ConnectTimeout=20', '-T', '--', address.target, 'mypaas server connect'],
+    'sh',
+    [
+      ...['-c', deafSsh, 'ssh', ...port, ...asks],
+      ...['-o', 'ConnectTimeout=20', '-T', '--', address.target, 'mypaas server connect'],
+    ],
     {
       env: environment,
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -250,7 +269,7 @@ function unreachable(address: Address, cause: Error, said: string): MypaasError 
     const last = said.trim().split(/\r?\n/).at(-1)
     const missing = /command not found|not found/.test(last ?? '')
     return say(
-      code === 'ENOENT' ? 'there is no ssh program here' : last?.replace(/\.$/, '') || 'ssh ended',
+      last?.replace(/\.$/, '') || 'ssh ended',
       missing
         ? `mypaas must be on the PATH of a command over there: ssh ${address.target} mypaas version`
         : `Try it by hand: ssh ${address.target} mypaas server connect`,

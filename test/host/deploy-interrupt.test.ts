@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, type TestContext, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { takeLock } from '../../src/lock.ts'
 import { compiledProgram } from '../support/compiled.ts'
 import { type Inventory, inventory } from '../support/inventory.ts'
+import { onPty } from '../support/pty.ts'
 import { assertTidy } from '../support/settled.ts'
 import { until } from '../support/until.ts'
 import { type RunningCli, type ServiceFiles, type World, world } from '../support/world.ts'
@@ -54,6 +57,60 @@ test('Ctrl-C ends a deploy: the old release serves, nothing is left, exit code 1
       })
     }
   }
+})
+
+test('a terminal that is closed, or Ctrl-C at it, ends a deploy as a signal does, and a command of run with its container', async (t) => {
+  const w = await serving(t)
+  const before = await onEngine(w)
+  const plain = w.environment({ NO_COLOR: '1' })
+  const held = places['during the build']
+  assert.ok(held)
+  for (const how of ['closed', 'Ctrl-C'] as const) {
+    await t.test(`a deploy, ${how}`, async () => {
+      const nonce = newNonce()
+      const directory = await w.service('web', held.files(nonce))
+      const terminal = onPty([process.execPath, program, 'server', 'deploy', directory, '-v'], plain)
+      await terminal.seen(/building \d{9}/)
+      if (how === 'closed') terminal.close()
+      else terminal.press('\u0003')
+      const { code, output } = await terminal.result
+      if (how === 'Ctrl-C') {
+        assert.equal(code, 130, output)
+        assert.match(output, /✗ The deploy of web was stopped on request\.\s+r1 serves as before\./)
+      }
+      await until(async () => (await w.journal('web'))?.next === undefined, { what: 'the end of the deploy' })
+      await until(async () => (await pidOf(nonce)) === 0, { what: 'the end of the build on the engine' })
+      assert.deepEqual(await onEngine(w), before)
+    })
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    await t.test(`a command of run, ${signal}`, async () => {
+      const words = ['server', 'run', 'web', '--', 'node', '-e', 'console.log("up"); setInterval(() => {}, 1000)']
+      const running = w.spawnCli(words)
+      await running.seen(/up/)
+      running.kill(signal)
+      const { code, stderr } = await running.result
+      assert.deepEqual([code, stderr], [130, '✗ Stopped on request.\n'])
+      assert.deepEqual(await onEngine(w), before)
+    })
+  }
+})
+
+test('Ctrl-C in the moment in which a lock is tried is a stop on request', async (t) => {
+  const w = await serving(t)
+  const directory = await w.service('web', { directives: [url] })
+  const lock = await takeLock(join(w.home, '_mypaas/services/web.lock'), { what: 'the test' })
+  t.after(() => lock[Symbol.asyncDispose]())
+  const slow = join(w.home, 'flock')
+  await writeFile(slow, '#!/bin/sh\nsleep 0.5\nexec /usr/bin/flock "$@"\n', { mode: 0o755 })
+  const env = w.environment({ NO_COLOR: '1', PATH: `${w.home}:${process.env['PATH']}` })
+  const terminal = onPty([process.execPath, program, 'server', 'deploy', directory, '--wait', '60s'], env)
+  await terminal.seen(/Waiting up to/)
+  await sleep(300)
+  terminal.press('\u0003')
+  const { code, output } = await terminal.result
+  assert.match(output, /✗ Stopped on request\./)
+  assert.equal(code, 130)
 })
 
 test('kill -9 in a deploy: what serves goes on serving, and the next deploy clears away what is left', async (t) => {

@@ -93,6 +93,18 @@ test('a push goes through the router by https, and by ssh; both end with the sam
       following.kill('SIGINT')
       const { code, stderr } = await following.result
       assert.deepEqual([way, code, stderr], [way, 0, ''])
+      const words = ['exec', there, 'web', '--', 'node', '-e', 'console.log("up"); setInterval(() => {}, 1000)']
+      const running = w.spawnCli(words, { env: all })
+      await running.seen(/up/)
+      running.kill('SIGINT')
+      const ended = await running.result
+      assert.deepEqual([way, ended.code, ended.stderr], [way, 130, '✗ Stopped on request.\n'])
+      const [id] = (await w.containers('web')).map(({ Id }) => Id)
+      const isOver = async (): Promise<boolean> => {
+        const { Processes } = await w.docker.containers.top(id as string)
+        return !JSON.stringify(Processes).includes('setInterval')
+      }
+      await until(isOver, { what: `the end of the command over ${way}` })
     }
   })
 

@@ -29,19 +29,55 @@ test('a line that only says that it is alive is asked for again after a cut, how
   const first = cutOff(['{"seq":0,"event":1}', '', '', '', '', '', ''], 50)
   const again = async (after: number): Promise<Answer> =>
     whole([`{"seq":${after + 1},"event":2}`, '{"end":{"ok":true}}'])
-  await follow(first, { onEvent: (event) => events.push(event), patienceMs: 150, again, lost })
+  await follow({ first, onEvent: (event) => events.push(event), patienceMs: 150, again, lost })
   assert.deepEqual(events, [1, 2])
 })
 
 test('who leaves is told that it goes on over there, and how to follow it again', async () => {
   const controller = new AbortController()
-  const following = follow(cutOff(['{"seq":0,"event":1}']), {
+  const following = follow({
+    first: cutOff(['{"seq":0,"event":1}']),
     onEvent: () => controller.abort(),
     patienceMs: 1_000,
     signal: controller.signal,
     lost,
   })
   await assert.rejects(following, { code: 'aborted', hint: 'Follow it again.', message: /goes on over there/ })
+})
+
+test('who leaves is told what is known by then: that it is live, that it failed, or that nothing came', async () => {
+  const leaving = async (events: readonly unknown[]): Promise<string> => {
+    const controller = new AbortController()
+    if (events.length === 0) controller.abort()
+    const lines = events.map((event, seq) => JSON.stringify({ seq, event }))
+    const following = follow({
+      first: cutOff(lines),
+      onEvent: () => {},
+      patienceMs: 1_000,
+      signal: controller.signal,
+      unheard: 'Nothing came.',
+      again: async () => {
+        controller.abort()
+        throw new MypaasError('away', { code: 'unreachable' })
+      },
+      lost,
+    })
+    return following.then(
+      () => 'done',
+      (error: Error) => error.message,
+    )
+  }
+  const of = { service: 'web', release: 7 }
+  assert.equal(await leaving([]), 'Nothing came.')
+  assert.equal(await leaving([{ type: 'deploy', ...of }]), 'It goes on over there, with nobody here following it.')
+  assert.equal(
+    await leaving([{ type: 'deploy', ...of }, { type: 'live', ...of }, { type: 'warning' }]),
+    'r7 of web is live. What is left of its deploy goes on over there, with nobody here following it.',
+  )
+  assert.equal(
+    await leaving([{ type: 'taking-back', ...of }]),
+    'r7 of web failed, and is taken back over there, with nobody here following it.',
+  )
 })
 
 test('logs that go on after a cut have the line of a replica that was a little behind', async () => {

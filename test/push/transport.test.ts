@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, symlink } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { MypaasError } from '../../src/errors.ts'
-import { formatAddress, hostOf, parseAddress } from '../../src/push/transport.ts'
+import { formatAddress, hostOf, openTransport, parseAddress } from '../../src/push/transport.ts'
 
 test('a server can be named as a domain, a URL, a user at a host, or a socket', () => {
   const table: [string, string, string][] = [
@@ -41,4 +44,21 @@ test('plain http goes no further than this machine, and a wrong name says what t
   refused('https://anna:secret@x.example.com', /no server/, /domain/)
   for (const option of ['-oProxyCommand=x@host', 'anna@-oProxyCommand=x', 'ssh://-x', '-x'])
     refused(option, /no server/, /./)
+})
+
+test('without an ssh program that is what is said, and by its name', async (t) => {
+  const bin = await mkdtemp(join(tmpdir(), 'mypaas-bin-'))
+  t.after(() => rm(bin, { recursive: true, force: true }))
+  await symlink('/bin/sh', join(bin, 'sh'))
+  const before = process.env['PATH']
+  process.env['PATH'] = bin
+  t.after(() => {
+    process.env['PATH'] = before
+  })
+  const transport = openTransport({ kind: 'ssh', target: 'me@there.test', port: undefined })
+  t.after(() => transport.close())
+  await assert.rejects(transport.ask({ method: 'GET', path: '/' }), {
+    code: 'unreachable',
+    message: "I can't reach ssh://me@there.test: there is no ssh program here.",
+  })
 })

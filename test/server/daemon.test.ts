@@ -20,11 +20,11 @@ import { fileKeyOf } from '../support/keys.ts'
 import { until } from '../support/until.ts'
 
 const main = join(dirname(fileURLToPath(import.meta.url)), '..', '..', 'cli', 'main.ts')
-/** Tells on SIGHUP how long the event loop stood still at most, and how much memory there was at most. */
+/** Tells on SIGUSR2 how long the event loop stood still at most, and how much memory there was at most. */
 const watcher = `import { monitorEventLoopDelay } from 'node:perf_hooks'
 const delay = monitorEventLoopDelay({ resolution: 5 })
 delay.enable()
-process.on('SIGHUP', () => {
+process.on('SIGUSR2', () => {
   process.stderr.write('watched ' + JSON.stringify({ stallMs: delay.max / 1e6 - 5, rss: process.resourceUsage().maxRSS * 1024 }) + '\\n')
   delay.reset()
 })`
@@ -124,7 +124,7 @@ async function pushTo(remote: Remote, root: string): Promise<unknown> {
 
 async function watched({ child, said }: Daemon): Promise<{ stallMs: number; rss: number }> {
   const before = said().length
-  child.kill('SIGHUP')
+  child.kill('SIGUSR2')
   const match = await until(() => /watched (.*)\n/.exec(said().slice(before)), { what: 'what was watched' })
   return JSON.parse(match[1] as string) as { stallMs: number; rss: number }
 }

@@ -231,7 +231,7 @@ test('a push that is ended and begun anew sends only what had not arrived', asyn
       onEvent: () => {},
       signal: controller.signal,
     }),
-    (error) => (error as Error).name === 'AbortError',
+    { code: 'aborted', message: 'Stopped: nothing was deployed.' },
   )
   assert.deepEqual(it.seen, [])
   const before = proxy.sentBytes
@@ -242,6 +242,104 @@ test('a push that is ended and begun anew sends only what had not arrived', asyn
   assert.ok(proxy.sentBytes - again < 20_000, `${proxy.sentBytes - again} bytes though nothing had changed`)
   assert.equal(it.seen.length, 2)
   assert.deepEqual(it.seen[0], it.seen[1])
+})
+
+test('who leaves a push at any of its requests is told what is true: nothing was deployed, or it goes on', async (t) => {
+  const it = await bench(t)
+  await fill(it.root, 5)
+  const { jobs, expected, key, home, socket } = it.api
+  const said = { nothing: 0, on: 0, ended: 0 }
+  for (const request of ['challenge', 'push', 'segments', 'blobs?commit', 'commit', 'events?after=-1']) {
+    for (const when of ['before', 'while', 'after'] as const) {
+      // The first time there are segments and blobs to send, the second time there is nothing.
+      if (request !== 'commit') await writeFile(join(it.root, 'new'), randomBytes(3 * chunkSize))
+      const controller = new AbortController()
+      const { signal } = controller
+      const transport = openTransport({ kind: 'unix', path: socket })
+      const ask: typeof transport.ask = async (asked) => {
+        const isIt = asked.path.endsWith(`/${request}`)
+        if (isIt && when === 'before') controller.abort()
+        const answering = transport.ask(asked)
+        if (isIt && when === 'while') setTimeout(() => controller.abort(), Math.random() * 4)
+        const answer = await answering
+        if (isIt && when === 'after') controller.abort()
+        return answer
+      }
+      const known = await Remotes.open(join(home, 'client'))
+      const findOurs = (): ReturnType<typeof findKeys> => findKeys({ keyFile: key })
+      const remote = new Remote({ ...transport, ask }, { findKeys: findOurs, known, expected, signal })
+      const before = (await jobs.list()).length
+      const context = await readContext(it.root)
+      const options = { root: it.root, service: 'blog', emit: () => {}, onEvent: () => {}, signal }
+      const error: MypaasError = await push(remote, context, options).then(
+        () => assert.fail('it can not succeed'),
+        (error) => error as MypaasError,
+      )
+      transport.close()
+      await sleep(50)
+      const after = await jobs.list()
+      const where = `${when} ${request}: ${error.message}`
+      if (error.message === 'Stopped: nothing was deployed.') {
+        said.nothing += 1
+        assert.equal(after.length, before, where)
+      } else {
+        assert.equal(after.length, before + 1, where)
+        const isOver = /this engine only looks/.test(error.message)
+        said[isOver ? 'ended' : 'on'] += 1
+        if (!isOver) {
+          assert.equal(error.message, 'It goes on over there, with nobody here following it.', where)
+          assert.match(error.hint ?? '', new RegExp(`mypaas attach \\S+ ${after[0]?.job}$`))
+        }
+      }
+      for (const { job } of after) for await (const _ of jobs.follow(job, -1, new AbortController().signal));
+    }
+  }
+  t.diagnostic(JSON.stringify(said))
+  assert.ok(said.nothing >= 9 && said.on >= 3, JSON.stringify(said))
+})
+
+test('who leaves when the deploy was asked for and no answer comes is told that it may be on', async (t) => {
+  const it = await bench(t)
+  const controller = new AbortController()
+  const { signal } = controller
+  const transport = openTransport({ kind: 'unix', path: it.api.socket })
+  t.after(() => transport.close())
+  const ask: typeof transport.ask = async (asked) => {
+    const answer = await transport.ask(asked)
+    if (!asked.path.endsWith('?commit')) return answer
+    controller.abort()
+    return new Promise((_, reject) => asked.signal?.addEventListener('abort', () => reject(asked.signal?.reason)))
+  }
+  const known = await Remotes.open(join(it.api.home, 'client'))
+  const findOurs = (): ReturnType<typeof findKeys> => findKeys({ keyFile: it.api.key })
+  const remote = new Remote({ ...transport, ask }, { findKeys: findOurs, known, expected: it.api.expected, signal })
+  const options = { root: it.root, service: 'blog', emit: () => {}, onEvent: () => {}, signal }
+  await assert.rejects(push(remote, await readContext(it.root), options), {
+    code: 'aborted',
+    message: 'Stopped when the deploy had been asked for: it may be on over there.',
+    hint: `If it is, this follows it: mypaas attach ${remote.name}`,
+  })
+})
+
+test('the first ask of a follow is repeated when the line breaks, as the others are', async (t) => {
+  const it = await bench(t)
+  const transport = openTransport({ kind: 'unix', path: it.api.socket })
+  t.after(() => transport.close())
+  let refused = 0
+  const ask: typeof transport.ask = (asked) => {
+    const isFollow = asked.path.includes('/events') || asked.path === '/v1/call'
+    if (!isFollow || refused >= 6) return transport.ask(asked)
+    refused += 1
+    return Promise.reject(new MypaasError('it is away for a moment', { code: 'unreachable' }))
+  }
+  const known = await Remotes.open(join(it.api.home, 'client'))
+  const findOurs = (): ReturnType<typeof findKeys> => findKeys({ keyFile: it.api.key })
+  const remote = new Remote({ ...transport, ask }, { findKeys: findOurs, known, expected: it.api.expected })
+  await pushTo(remote, it.root)
+  assert.equal(refused, 6)
+  refused = 0
+  await assert.rejects(attach(remote, undefined, { onEvent: () => {} }), /this engine only looks/)
+  assert.equal(refused, 6)
 })
 
 test('a server that is not there, or goes away for good, is told from one that failed', async (t) => {

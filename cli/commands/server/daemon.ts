@@ -6,8 +6,7 @@ export const daemon: CommandDef = command({
   async run() {
     const { runDaemon } = await import('../../../src/server/daemon.ts')
     const controller = new AbortController()
-    process.on('SIGINT', () => controller.abort())
-    process.on('SIGTERM', () => controller.abort())
+    for (const ending of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(ending, () => controller.abort())
     await runDaemon({ log: progress, signal: controller.signal })
   },
 })

@@ -1,8 +1,9 @@
 import type { CommandDef } from 'citty'
-import type { RunningCommand } from '../../../src/deploy/command.ts'
+import type { CommandOptions, RunningCommand } from '../../../src/deploy/command.ts'
 import type { Host } from '../../../src/deploy/host.ts'
 import { MypaasError } from '../../../src/errors.ts'
 import { command } from '../../command.ts'
+import { interruptible } from '../../interrupt.ts'
 import { joinTerminal, onTerminal } from '../../terminal.ts'
 
 const name = { type: 'positional', required: true, description: 'The service' } as const
@@ -14,10 +15,11 @@ export const exec: CommandDef = command({
     replica: { type: 'string', valueHint: 'N', description: 'In which replica (the first that runs)' },
   },
   run: ({ args, rawArgs }) =>
-    inside(async (host, tty) => {
+    inside(async (host, options) => {
       const { execInService } = await import('../../../src/deploy/command.ts')
       const replica = args.replica === undefined ? undefined : wholeNumber('replica', args.replica)
-      return execInService(host, args.name, commandWords(rawArgs, `mypaas server exec ${args.name}`), { tty, replica })
+      const words = commandWords(rawArgs, `mypaas server exec ${args.name}`)
+      return execInService(host, args.name, words, { ...options, replica })
     }),
 })
 
@@ -25,19 +27,25 @@ export const run: CommandDef = command({
   rest: true,
   args: { name },
   run: ({ args, rawArgs }) =>
-    inside(async (host, tty) => {
+    inside(async (host, options) => {
       const { runInService } = await import('../../../src/deploy/command.ts')
-      return runInService(host, args.name, commandWords(rawArgs, `mypaas server run ${args.name}`), { tty })
+      return runInService(host, args.name, commandWords(rawArgs, `mypaas server run ${args.name}`), options)
     }),
 })
 
-async function inside(begin: (host: Host, tty: boolean) => Promise<RunningCommand>): Promise<number> {
+/** Whoever ends this ends the command, and the container that was made for it. */
+async function inside(begin: (host: Host, options: CommandOptions) => Promise<RunningCommand>): Promise<number> {
   const { openServer } = await import('../../../src/server/host.ts')
-  await using server = await openServer()
   const tty = onTerminal()
-  await using running = await begin(server.host, tty)
-  // Awaited here: leaving the scope closes what it reads from.
-  return await joinTerminal(running.stream, tty)
+  return interruptible(
+    async (signal) => {
+      await using server = await openServer()
+      await using running = await begin(server.host, { tty, signal })
+      // Awaited here: leaving the scope closes what it reads from.
+      return await joinTerminal(running.stream, tty)
+    },
+    { quiet: true },
+  )
 }
 
 /** @throws {MypaasError} `usage` when there are none */
