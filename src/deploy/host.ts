@@ -45,11 +45,11 @@ export type Host = Readonly<{
   /** Ports and the host that no service gets. */
   reserved: Reserved
   /**
-   * Refuses a release with what whoever asks may not have run, asked each time before one is run, whoever deployed it;
-   * absent for those who may have all of it run. It comes under the service's lock: what is current stays so.
+   * Refuses a release with what whoever asks may not have run, asked each time before one is run, whoever deployed it,
+   * and before what is mounted in one is removed; absent for those who may have all of it run. It comes under the service's lock: what is current stays so.
    * @throws {MypaasError} `unauthorised`
    */
-  permit?: (spec: ServiceSpec) => Promise<void>
+  permit?: (wanted: Pick<ServiceSpec, 'service' | 'volumes' | 'urls' | 'publish'>) => Promise<void>
   startTimeoutMs: number
   drainMs: number
   holdDrainMs: number

@@ -159,7 +159,8 @@ function refusal(problems: readonly MountProblem[]): MypaasError {
   return new MypaasError(problems.map(({ message, hint }) => `${message}. ${hint}.`).join('\n'), { code: 'directives' })
 }
 
-function pathOf(host: Host, mount: Exclude<Mount, { kind: 'named' }>): string {
+/** Where on this machine a mount leads, as it is written. */
+export function pathOf(host: Host, mount: Exclude<Mount, { kind: 'named' }>): string {
   return mount.kind === 'home' ? `${host.home}/${mount.path}` : mount.path
 }
 

@@ -19,7 +19,7 @@ import { execution, forgetNext, journalOf, lockKnown, lockService, settlement, s
 import { persistently } from './persist.ts'
 import { placesOf } from './places.ts'
 import { describe, type Step } from './plan.ts'
-import { removeVolumes } from './remove-volumes.ts'
+import { removeVolumes, volumesOfService } from './remove-volumes.ts'
 import { refuseReserved } from './reserved.ts'
 import { environmentOf } from './secret-rights.ts'
 import { DeployError } from './why.ts'
@@ -173,7 +173,8 @@ async function warnUnlessStartable(host: Host, current: JournalRelease, emit: Em
 /**
  * Removes a service: routes, containers, also those of commands, images, journal, history, kept logs, what its pushes brought. Its lock file stays, for a second one of
  * that name would be another lock.
- * @param options.volumes Also its directories and the volumes that mypaas made for it, unless somebody else mounts them, too.
+ * @param options.volumes Also the directories that it could write and the volumes that mypaas made for it, unless somebody
+ *   else mounts them, too, or whoever asks may not mount them (`host.permit`).
  * @returns what was removed, in lines
  */
 export async function removeService(
@@ -186,6 +187,7 @@ export async function removeService(
   const { current: _current, next: _next, ...bare } = journal
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)
+  const volumes = options.volumes ? await volumesOfService(host, journal) : undefined
   await forgetReleases(host, bare)
   const commands = await removeCommands(host, service)
   await settleDown(host, service, options)
@@ -193,7 +195,7 @@ export async function removeService(
   for (const { image } of await keptReleases(host, service))
     if (await removeImage(host, image)) removed.push(`image ${image}`)
   removed.push(...(await removeBuildCaches(host, service)))
-  if (options.volumes) removed.push(...(await removeVolumes(host, service, journal)))
+  if (volumes) removed.push(...(await removeVolumes(host, service, volumes)))
   const places = placesOf(host.directory, service)
   await rm(places.folder, { recursive: true, force: true })
   await rm(places.pushed, { recursive: true, force: true })

@@ -8,25 +8,64 @@ import type { Host } from './host.ts'
 import type { Journal } from './journal.ts'
 import { follow } from './mount-path.ts'
 import { type Mounted, readMounted } from './mounted.ts'
-import { isOwnVolume, type Named, titleOf } from './mounts.ts'
+import { isOwnVolume, type Named, pathOf, titleOf } from './mounts.ts'
+
+/** What was mounted in a service, by its title; some of it is to stay, and why. */
+export type VolumesOfService = ReadonlyMap<string, Readonly<{ mount: Mount | Named; stays: string | undefined }>>
 
 /**
- * Removes the directories of the releases that are kept and the volumes that mypaas made for a service, whatever release. Left are volumes of others, also
- * where the config lets the service mount them; what somebody else has mounted; links; and host paths outside the home,
- * which were there before.
+ * The directories of the releases that are kept and the volumes that mypaas made for a service, whatever release. Asked
+ * while the service has its current release: what that has mounted whoever may deploy it may write.
+ */
+export async function volumesOfService(host: Host, journal: Journal): Promise<VolumesOfService> {
+  const releases = [journal.current, journal.next, ...(journal.previous ?? [])]
+  const mounts = releases.flatMap((release) => release?.spec.volumes ?? [])
+  const found = new Map<string, Mount | Named>()
+  // Of a place that one release could only read and another could write, the latter counts.
+  for (const mount of [...mounts.filter(isReadOnly), ...mounts.filter((mount) => !isReadOnly(mount))])
+    found.set(titleOf(host, mount), mount)
+  for (const volume of await ownVolumes(host, journal.service)) found.set(titleOf(host, volume), volume)
+  const volumes = new Map<string, { mount: Mount | Named; stays: string | undefined }>()
+  for (const [title, mount] of found)
+    volumes.set(title, { mount, stays: await reasonToStay(host, journal.service, mount) })
+  return volumes
+}
+
+function isReadOnly(mount: Mount | Named): mount is Exclude<Mount, { kind: 'named' }> {
+  return mount.kind !== 'named' && mount.readOnly
+}
+
+async function reasonToStay(host: Host, service: string, mount: Mount | Named): Promise<string | undefined> {
+  if (isReadOnly(mount)) return `the service could only read it; to remove it: rm -r ${pathOf(host, mount)}`
+  try {
+    // What a release of theirs could write they can make empty anyway.
+    const volumes = [{ ...mount, target: '/mnt', readOnly: false }]
+    await host.permit?.({ service, volumes, urls: [], publish: [] })
+    return undefined
+  } catch (error) {
+    if (error instanceof MypaasError && error.code === 'unauthorised') return 'the key may not mount it'
+    throw error
+  }
+}
+
+/**
+ * Removes what was mounted in a service. Left are volumes of others, also where the config lets the service mount them;
+ * what somebody else has mounted; what it could only read; links; and host paths outside the home, which were there before.
  * @returns what was removed and what was left, and why, in lines
  */
-export async function removeVolumes(host: Host, service: string, journal: Journal): Promise<readonly string[]> {
-  const releases = [journal.current, journal.next, ...(journal.previous ?? [])]
-  const mounts = new Map<string, Mount | Named>(
-    releases.flatMap((release) => release?.spec.volumes ?? []).map((mount) => [titleOf(host, mount), mount]),
-  )
-  for (const volume of await ownVolumes(host, service)) mounts.set(titleOf(host, volume), volume)
+export async function removeVolumes(
+  host: Host,
+  service: string,
+  volumes: VolumesOfService,
+): Promise<readonly string[]> {
   const lines: string[] = []
-  for (const [title, mount] of mounts) {
+  for (const [title, { mount, stays }] of volumes) {
     try {
       const why =
-        mount.kind === 'named' ? await removeVolume(host, service, mount.name) : await removePath(host, service, mount)
+        stays ??
+        (mount.kind === 'named'
+          ? await removeVolume(host, service, mount.name)
+          : await removePath(host, service, mount))
       if (why !== undefined) lines.push(`left ${title}: ${why}`)
       else lines.push(mount.kind === 'named' ? `volume ${mount.name}` : `directory ${title}`)
     } catch (error) {

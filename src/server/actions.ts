@@ -111,8 +111,8 @@ export const actions: Readonly<Record<string, Action>> = {
     reads: false,
     needs: ['service'],
     takes: ['service', 'volumes'],
-    run: ({ server, args, emit, signal }) =>
-      removeService(server.host, serviceOf(args), { emit, signal, volumes: args.volumes === true }),
+    run: ({ server, key, args, emit, signal }) =>
+      removeService(hostFor(server, key), serviceOf(args), { emit, signal, volumes: args.volumes === true }),
   },
   'env-ls': {
     reads: true,

@@ -151,7 +151,7 @@ async function foreignSettings(
   host: Host,
   config: ServerConfig,
   key: AuthorizedKey,
-  spec: ServiceSpec,
+  spec: Parameters<NonNullable<Host['permit']>>[0],
   lines?: DirectiveLines,
 ): Promise<readonly Foreign[]> {
   const problems: Foreign[] = []

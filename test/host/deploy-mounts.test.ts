@@ -272,7 +272,9 @@ suite('mounts', { concurrency: 2 }, () => {
     await assert.rejects(w.docker.volumes.inspect(name('own')))
 
     await t.test('nor what somebody else has mounted, or what a link leads to', async () => {
-      await w.deploy(await holding(w, 'shared', ['~/shared/a:/a', '~/shared/b:/b', '~/shared/c:/c']))
+      await w.deploy(
+        await holding(w, 'shared', ['~/shared/a:/a', '~/shared/b:/b', '~/shared/c:/c', '~/shared/d:/d:ro']),
+      )
       await strangerWith(w, 'beside', [`${w.home}/shared/a:/a`])
       await mkdir(join(w.home, 'precious'))
       await writeFile(join(w.home, 'precious', 'file'), '')
@@ -282,6 +284,7 @@ suite('mounts', { concurrency: 2 }, () => {
       assert.match(removed, /left ~\/shared\/a: the container \S+-beside mounts it, too/)
       assert.match(removed, /left ~\/shared\/b: it leads to \S+precious by a link/)
       assert.match(removed, /directory ~\/shared\/c/)
+      assert.match(removed, /left ~\/shared\/d: the service could only read it; to remove it: rm -r \S+\/shared\/d$/m)
       await readFile(join(w.home, 'precious', 'file'))
     })
   })

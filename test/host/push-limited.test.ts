@@ -187,4 +187,21 @@ test('a key that is limited to one service reaches nothing of another', async (t
     assert.equal((await w.request('http://blog.test/')).status, 200)
     assert.deepEqual(await w.runningNames('shop'), ['shop-r1-1'])
   })
+
+  await t.test('what it removes with a service is what it could write by a push', async () => {
+    const deployWith = async (...volumes: string[]): Promise<unknown> =>
+      w.deploy(await w.service('blog', { directives: volumes.map((volume) => `volume=${volume}`) }))
+    await deployWith('~/album:/a', '~/blog/data:/data', `${w.instance}-earlier:/e`)
+    await deployWith('~/photos:/p:ro', '~/given:/g', '~/blog/data:/data', `${w.instance}-lent:/l`)
+    for (const of of ['album', 'photos', 'given', 'blog/data']) await writeFile(join(w.home, of, 'file'), of)
+    const { stdout } = await w.ok(['rm', server, 'blog', '--volumes', '--yes'], { env })
+    assert.match(stdout, /^left ~\/album: the key may not mount it$/m)
+    assert.match(stdout, /^left ~\/photos: the service could only read it; to remove it: rm -r \S+\/photos$/m)
+    assert.match(stdout, /^left the volume \S+-earlier: the key may not mount it$/m)
+    assert.match(stdout, /^directory ~\/given$/m)
+    assert.match(stdout, /^directory ~\/blog\/data$/m)
+    assert.match(stdout, /^volume \S+-lent$/m)
+    for (const of of ['album', 'photos']) assert.equal(await readFile(join(w.home, of, 'file'), 'utf8'), of)
+    await w.docker.volumes.remove(`${w.instance}-earlier`)
+  })
 })
