@@ -291,10 +291,11 @@ export class Api {
     const { stream, key, action, args, body } = asked
     const { service = '' } = args
     const { home } = this.#options
-    const about = { key, who: nameOf(key), args, body }
+    const about = { who: nameOf(key), args, body }
     if (stream.kind === 'session') {
       wordsOf(body)
-      const open = (signal: AbortSignal): Promise<RunningCommand> => openCommand(home, stream.open, about, signal)
+      const open = (now: AuthorizedKey, signal: AbortSignal): Promise<RunningCommand> =>
+        openCommand(home, stream.open, { ...about, key: now }, signal)
       const granted = this.#sessions.offer({ key, action, service, open })
       await this.#audit(request, via, { key, action, service, outcome: 'accepted' })
       return sendJson(response, 201, granted)
@@ -305,7 +306,7 @@ export class Api {
     if (response.destroyed || request.socket.destroyed) place.leave()
     await using server = await openServer(home)
     await this.#audit(request, via, { key, action, service, outcome: 'accepted' })
-    await sendLines(response, stream.lines({ ...about, server, signal: place.signal }), place.signal)
+    await sendLines(response, stream.lines({ ...about, key, server, signal: place.signal }), place.signal)
   }
 
   /** Writes down what never became a request. */
@@ -345,7 +346,7 @@ export class Api {
     socket.once('close', place.leave)
     // Gone before anybody listened for that.
     if (socket.destroyed) place.leave()
-    await using running = await offer.open(place.signal)
+    await using running = await offer.open(key, place.signal)
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${sessionProtocol}\r\n\r\n`)
     if (head.length > 0) socket.unshift(head)
     const ended = await relay(socket, running, place.signal).then(

@@ -12,21 +12,25 @@ export type Offer = Readonly<{
   key: AuthorizedKey
   action: string
   service: string
-  open: (signal: AbortSignal) => Promise<RunningCommand>
+  /** @param key As it is when the command is joined. */
+  open: (key: AuthorizedKey, signal: AbortSignal) => Promise<RunningCommand>
 }>
 
 const joinMs = 30_000
 const maxOffers = 256
+/** As many as a key can have open. */
+const maxOffersPerKey = 16
 
 /** Commands that were signed for and wait for their client's connection. */
 export class Sessions {
   readonly #offers = new Map<string, Offer & { tokenHash: Buffer; until: number }>()
 
-  /** @throws {MypaasError} `locked` when too many wait */
+  /** @throws {MypaasError} `locked` when too many wait, of this key or in all */
   offer(offer: Offer): { session: string; token: string } {
     const now = performance.now()
     for (const [id, { until }] of this.#offers) if (until < now) this.#offers.delete(id)
-    if (this.#offers.size >= maxOffers) {
+    const own = [...this.#offers.values()].filter(({ key }) => key.fingerprint === offer.key.fingerprint)
+    if (this.#offers.size >= maxOffers || own.length >= maxOffersPerKey) {
       throw new MypaasError('The server is busy.', { code: 'locked', hint: 'Try again in a moment.' })
     }
     const session = randomBytes(9).toString('base64url')

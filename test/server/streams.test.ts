@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import http from 'node:http'
@@ -14,7 +15,9 @@ import { sign } from '../../src/push/signature.ts'
 import type { AuthorizedKey } from '../../src/server/keys.ts'
 import { relay } from '../../src/server/sessions.ts'
 import { Places } from '../../src/server/streams.ts'
+import type { ServiceSpec } from '../../src/service/spec.ts'
 import { serverId, type TestApi, testApi } from '../support/api.ts'
+import { fileKeyOf } from '../support/keys.ts'
 import { until } from '../support/until.ts'
 
 const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
@@ -76,12 +79,28 @@ async function chatter(t: TestContext): Promise<Chatter> {
   return { sentBytes: () => sent, followers: () => followers.size }
 }
 
-async function withService(api: TestApi): Promise<void> {
+async function withService(api: TestApi, spec?: Partial<ServiceSpec>): Promise<void> {
   const folder = join(api.home, '_mypaas', 'services')
   await mkdir(folder, { recursive: true })
+  const whole = {
+    service: 'web',
+    urls: [],
+    volumes: [],
+    env: [],
+    port: 80,
+    publish: [],
+    rollout: 'stop-first',
+    ...spec,
+  }
   await writeFile(
     join(folder, 'web.json'),
-    JSON.stringify({ version: 1, service: 'web', server: serverId, lastRelease: 1 }),
+    JSON.stringify({
+      version: 1,
+      service: 'web',
+      server: serverId,
+      lastRelease: 1,
+      ...(spec ? { current: { release: 1, image: '', spec: whole, deployedAt: '', secretsFrom: 'server' } } : {}),
+    }),
   )
   await mkdir(join(api.home, '_mypaas', 'traefik', 'state'), { recursive: true })
 }
@@ -186,7 +205,6 @@ test('a session is joined once, with its token, by a key that still may', async 
   const api = await testApi(t)
   await withService(api)
   const words = JSON.stringify(['true'])
-  const { createHash } = await import('node:crypto')
   const grant = async (): Promise<{ session: string; token: string }> => {
     const body = createHash('sha256').update(words).digest('hex')
     const statement = await api.statement({ purpose: 'call', action: 'exec', args: { service: 'web' }, body })
@@ -226,6 +244,40 @@ test('a session is joined once, with its token, by a key that still may', async 
     const statement = await api.statement({ purpose: 'call', action: 'exec', args: { service: 'web' }, body: digest })
     assert.equal((await api.send(statement, { body })).status, 400, body)
   }
+})
+
+test('a key that asks for commands and joins none keeps no other key from one', async (t) => {
+  const api = await testApi(t)
+  const other = join(api.home, 'other')
+  await api.setKeys(api.keyLine, await fileKeyOf(other))
+  const words = JSON.stringify(['true'])
+  const body = createHash('sha256').update(words).digest('hex')
+  const grant = async (key?: string): Promise<number> => {
+    const statement = await api.statement({ purpose: 'call', action: 'exec', args: { service: 'web' }, body })
+    return (await api.send(statement, { body: words }, key)).status
+  }
+  const statuses: number[] = []
+  for (let n = 0; n < 20; n += 1) statuses.push(await grant())
+  assert.deepEqual(statuses, [...Array(16).fill(201), ...Array(4).fill(409)])
+  assert.equal(await grant(other), 201)
+})
+
+test('a command that was granted runs with what its key may have when it is joined', async (t) => {
+  await chatter(t)
+  const api = await testApi(t)
+  // What no limited key may have.
+  await withService(api, { urls: [{ scheme: 'http', host: 'paas.test', path: '/' }] })
+  const words = JSON.stringify(['true'])
+  const body = createHash('sha256').update(words).digest('hex')
+  const statement = await api.statement({ purpose: 'call', action: 'run', args: { service: 'web' }, body })
+  const { session, token } = JSON.parse((await api.send(statement, { body: words })).text) as Record<string, string>
+  await api.setKeys(`services="web" ${api.keyLine}`)
+  const { text } = await api.ask('GET', `/v1/sessions/${session}`, undefined, {
+    authorization: `Bearer ${token}`,
+    connection: 'upgrade',
+    upgrade: 'mypaas-session',
+  })
+  assert.match(text, /The key may not use:.*http:\/\/paas\.test/)
 })
 
 test('a key that is taken away, expires or is limited further ends what it has open', async (t) => {
