@@ -194,9 +194,9 @@ export class Api {
     const { service, statement } = push
     const who = nameOf(key)
     const { info, done } = jobs.start({ what: 'push', service, who }, async (emit, signal) => {
-      await using server = await openServer(home)
       const deployment = { service, expect: statement.expect, who, emit: emit as Emit, signal }
-      return await deployPushed(server, key, context, { ...deployment, slots: this.#builds, read })
+      const keyNow = (): Promise<AuthorizedKey> => this.#keyAfterWait(key)
+      return await deployPushed(home, key, context, { ...deployment, slots: this.#builds, keyNow, read })
     })
     this.#after(
       done.then(async ({ ok, error }) => {
@@ -421,6 +421,15 @@ export class Api {
     const key = await this.#options.keys.find(before.public.split(' ')[1] ?? '', this.#now())
     if (!key) throw new DeniedError('key taken away meanwhile', before.fingerprint)
     return key
+  }
+
+  async #keyAfterWait(before: AuthorizedKey): Promise<AuthorizedKey> {
+    try {
+      return await this.#keyNow(before)
+    } catch (error) {
+      if (!(error instanceof DeniedError)) throw error
+      throw notAllowed('The key was taken away, or has expired, while this waited for its turn.')
+    }
   }
 
   /** Who has no token gets the answer of all who may not get in; an honest client whose push was forgotten begins anew. */

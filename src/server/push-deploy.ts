@@ -9,12 +9,13 @@ import { MypaasError } from '../errors.ts'
 import { parseSpec } from '../service/parse.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { otherService } from './actions.ts'
-import type { BuildSlots } from './build-slots.ts'
-import type { OpenServer } from './host.ts'
+import type { BuildLimits, BuildSlots } from './build-slots.ts'
+import { type OpenServer, openServer } from './host.ts'
 import type { AuthorizedKey } from './keys.ts'
 import { PulledImages } from './pulled-images.ts'
 import { limitedLogins } from './registry-rights.ts'
 import { type DockerfileReader, refuseForeign, restrictedHost } from './restrict.ts'
+import { mayDeploy } from './rights.ts'
 
 export type PushDeploy = Readonly<{
   /** The service that was signed for. */
@@ -25,36 +26,32 @@ export type PushDeploy = Readonly<{
   emit: Emit
   signal: AbortSignal
   slots: BuildSlots
+  /** The key as it is now. @throws {MypaasError} `unauthorised` where there is none */
+  keyNow: () => Promise<AuthorizedKey>
   /** Reads which images a Dockerfile names. */
   read?: DockerfileReader | undefined
 }>
 
 /**
- * Deploys what was pushed, as far as the key may: it waits for a place to build, and a limited key's build is held to
- * the images that were seen in its Dockerfile.
+ * Deploys what was pushed, as far as the key may when it has got a place to build; a limited key's build is held to the
+ * images that were seen in its Dockerfile.
  * @throws {MypaasError} as `deploy`, and `unauthorised` when the key may not use what the directory uses
  */
 export async function deployPushed(
-  server: OpenServer,
-  key: AuthorizedKey,
+  home: string,
+  asked: AuthorizedKey,
   context: Context,
-  { service, expect, who, emit, signal, slots, read }: PushDeploy,
+  { service, expect, who, emit, signal, slots, keyNow, read }: PushDeploy,
 ): Promise<Released> {
-  const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: server.host.homeRules })
-  if (spec.service !== service) throw otherService(spec.service, service)
-  await refuseUnlessCurrent(server.host.directory, service, expect)
-  const { builds, buildsPerKey } = server.config.server
-  const leave = await slots.enter(
-    key.fingerprint,
-    { inAll: builds, perKey: buildsPerKey },
-    { signal, told: (before) => emit({ type: 'queued', before }) },
-  )
-  const roll = (host: Host, told?: Emit): Promise<Released> =>
+  const limits = await limitsNow(home, context, { service, expect })
+  const told = (before: number): void => emit({ type: 'queued', before })
+  const leave = await slots.enter(asked.fingerprint, limits, { signal, told })
+  const roll = (host: Host, also?: Emit): Promise<Released> =>
     deploy(host, context, {
       emit(event) {
         // The image is there.
         if (event.type === 'planned') leave()
-        told?.(event)
+        also?.(event)
         emit(event)
       },
       signal,
@@ -64,6 +61,11 @@ export async function deployPushed(
       ifRelease: expect,
     })
   try {
+    // That may have taken long: what key and config say now is what counts.
+    const key = await keyNow()
+    mayDeploy(key, service)
+    await using server = await openServer(home)
+    const spec = specOf(server, context, service)
     const { dockerfile: file, dockerfileText: dockerfile } = context
     if (key.services !== undefined)
       return await deployLimited(server, key, { spec, dockerfile, file, signal, read, roll })
@@ -71,6 +73,26 @@ export async function deployPushed(
   } finally {
     leave()
   }
+}
+
+/** How many builds may be on, for what is not refused before it has to wait. */
+async function limitsNow(
+  home: string,
+  context: Context,
+  { service, expect }: Pick<PushDeploy, 'service' | 'expect'>,
+): Promise<BuildLimits> {
+  await using server = await openServer(home)
+  specOf(server, context, service)
+  await refuseUnlessCurrent(server.host.directory, service, expect)
+  const { builds, buildsPerKey } = server.config.server
+  return { inAll: builds, perKey: buildsPerKey }
+}
+
+/** @throws {MypaasError} `directives` when it is of another service than was signed for */
+function specOf({ host }: OpenServer, context: Context, service: string): ServiceSpec {
+  const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: host.homeRules })
+  if (spec.service !== service) throw otherService(spec.service, service)
+  return spec
 }
 
 type Limited = Readonly<{

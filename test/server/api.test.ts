@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
-import { chmod } from 'node:fs/promises'
+import { appendFile, chmod, mkdtemp, rm } from 'node:fs/promises'
+import http from 'node:http'
 import net from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { brotliCompressSync, constants } from 'node:zlib'
@@ -14,6 +16,7 @@ import { sign } from '../../src/push/signature.ts'
 import { type Reply, serverId, type TestApi, testApi } from '../support/api.ts'
 import { fileKeyOf } from '../support/keys.ts'
 import { chunksOf, tableOfFiles } from '../support/table.ts'
+import { until } from '../support/until.ts'
 
 const dockerfile = Buffer.from('# mypaas.service = blog\nFROM scratch\n')
 const sha = (data: Buffer): string => createHash('sha256').update(data).digest('hex')
@@ -38,9 +41,10 @@ const small = manifestOf({ Dockerfile: dockerfile })
 async function begin(
   api: TestApi,
   manifest: Manifest = small,
+  key?: string,
 ): Promise<{ push: string; auth: Record<string, string> }> {
   const text = await api.statement({ manifest: manifest.digest })
-  const { status, text: reply } = await api.send(text, { index: manifest.index.toString('latin1') })
+  const { status, text: reply } = await api.send(text, { index: manifest.index.toString('latin1') }, key)
   assert.equal(status, 201, reply)
   const { push, token } = JSON.parse(reply) as { push: string; token: string }
   return { push, auth: { authorization: `Bearer ${token}` } }
@@ -309,6 +313,71 @@ test('a key that is taken away before the last file comes does not deploy with i
   )
   assert.equal(api.jobs.running, 0)
 })
+
+test('a push that waits for its turn is deployed with what its key may then, or not at all', async (t) => {
+  const api = await testApi(t)
+  await appendFile(join(api.home, '_mypaas', 'config.toml'), 'builds = 1\n')
+  const other = join(api.home, 'other')
+  const otherLine = await fileKeyOf(other)
+  const engine = await stuckEngine(t)
+  const pushBy = async (key?: string): Promise<{ job: string; auth: Record<string, string> }> => {
+    const { push, auth } = await begin(api, small, key)
+    await api.ask('POST', `/v1/push/${push}/segments`, await frameOf([0], small.texts[0] as Buffer), auth)
+    const { text } = await api.ask('POST', `/v1/push/${push}/blobs?commit`, await frameOf([0], dockerfile), auth)
+    return { job: (JSON.parse(text) as { job: string }).job, auth }
+  }
+  for (const [now, why] of [
+    [[], /"code":"unauthorised","message":"The key was taken away, or has expired, while this waited for its turn\."/],
+    [[`read-only ${otherLine}`], /"code":"unauthorised","message":"The key may only read\."/],
+    [[`services="shop" ${otherLine}`], /"code":"unauthorised","message":"The key may not reach blog\."/],
+  ] as const) {
+    engine.refuse(false)
+    await api.setKeys(api.keyLine, otherLine)
+    const first = await pushBy()
+    await until(() => engine.asked() > 0, { what: 'the first to build' })
+    const second = await pushBy(other)
+    await api.setKeys(api.keyLine, ...now)
+    engine.refuse(true)
+    for (const [{ job, auth }, end] of [
+      [first, /"code":"(?!unauthorised)/],
+      [second, why],
+    ] as const)
+      assert.match((await api.ask('GET', `/v1/jobs/${job}/events?after=-1`, undefined, auth)).text, end)
+  }
+})
+
+/** An engine that lets all wait until it is told to refuse them. */
+async function stuckEngine(t: TestContext): Promise<{ asked: () => number; refuse: (isOn: boolean) => void }> {
+  const waiting = new Set<http.ServerResponse>()
+  let refuses = false
+  const refuse = (response: http.ServerResponse): void => {
+    response.writeHead(500, { 'content-type': 'application/json' }).end('{"message":"refused"}')
+  }
+  const server = http.createServer((_, response) => {
+    if (refuses) return refuse(response)
+    waiting.add(response)
+    response.once('close', () => waiting.delete(response))
+  })
+  const folder = await mkdtemp(join(tmpdir(), 'mypaas-stuck-'))
+  const path = join(folder, 'engine.sock')
+  await new Promise<void>((resolve) => server.listen(path, resolve))
+  const before = process.env['DOCKER_HOST']
+  process.env['DOCKER_HOST'] = `unix://${path}`
+  t.after(async () => {
+    if (before === undefined) delete process.env['DOCKER_HOST']
+    else process.env['DOCKER_HOST'] = before
+    server.closeAllConnections()
+    server.close()
+    await rm(folder, { recursive: true })
+  })
+  return {
+    asked: () => waiting.size,
+    refuse(isOn) {
+      refuses = isOn
+      if (isOn) for (const response of waiting) refuse(response)
+    },
+  }
+}
 
 test('a pack that would become far more than it says costs no memory', async (t) => {
   const api = await testApi(t)
