@@ -39,8 +39,11 @@ export type RouterSettings = Readonly<{
   reachToken: string
   /** Certificates by ACME; absent for a server without. */
   acme?: AcmeSettings
-  /** Pushes come in at `https://DOMAIN/daemon/` and go to this port of the machine; absent for a server without a domain. */
-  daemon?: Readonly<{ domain: string; port: number }>
+  /**
+   * Pushes come in at `https://DOMAIN/daemon/` and go to this port of the machine, each with {@link routerHeader} and this
+   * token, which nobody else sees; absent for a server without a domain.
+   */
+  daemon?: Readonly<{ domain: string; port: number; token: string }>
 }>
 
 export type AcmeSettings = Readonly<{
@@ -147,6 +150,9 @@ function isServedByHttp({ host, path }: ServiceUrl, urls: readonly ServiceUrl[])
 
 /** The request header by which the admin entry point finds the release to probe, whatever `Host` says. */
 export const probeHeader = 'X-Mypaas-Probe'
+
+/** By which the daemon knows the router, whose word on where a request comes from it takes. */
+export const routerHeader = 'X-Mypaas-Router'
 
 /** What services may take for the router's word about a client, and clients could say themselves. Empty takes it away. */
 const withoutOurs: Readonly<Record<string, string>> = {
@@ -325,7 +331,7 @@ const daemonPriority = 1_000_000
 const domainPriority = 999
 
 /** The daemon's host: `/daemon/` is the daemon's, and the rest of it is no service's. */
-function daemonRoute({ domain, port }: { domain: string; port: number }, gateway: string | undefined) {
+function daemonRoute({ domain, port, token }: NonNullable<RouterSettings['daemon']>, gateway: string | undefined) {
   if (!/^[a-z0-9.-]+$/.test(domain) || !/^[0-9a-f.:]*$/i.test(gateway ?? ''))
     throw new Error(`refusing to route ${domain}`)
   const rule = `Host(\`${domain}\`)`
@@ -349,13 +355,20 @@ function daemonRoute({ domain, port }: { domain: string; port: number }, gateway
   }
   const host = gateway.includes(':') ? `[${gateway}]` : gateway
   return {
-    routers: { ...routers, 'mypaas~daemon': { ...way, service: 'mypaas~daemon', middlewares: ['mypaas~daemon'] } },
+    routers: {
+      ...routers,
+      'mypaas~daemon': { ...way, service: 'mypaas~daemon', middlewares: ['mypaas~daemon', 'mypaas~router'] },
+    },
     services: {
       'mypaas~daemon': {
         loadBalancer: { servers: [{ url: `http://${host}:${port}` }], serversTransport: 'mypaas' },
       },
     },
-    middlewares: { ...middlewares, 'mypaas~daemon': { stripPrefix: { prefixes: ['/daemon'] } } },
+    middlewares: {
+      ...middlewares,
+      'mypaas~daemon': { stripPrefix: { prefixes: ['/daemon'] } },
+      'mypaas~router': { headers: { customRequestHeaders: { [routerHeader]: token } } },
+    },
   }
 }
 

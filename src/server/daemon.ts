@@ -17,7 +17,7 @@ import { Challenges } from './challenges.ts'
 import { readConfig, serverDirectory } from './config.ts'
 import { daemonLock } from './daemon-age.ts'
 import { daemonSocket } from './daemon-socket.ts'
-import { type OpenServer, openServer, routerContainer } from './host.ts'
+import { type OpenServer, openServer, routerContainer, routerToken } from './host.ts'
 import { httpServer } from './http-server.ts'
 import { type JobInfo, Jobs } from './jobs.ts'
 import { Keeper } from './keeper.ts'
@@ -97,7 +97,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await chmod(socket, 0o600)
   log(`listens on ${socket}`)
 
-  const gateway = new GatewayListener(api, log, {
+  const gateway = new GatewayListener(() => httpServer(api, 'router', routerToken(identity)), log, {
     async wanted() {
       const wanted = await readConfig(directory)
       if (wanted.server.domain === '') return undefined
@@ -209,7 +209,7 @@ type GatewayNeeds = Readonly<{
 
 /** Listens on an address that may not be there yet, or change, or be taken by somebody else for a while. */
 class GatewayListener {
-  readonly #api: Api
+  readonly #makeServer: () => http.Server
   readonly #log: (line: string) => void
   readonly #needs: GatewayNeeds
   #server: http.Server | undefined
@@ -218,8 +218,8 @@ class GatewayListener {
   /** What {@link GatewayNeeds.changed} was told last. */
   #told: string | undefined
 
-  constructor(api: Api, log: (line: string) => void, needs: GatewayNeeds) {
-    this.#api = api
+  constructor(makeServer: () => http.Server, log: (line: string) => void, needs: GatewayNeeds) {
+    this.#makeServer = makeServer
     this.#log = log
     this.#needs = needs
   }
@@ -238,7 +238,7 @@ class GatewayListener {
     if (this.#server) await this.close()
     this.#at = ''
     if (!wanted) return
-    const server = httpServer(this.#api, 'router')
+    const server = this.#makeServer()
     try {
       await listen(server, wanted)
     } catch (error) {

@@ -114,9 +114,9 @@ export function routerContainer(directory: string, config: ServerConfig, identit
     adminPasswordHash,
     ...(config.server.domain === ''
       ? {}
-      : { daemon: { domain: config.server.domain, port: config.server.daemonPort } }),
+      : { daemon: { domain: config.server.domain, port: config.server.daemonPort, token: routerToken(identity) } }),
     // Whoever sees it learns nothing of the password.
-    reachToken: createHmac('sha256', identity.adminPassword).update('reach').digest('hex').slice(0, 32),
+    reachToken: tokenFor('reach', identity),
     ...(router.email === '' ? {} : { acme: acmeSettings(router) }),
   }
   const uid = process.getuid?.() ?? 0
@@ -148,6 +148,15 @@ export function routerContainer(directory: string, config: ServerConfig, identit
     // Nobody's: it owns nothing on this machine but its certificates.
     user: uid === 0 ? '65532:65532' : `${uid}:${process.getgid?.() ?? uid}`,
   }
+}
+
+/** What the router tells the daemon alone, so that this knows it. */
+export function routerToken(identity: ServerIdentity): string {
+  return tokenFor('router', identity)
+}
+
+function tokenFor(what: string, { adminPassword }: ServerIdentity): string {
+  return createHmac('sha256', adminPassword).update(what).digest('hex').slice(0, 32)
 }
 
 function acmeSettings(router: RouterConfig): AcmeSettings {

@@ -1,11 +1,16 @@
 import http from 'node:http'
 import type { Socket } from 'node:net'
+import { routerHeader } from '../router/config.ts'
 import type { Api } from './api.ts'
 import { destroySoon } from './reply.ts'
 import type { Via } from './request.ts'
 
-/** A server whose clients may be strangers: small headers, no dawdling, and neither silence nor noise costs it much. */
-export function httpServer(api: Api, via: Via): http.Server {
+/**
+ * A server whose clients may be strangers: small headers, no dawdling, and neither silence nor noise costs it much.
+ * @param routerToken By which the router is known. What anybody else says of where a request comes from counts for
+ *   nothing: containers reach that address, too.
+ */
+export function httpServer(api: Api, via: Via, routerToken?: string): http.Server {
   const server = http.createServer(
     {
       maxHeaderSize: 8 * 1024,
@@ -25,6 +30,7 @@ export function httpServer(api: Api, via: Via): http.Server {
         return
       }
       answers.set(socket, response)
+      takeAtItsWord(request)
       connections.begin(request, via)
       response.once('close', () => {
         if (answers.get(socket) !== response) return
@@ -41,7 +47,12 @@ export function httpServer(api: Api, via: Via): http.Server {
     socket.once('close', () => connections.leave(socket))
     connections.wait(socket, via)
   })
+  const takeAtItsWord = ({ headers }: http.IncomingMessage): void => {
+    if (routerToken === undefined || headers[routerHeader.toLowerCase()] !== routerToken)
+      delete headers['x-forwarded-for']
+  }
   server.on('upgrade', (request, socket, head) => {
+    takeAtItsWord(request)
     connections.begin(request, via)
     void api.upgrade(request, socket as Socket, head, via)
   })

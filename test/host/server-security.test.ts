@@ -46,6 +46,36 @@ test('what a service can reach, and what it can do', async (t) => {
     for (const path of daemonPaths) assert.match(answers[`http://${edge}:${daemonPort}${path}`] ?? '', /^4\d\d$/, path)
   })
 
+  await t.test('the daemon takes only the router’s word for where somebody comes from', async () => {
+    const claimed = '203.0.113.9'
+    const script = `fetch('http://${edge}:${daemonPort}/v1/inside', {method: 'POST', headers: {'x-forwarded-for': '${claimed}'}}).then(() => {})`
+    await w.ok(['server', 'exec', 'evil', '--', 'node', '-e', script])
+    const args = [
+      '-sk',
+      '--resolve',
+      `paas.test:${w.ports.https}:127.0.0.1`,
+      '-X',
+      'POST',
+      '-H',
+      `X-Forwarded-For: ${claimed}`,
+    ]
+    await promisify(execFile)('curl', [...args, `https://paas.test:${w.ports.https}/daemon/v1/outside`])
+    const from = await until(
+      async () => {
+        const lines = (await readFile(join(w.home, '_mypaas', 'refused.log'), 'utf8').catch(() => '')).split('\n')
+        const found = lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Record<string, string>)
+        const [inside, outside] = ['inside', 'outside'].map(
+          (what) => found.find(({ action }) => action === what)?.['from'],
+        )
+        return inside !== undefined && outside !== undefined && { inside, outside }
+      },
+      { what: 'both to be written down' },
+    )
+    assert.match(from.inside, /^[\d.]+$/)
+    assert.match(from.outside, /^[\d.]+ by [\d.]+$/)
+    for (const one of Object.values(from)) assert.ok(!one.includes(claimed), one)
+  })
+
   await t.test('the engine is not to be found', async () => {
     for (const port of [2375, 2376]) assert.equal(answers[`http://${edge}:${port}/_ping`], 'ECONNREFUSED')
     const find = 'find / -name docker.sock -not -path "/proc/*"'

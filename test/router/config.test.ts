@@ -161,9 +161,12 @@ function parse(content: string): { http: Json } {
 }
 
 test('the way to the daemon is stronger than any service, and leads nowhere without a network', () => {
-  const daemon = { domain: 'paas.example.com', port: 8083 }
+  const daemon = { domain: 'paas.example.com', port: 8083, token: 'for the daemon alone' }
   const { routers, services, middlewares } = parse(baseFile({ ...settings, daemon }, { gateway: '172.30.0.1' })).http
-  const route = routers?.['mypaas~daemon'] as unknown as { rule: string; priority: number; entryPoints: string[] }
+  const route = routers?.['mypaas~daemon'] as unknown as Record<'entryPoints' | 'middlewares', string[]> & {
+    rule: string
+    priority: number
+  }
   assert.equal(route.rule, 'Host(`paas.example.com`) && PathPrefix(`/daemon/`)')
   assert.deepEqual(route.entryPoints, ['websecure'])
   assert.ok(route.priority > 10_000)
@@ -171,6 +174,10 @@ test('the way to the daemon is stronger than any service, and leads nowhere with
     loadBalancer: { servers: [{ url: 'http://172.30.0.1:8083' }], serversTransport: 'mypaas' },
   })
   assert.deepEqual(middlewares?.['mypaas~daemon'], { stripPrefix: { prefixes: ['/daemon'] } })
+  assert.deepEqual(route.middlewares, ['mypaas~daemon', 'mypaas~router'])
+  assert.deepEqual(middlewares?.['mypaas~router'], {
+    headers: { customRequestHeaders: { 'X-Mypaas-Router': daemon.token } },
+  })
   const away = parse(baseFile({ ...settings, daemon })).http
   assert.deepEqual(
     [away['routers']?.['mypaas~daemon']?.['service'], away['routers']?.['mypaas~daemon']?.['middlewares']],
@@ -181,7 +188,7 @@ test('the way to the daemon is stronger than any service, and leads nowhere with
 })
 
 test("the rest of the daemon's host is no service's: stronger than a wildcard with the longest path", () => {
-  const daemon = { domain: 'paas.example.com', port: 8083 }
+  const daemon = { domain: 'paas.example.com', port: 8083, token: 't' }
   const { routers } = parse(baseFile({ ...settings, daemon }, { gateway: '172.30.0.1' })).http
   const own = ['mypaas~domain', 'mypaas~domain~http'].map((name) => routers?.[name] as unknown as { priority: number })
   const url = { scheme: 'https', host: '*.example.com', path: `/${'a'.repeat(254)}` } as const

@@ -13,6 +13,7 @@ import { Nonces } from '../../../src/server/nonces.ts'
 import { Pushes } from '../../../src/server/pushes.ts'
 import { LiveServerKey } from '../../../src/server/server-key.ts'
 import { keepHeapSmall } from '../../../src/server/small-heap.ts'
+import { routerWord } from './as-router.ts'
 
 keepHeapSmall()
 const home = process.argv[2] as string
@@ -40,7 +41,7 @@ const api = new Api({
 })
 const path = join(home, 'd.sock')
 const local = httpServer(api, 'socket').listen({ path, backlog: 1024 })
-const router = httpServer(api, 'router').listen({ port: 0, host: '127.0.0.1', backlog: 1024 })
+const router = httpServer(api, 'router', routerWord).listen({ port: 0, host: '127.0.0.1', backlog: 1024 })
 await Promise.all([local, router].map((server) => new Promise<void>((resolve) => server.once('listening', resolve))))
 const { port } = router.address() as { port: number }
 console.log(JSON.stringify({ path, port }))

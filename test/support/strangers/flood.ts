@@ -8,6 +8,7 @@ import net from 'node:net'
 import { formatStatement } from '../../../src/push/statement.ts'
 import { makeSignature } from '../../../src/ssh/sshsig.ts'
 import { string } from '../../../src/ssh/wire.ts'
+import { asRouter } from './as-router.ts'
 
 export type FloodOptions = Readonly<{
   target: { path: string } | { host: string; port: number }
@@ -36,7 +37,10 @@ function addressOf(number: number): string {
   const { addresses } = options
   if (addresses === 0) return ''
   const at = number % addresses
-  return `X-Forwarded-For: 10.${at >> 16}.${(at >> 8) & 255}.${at & 255}\r\n`
+  const said = asRouter(`10.${at >> 16}.${(at >> 8) & 255}.${at & 255}`)
+  return Object.entries(said)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')
 }
 
 function post(path: string, body: string, number: number, length = Buffer.byteLength(body)): string {

@@ -13,6 +13,7 @@ import type { TestContext } from 'node:test'
 import { formatStatement } from '../../../src/push/statement.ts'
 import { generatePrivateKey, type PrivateKey, parsePrivateKey } from '../../../src/ssh/private-key.ts'
 import { makeSignature } from '../../../src/ssh/sshsig.ts'
+import { asRouter } from './as-router.ts'
 
 /** A socket, a port, or what the router leads to it. */
 export type Target = { path: string } | { host: string; port: number; base?: string }
@@ -75,7 +76,7 @@ export function ask(
     const where = 'path' in target ? { socketPath: target.path } : { host: target.host, port: target.port }
     const { request: send } = agent instanceof https.Agent ? https : http
     const base = ('base' in target && target.base) || ''
-    const headers = { 'content-length': Buffer.byteLength(body), ...(from === '' ? {} : { 'x-forwarded-for': from }) }
+    const headers = { 'content-length': Buffer.byteLength(body), ...(from === '' ? {} : asRouter(from)) }
     const options = { ...where, agent, method: 'POST', path: `${base}${path}`, headers, timeout: 30_000 }
     const request = send(options, (response) => {
       let text = ''
