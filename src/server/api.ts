@@ -182,21 +182,27 @@ export class Api {
     if (push.job === undefined) {
       const key = await this.#keyNow(push.key)
       mayDeploy(key, push.service)
-      const context = await push.context()
+      const { dockerfile, dockerfileText } = await push.context()
       const from = fromOf(request, via)
-      push.job ??= this.#startDeploy(push, key, context, from)
+      push.job ??= this.#startDeploy(push, key, { dockerfile, dockerfileText }, from)
     }
     return push.job
   }
 
-  #startDeploy(push: Push, key: AuthorizedKey, context: Awaited<ReturnType<Push['context']>>, from: string): string {
+  #startDeploy(push: Push, key: AuthorizedKey, file: Parameters<typeof deployPushed>[2], from: string): string {
     const { jobs, home, pushes, read } = this.#options
     const { service, statement } = push
     const who = nameOf(key)
     const { info, done } = jobs.start({ what: 'push', service, who }, async (emit, signal) => {
       const deployment = { service, expect: statement.expect, who, emit: emit as Emit, signal }
-      const keyNow = (): Promise<AuthorizedKey> => this.#keyAfterWait(key)
-      return await deployPushed(home, key, context, { ...deployment, slots: this.#builds, keyNow, read })
+      return await deployPushed(home, key, file, {
+        ...deployment,
+        slots: this.#builds,
+        context: () => push.context(),
+        waits: () => push.rest(),
+        keyNow: () => this.#keyAfterWait(key),
+        read,
+      })
     })
     this.#after(
       done.then(async ({ ok, error }) => {

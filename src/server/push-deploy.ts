@@ -26,11 +26,18 @@ export type PushDeploy = Readonly<{
   emit: Emit
   signal: AbortSignal
   slots: BuildSlots
+  /** What was pushed, to be looked at when it is its turn. */
+  context: () => Promise<Context>
+  /** Told that it has to wait. */
+  waits: () => void
   /** The key as it is now. @throws {MypaasError} `unauthorised` where there is none */
   keyNow: () => Promise<AuthorizedKey>
   /** Reads which images a Dockerfile names. */
   read?: DockerfileReader | undefined
 }>
+
+/** The Dockerfile of what was pushed, and what it is called. */
+type PushedFile = Pick<Context, 'dockerfile' | 'dockerfileText'>
 
 /**
  * Deploys what was pushed, as far as the key may when it has got a place to build; a limited key's build is held to the
@@ -40,14 +47,17 @@ export type PushDeploy = Readonly<{
 export async function deployPushed(
   home: string,
   asked: AuthorizedKey,
-  context: Context,
-  { service, expect, who, emit, signal, slots, keyNow, read }: PushDeploy,
+  file: PushedFile,
+  { service, expect, who, emit, signal, slots, context: find, waits, keyNow, read }: PushDeploy,
 ): Promise<Released> {
-  const limits = await limitsNow(home, context, { service, expect })
-  const told = (before: number): void => emit({ type: 'queued', before })
+  const limits = await limitsNow(home, file, { service, expect })
+  const told = (before: number): void => {
+    waits()
+    emit({ type: 'queued', before })
+  }
   const leave = await slots.enter(asked.fingerprint, limits, { signal, told })
-  const roll = (host: Host, also?: Emit): Promise<Released> =>
-    deploy(host, context, {
+  const roll = async (host: Host, also?: Emit): Promise<Released> =>
+    deploy(host, await find(), {
       emit(event) {
         // The image is there.
         if (event.type === 'planned') leave()
@@ -65,10 +75,10 @@ export async function deployPushed(
     const key = await keyNow()
     mayDeploy(key, service)
     await using server = await openServer(home)
-    const spec = specOf(server, context, service)
-    const { dockerfile: file, dockerfileText: dockerfile } = context
+    const spec = specOf(server, file, service)
+    const { dockerfile: name, dockerfileText: dockerfile } = file
     if (key.services !== undefined)
-      return await deployLimited(server, key, { spec, dockerfile, file, signal, read, roll })
+      return await deployLimited(server, key, { spec, dockerfile, file: name, signal, read, roll })
     return await roll({ ...server.host, buildTerms: ownLayersOf(key) })
   } finally {
     leave()
@@ -78,19 +88,19 @@ export async function deployPushed(
 /** How many builds may be on, for what is not refused before it has to wait. */
 async function limitsNow(
   home: string,
-  context: Context,
+  file: PushedFile,
   { service, expect }: Pick<PushDeploy, 'service' | 'expect'>,
 ): Promise<BuildLimits> {
   await using server = await openServer(home)
-  specOf(server, context, service)
+  specOf(server, file, service)
   await refuseUnlessCurrent(server.host.directory, service, expect)
   const { builds, buildsPerKey } = server.config.server
   return { inAll: builds, perKey: buildsPerKey }
 }
 
 /** @throws {MypaasError} `directives` when it is of another service than was signed for */
-function specOf({ host }: OpenServer, context: Context, service: string): ServiceSpec {
-  const spec = parseSpec(context.dockerfileText, { file: context.dockerfile, home: host.homeRules })
+function specOf({ host }: OpenServer, file: PushedFile, service: string): ServiceSpec {
+  const spec = parseSpec(file.dockerfileText, { file: file.dockerfile, home: host.homeRules })
   if (spec.service !== service) throw otherService(spec.service, service)
   return spec
 }

@@ -10,8 +10,11 @@ export type PushQuota = Readonly<{
   serviceBytes: number
   /** What must stay free on the disk. */
   reserveBytes: number
+  /** Pushes that are not committed yet. */
   perKey: number
   inAll: number
+  /** Pushes of a key that wait for their deploy, or are at it. */
+  waitingPerKey: number
   /** A push that lies idle that long is forgotten; what it brought stays for the next one. */
   idleMs: number
 }>
@@ -25,6 +28,7 @@ export function pushQuota({ pushBytes, pushStoreBytes, pushServiceBytes }: Serve
     reserveBytes: 512 * 1024 ** 2,
     perKey: 4,
     inAll: 16,
+    waitingPerKey: 100,
     idleMs: 10 * 60_000,
   }
 }

@@ -70,11 +70,16 @@ export class Pushes {
       throw new MypaasError('The manifest is not the one that was signed.', { code: 'context' })
     }
     const index = parseIndex(bytes, this.#quota.limits)
-    const open = [...this.#pushes.values()].filter((push) => push.job === undefined)
-    if (
-      open.length >= this.#quota.inAll ||
-      open.filter((push) => push.key.fingerprint === key.fingerprint).length >= this.#quota.perKey
-    ) {
+    const all = [...this.#pushes.values()]
+    const own = all.filter((push) => push.key.fingerprint === key.fingerprint && !push.isOver)
+    if (own.filter((push) => push.job !== undefined).length >= this.#quota.waitingPerKey) {
+      throw new MypaasError(`${this.#quota.waitingPerKey} pushes of this key are on, or wait for their turn.`, {
+        code: 'locked',
+        hint: 'Wait until one of them is done.',
+      })
+    }
+    const open = all.filter((push) => push.job === undefined)
+    if (open.length >= this.#quota.inAll || own.filter((push) => push.job === undefined).length >= this.#quota.perKey) {
       throw new MypaasError('Too many pushes are on at this moment.', {
         code: 'locked',
         hint: 'Wait until one of them is done.',
@@ -319,6 +324,8 @@ export class Push {
   #receiving: { done: Promise<void>; cut: () => void } | undefined
   #budget: number
   #keeping: Promise<void> | undefined
+  /** What it says to be missing while it has no manifest: nothing, as many as there are. */
+  #restsWithout: string | undefined
 
   constructor(from: {
     id: string
@@ -364,6 +371,8 @@ export class Push {
 
   /** Adds the digests of all that it needs. */
   nameAll(names: Set<string>): void {
+    if (this.#restsWithout !== undefined && !this.#reader && !this.isOver)
+      namesOf(this.#indexText, this.#store, names, this.#limits)
     for (const { digest } of this.#index.segments) names.add(digest)
     for (const { digest } of this.#reader?.blobs ?? []) names.add(digest)
   }
@@ -378,7 +387,8 @@ export class Push {
     const { segments } = this.#index
     const lacks = (list: readonly { digest: string }[]): string =>
       formatMissing(list.length, (at) => !this.#store.has(list[at]?.digest ?? ''))
-    return { segments: lacks(segments), ...(this.#reader ? { blobs: lacks(this.#reader.blobs) } : {}) }
+    const blobs = this.#reader ? lacks(this.#reader.blobs) : this.#restsWithout
+    return { segments: lacks(segments), ...(blobs === undefined ? {} : { blobs }) }
   }
 
   /**
@@ -456,6 +466,7 @@ export class Push {
    */
   async context(): Promise<Context> {
     await this.interrupt()
+    if (this.#restsWithout !== undefined) await this.readManifest()
     const reader = this.#reader
     if (!reader?.blobs.every(({ digest }) => this.#store.has(digest))) {
       throw new MypaasError('Files are still missing.', { code: 'usage', hint: 'Push again.' })
@@ -463,6 +474,13 @@ export class Push {
     this.#keeping ??= this.#keep()
     this.#keeping.catch(() => {})
     return pushedContext(this.#index, reader, this.#store)
+  }
+
+  /** Lets go of the manifest until the context is asked for: of those who wait there may be many. */
+  rest(): void {
+    if (!this.#reader) return
+    this.#restsWithout = formatMissing(this.#reader.blobs.length, () => false)
+    this.#reader = undefined
   }
 
   /** Done when what the context consists of outlives a power cut, and is none of the garbage. */
@@ -478,7 +496,7 @@ export class Push {
   /** The deploy is over: only the job's events can still be asked for. */
   end(): void {
     this.isOver = true
-    this.#reader = undefined
+    this.rest()
     this.touch()
   }
 }

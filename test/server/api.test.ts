@@ -330,6 +330,7 @@ test('a push that waits for its turn is deployed with what its key may then, or 
     [[], /"code":"unauthorised","message":"The key was taken away, or has expired, while this waited for its turn\."/],
     [[`read-only ${otherLine}`], /"code":"unauthorised","message":"The key may only read\."/],
     [[`services="shop" ${otherLine}`], /"code":"unauthorised","message":"The key may not reach blog\."/],
+    [[otherLine], /"code":"engine"/],
   ] as const) {
     engine.refuse(false)
     await api.setKeys(api.keyLine, otherLine)

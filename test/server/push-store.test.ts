@@ -55,6 +55,7 @@ async function open(t: TestContext, quota: Partial<PushQuota>): Promise<Store> {
     reserveBytes: 0,
     perKey: 100,
     inAll: 100,
+    waitingPerKey: 100,
     idleMs: 60_000,
     ...quota,
   }
@@ -153,11 +154,36 @@ test('room is made of what only earlier pushes need, never of what a push that i
   const on = content(4)
   const push = await begin(store, 'blog', on, admin)
   await send(push, on)
+  // Waits for its turn to be built.
+  const missing = push.missing()
+  push.rest()
+  assert.deepEqual(push.missing(), missing)
   const next = content(5)
   await send(await begin(store, 'blog', next, admin), next)
   const context = await push.context()
   assert.equal(context.dockerfile, 'Dockerfile')
   assert.ok(((await storeSizes(store.folder)).get('blog') ?? 0) <= 10 * mib)
+})
+
+test('a key has so many pushes that wait for their turn, and no more', async (t) => {
+  const store = await open(t, { waitingPerKey: 3 })
+  const what = content(1)
+  const pushes: Push[] = []
+  for (let n = 0; n < 3; n += 1) {
+    const push = await begin(store, `x-${n}`, what, limited)
+    await send(push, what)
+    await push.context()
+    push.job = `job-${n}`
+    pushes.push(push)
+  }
+  await assert.rejects(
+    begin(store, 'x-9', what, limited),
+    (error) =>
+      error instanceof MypaasError && error.code === 'locked' && /^3 pushes of this key are on/.test(error.message),
+  )
+  await begin(store, 'x-9', what, admin)
+  pushes[0]?.end()
+  await begin(store, 'x-9', what, limited)
 })
 
 test('stores count that were not opened since the daemon was started', async (t) => {

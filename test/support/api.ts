@@ -65,7 +65,7 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
   const logged: string[] = []
   const jobs = await Jobs.open(join(directory, 'push', 'jobs'), async () => '')
   const settings = new LiveSettings(directory, (line) => logged.push(line))
-  const many = { reserveBytes: 0, perKey: 1000, inAll: 1000 }
+  const many = { reserveBytes: 0, perKey: 1000, inAll: 1000, waitingPerKey: 1000 }
   const pushes = await Pushes.open(join(directory, 'push', 'blobs'), async () => ({
     ...pushQuota(await settings.now()),
     ...many,

@@ -18,7 +18,15 @@ import { routerWord } from './as-router.ts'
 keepHeapSmall()
 const home = process.argv[2] as string
 const directory = join(home, '_mypaas')
-const quota = { storeBytes: 1e9, serviceBytes: 1e9, reserveBytes: 0, perKey: 1000, inAll: 1000, idleMs: 600_000 }
+const quota = {
+  storeBytes: 1e9,
+  serviceBytes: 1e9,
+  reserveBytes: 0,
+  perKey: 1000,
+  inAll: 1000,
+  waitingPerKey: 1000,
+  idleMs: 600_000,
+}
 const log = (line: string): void => console.error(line)
 const settings = new LiveSettings(directory, log)
 await settings.now()
