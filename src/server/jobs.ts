@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { createReadStream, createWriteStream, type WriteStream } from 'node:fs'
-import { open, readdir, rm } from 'node:fs/promises'
+import { open, readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { MypaasError } from '../errors.ts'
@@ -26,8 +26,8 @@ export class Jobs {
   static async open(folder: string, ended: (info: JobInfo) => Promise<string>): Promise<Jobs> {
     await privateFolder(folder)
     const jobs = new Jobs(folder)
-    const all = await jobs.#list()
-    for (const job of all) {
+    await jobs.#forgetOld()
+    for (const job of await jobs.#list()) {
       const text = await readPrivately(jobs.#file(job))
       const lines = text.split('\n')
       if (lines.some((line) => line.startsWith('{"end":'))) continue
@@ -43,7 +43,6 @@ export class Jobs {
       // A line that the end of the process cut off stays one by itself.
       await handle.write(`${text.endsWith('\n') ? '' : '\n'}${JSON.stringify({ end: { ok: false, error } })}\n`)
     }
-    for (const job of all.slice(0, -maxKept)) await rm(jobs.#file(job), { force: true })
     return jobs
   }
 
@@ -72,6 +71,8 @@ export class Jobs {
       } finally {
         // Who asked for something that is not kept gets the end of it all the same: it follows by now.
         this.#live.delete(info.job)
+        // What can't be removed now is tried again after the next one.
+        if (options.isKept !== false) await this.#forgetOld().catch(() => {})
       }
     })()
     live.done = done
@@ -125,6 +126,16 @@ export class Jobs {
     clearTimeout(timer)
   }
 
+  /** Removes what is over, but for the last ones. */
+  async #forgetOld(): Promise<void> {
+    const over = (await this.#list()).filter((job) => !this.#live.has(job)).reverse()
+    let bytes = 0
+    for (const [at, job] of over.entries()) {
+      bytes += (await stat(this.#file(job)).catch(() => undefined))?.size ?? 0
+      if (at >= maxKept || bytes > maxKeptBytes) await rm(this.#file(job), { force: true })
+    }
+  }
+
   async #list(): Promise<string[]> {
     return (await readdir(this.#folder)).flatMap((name) => /^([a-z0-9-]{8,60})\.ndjson$/.exec(name)?.[1] ?? []).sort()
   }
@@ -135,6 +146,7 @@ export class Jobs {
 }
 
 const maxKept = 100
+const maxKeptBytes = 512 * 1024 ** 2
 /** Of one job: a build that never stops talking fills no disk. */
 const maxBytes = 64 * 1024 ** 2
 
