@@ -12,7 +12,6 @@ import { type ActionCall, actions, type Terms } from './actions.ts'
 import { type Arguments, parseArguments } from './arguments.ts'
 import type { Audit, AuditEntry } from './audit.ts'
 import { type Authority, authorise, DeniedError } from './authorise.ts'
-import { BuildSlots } from './build-slots.ts'
 import type { Challenges } from './challenges.ts'
 import { Connections } from './connections.ts'
 import { Followers } from './followers.ts'
@@ -32,6 +31,7 @@ import type { DockerfileReader } from './restrict.ts'
 import { mayDeploy, mayReach, nameOf, notAllowed } from './rights.ts'
 import { relay, Sessions } from './sessions.ts'
 import { readSigned, type Signed } from './signed-request.ts'
+import { Slots } from './slots.ts'
 import { openCommand, Places, type Stream, sendLines, streams, wordsOf } from './streams.ts'
 import { Turns } from './turns.ts'
 
@@ -64,7 +64,9 @@ export class Api {
   readonly #followers: Followers
   readonly #sessions = new Sessions()
   readonly #places = new Places((key) => this.#keyNow(key))
-  readonly #builds = new BuildSlots()
+  readonly #builds = new Slots()
+  readonly #reads = new Slots()
+  readonly #changes = new Slots()
   readonly #afterwards = new Set<Promise<unknown>>()
   readonly #refusals: Refusals
   readonly #turns = new Turns()
@@ -254,17 +256,17 @@ export class Api {
     const from = fromOf(request, via)
     const who = nameOf(key)
     const run = async (emit: (event: unknown) => void, signal: AbortSignal): Promise<unknown> => {
-      await using server = await openServer(this.#options.home)
-      const call: ActionCall = {
-        server,
-        key,
-        who,
-        args,
-        body,
-        emit: emit as ActionCall['emit'],
-        signal,
+      const [slots, limits] = action.reads ? [this.#reads, readLimits] : [this.#changes, changeLimits]
+      const leave = await slots.enter(key.fingerprint, limits, { signal, told: () => {} })
+      try {
+        const now = await this.#keyAfterWait(key)
+        argumentsOf(now, action, statement)
+        await using server = await openServer(this.#options.home)
+        const call: ActionCall = { server, key: now, who, args, body, emit: emit as ActionCall['emit'], signal }
+        return await action.run(call)
+      } finally {
+        leave()
       }
-      return await action.run(call)
     }
     // Also what only reads is a job while it runs, but not one to be kept.
     const { info, done } = this.#options.jobs.start(
@@ -469,6 +471,13 @@ export class Api {
     void logged.finally(() => this.#afterwards.delete(logged))
   }
 }
+
+/**
+ * Each call has the engine asked by connections of its own. What only looks is done in a moment; what changes something
+ * may take long, and refuses by itself to do so to a service that somebody is at.
+ */
+const readLimits = { inAll: 32, perKey: 8, waiting: 100 }
+const changeLimits = { inAll: 128, perKey: 32, waiting: 100 }
 
 /** @throws {MypaasError} `unauthorised` or `usage` when the key may not ask for that, or not in that way */
 function argumentsOf(key: AuthorizedKey, terms: Terms, { action, args }: CallStatement): Arguments {

@@ -9,13 +9,13 @@ import { MypaasError } from '../errors.ts'
 import { parseSpec } from '../service/parse.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { otherService } from './actions.ts'
-import type { BuildLimits, BuildSlots } from './build-slots.ts'
 import { type OpenServer, openServer } from './host.ts'
 import type { AuthorizedKey } from './keys.ts'
 import { PulledImages } from './pulled-images.ts'
 import { limitedLogins } from './registry-rights.ts'
 import { type DockerfileReader, refuseForeign, restrictedHost } from './restrict.ts'
 import { mayDeploy } from './rights.ts'
+import type { SlotLimits, Slots } from './slots.ts'
 
 export type PushDeploy = Readonly<{
   /** The service that was signed for. */
@@ -25,7 +25,7 @@ export type PushDeploy = Readonly<{
   who: string
   emit: Emit
   signal: AbortSignal
-  slots: BuildSlots
+  slots: Slots
   /** What was pushed, to be looked at when it is its turn. */
   context: () => Promise<Context>
   /** Told that it has to wait. */
@@ -90,7 +90,7 @@ async function limitsNow(
   home: string,
   file: PushedFile,
   { service, expect }: Pick<PushDeploy, 'service' | 'expect'>,
-): Promise<BuildLimits> {
+): Promise<SlotLimits> {
   await using server = await openServer(home)
   specOf(server, file, service)
   await refuseUnlessCurrent(server.host.directory, service, expect)

@@ -347,6 +347,27 @@ test('a push that waits for its turn is deployed with what its key may then, or 
   }
 })
 
+test('a key that asks for many things at once has some of them done at a time, and keeps no other key waiting', async (t) => {
+  const api = await testApi(t)
+  const other = join(api.home, 'other')
+  await api.setKeys(`read-only,services="x-*" ${api.keyLine}`, await fileKeyOf(other))
+  const engine = await stuckEngine(t)
+  const agent = new http.Agent({ keepAlive: true })
+  t.after(() => agent.destroy())
+  const asked = Array.from({ length: 120 }, async () => {
+    const statement = await api.statement({ purpose: 'call', action: 'status' })
+    return api.send(statement, {}, api.key, agent)
+  })
+  await until(() => api.jobs.running === 8 + 100, { what: 'the rest to be refused', timeoutMs: 30_000 })
+  const busy = engine.asked()
+  assert.ok(busy <= 8 * 4, `${busy} requests of the engine`)
+  const honest = await api.send(await api.statement({ purpose: 'call', action: 'env-ls' }), {}, other, agent)
+  assert.match(honest.text, /"ok":true/)
+  engine.refuse(true)
+  const texts = (await Promise.all(asked)).map(({ text }) => text)
+  assert.equal(texts.filter((text) => /"code":"locked"/.test(text)).length, 12)
+})
+
 /** An engine that lets all wait until it is told to refuse them. */
 async function stuckEngine(t: TestContext): Promise<{ asked: () => number; refuse: (isOn: boolean) => void }> {
   const waiting = new Set<http.ServerResponse>()

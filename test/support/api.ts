@@ -37,11 +37,17 @@ export type TestApi = Readonly<{
   /** Moves the server's clock. */
   clock: { offsetMs: number }
   setKeys: (...lines: string[]) => Promise<void>
-  ask: (method: string, path: string, body?: string | Buffer, headers?: Record<string, string>) => Promise<Reply>
+  ask: (
+    method: string,
+    path: string,
+    body?: string | Buffer,
+    headers?: Record<string, string>,
+    agent?: http.Agent,
+  ) => Promise<Reply>
   /** A statement as an honest client makes it, with changes. */
   statement: (fields?: Partial<Statement>) => Promise<string>
   /** Signs it and sends it. */
-  send: (statement: string, extra?: Record<string, unknown>, key?: string) => Promise<Reply>
+  send: (statement: string, extra?: Record<string, unknown>, key?: string, agent?: http.Agent) => Promise<Reply>
   audit: () => Promise<Record<string, string>[]>
 }>
 
@@ -100,10 +106,10 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
     await pushes.close()
     await rm(home, { recursive: true, force: true })
   })
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
-  t.after(() => agent.destroy())
+  const few = new http.Agent({ keepAlive: true, maxSockets: 4 })
+  t.after(() => few.destroy())
 
-  const ask: TestApi['ask'] = (method, path, body, headers = {}) =>
+  const ask: TestApi['ask'] = (method, path, body, headers = {}, agent = few) =>
     new Promise((resolve, reject) => {
       const request = http.request(
         {
@@ -136,10 +142,10 @@ export async function testApi(t: TestContext, quota: Partial<PushQuota> = {}): P
       ...fields,
     } as Statement)
   }
-  const send: TestApi['send'] = async (text, extra = {}, keyFile = key) => {
+  const send: TestApi['send'] = async (text, extra = {}, keyFile = key, agent = few) => {
     const signature = await sign(text, keyFile)
     const path = text.includes('\npurpose call\n') ? '/v1/call' : '/v1/push'
-    return ask('POST', path, JSON.stringify({ statement: text, signature, ...extra }))
+    return ask('POST', path, JSON.stringify({ statement: text, signature, ...extra }), {}, agent)
   }
   const audit: TestApi['audit'] = () => auditLines(directory)
   return { home, socket, key, keyLine, expected, jobs, pushes, logged, clock, setKeys, ask, statement, send, audit }

@@ -1,14 +1,16 @@
-/** How many builds may be on. */
-export type BuildLimits = Readonly<{ inAll: number; perKey: number }>
+import { MypaasError } from '../errors.ts'
 
-type Waiting = { key: string; limits: BuildLimits; before: number; told: (before: number) => void; enter: () => void }
+/** How many builds, or calls of a kind, may be on; and how many of a key may wait for that, any number unless given. */
+export type SlotLimits = Readonly<{ inAll: number; perKey: number; waiting?: number }>
+
+type Waiting = { key: string; limits: SlotLimits; before: number; told: (before: number) => void; enter: () => void }
 
 /**
- * Lets so many builds be on at once, in all and for one key. Who has to wait goes in when it is their turn: first those
- * whose key has the fewest builds on, then who came first. So one key that asks for a hundred keeps nobody else waiting
+ * Lets so much of a kind be on at once, builds say, in all and for one key. Who has to wait goes in when it is their turn: first those
+ * whose key has the fewest on, then who came first. So one key that asks for a hundred keeps nobody else waiting
  * for more than what is on.
  */
-export class BuildSlots {
+export class Slots {
   readonly #running = new Map<string, number>()
   #waiting: Waiting[] = []
 
@@ -16,14 +18,22 @@ export class BuildSlots {
    * Waits for a place.
    * @param options.told How many go before, at first and each time that this changes; not called where there is room.
    * @returns gives the place back; calling it again does nothing
+   * @throws {MypaasError} `locked` when too many of the key wait
    */
   async enter(
     key: string,
-    limits: BuildLimits,
+    limits: SlotLimits,
     options: { told: (before: number) => void; signal: AbortSignal },
   ): Promise<() => void> {
     const { told, signal } = options
     signal.throwIfAborted()
+    const { inAll, perKey, waiting: most = Number.POSITIVE_INFINITY } = limits
+    if (this.#waiting.filter((other) => other.key === key).length >= most) {
+      throw new MypaasError(`Of this key ${perKey} of ${inAll} such calls can be on, and ${most} wait for that.`, {
+        code: 'locked',
+        hint: 'Wait until some of them are done.',
+      })
+    }
     await new Promise<void>((resolve, reject) => {
       const leave = (): void => {
         this.#waiting = this.#waiting.filter((other) => other !== waiting)

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
-import { BuildSlots } from '../../src/server/build-slots.ts'
+import { Slots } from '../../src/server/slots.ts'
 
 const limits = { inAll: 3, perKey: 2 }
 
 /** Lets a key ask for builds; they go on until `end`. */
-function asking(slots: BuildSlots) {
+function asking(slots: Slots) {
   const on: string[] = []
   const leave = new Map<string, () => void>()
   const told: string[] = []
@@ -40,7 +40,7 @@ function asking(slots: BuildSlots) {
 }
 
 test('a key has so many builds on at once, and all together so many', async () => {
-  const a = asking(new BuildSlots())
+  const a = asking(new Slots())
   for (const name of ['x1', 'x2', 'x3', 'x4']) await a.ask('x', name)
   assert.deepEqual(a.on, ['x1', 'x2'])
   await a.ask('y', 'y1')
@@ -53,7 +53,7 @@ test('a key has so many builds on at once, and all together so many', async () =
 })
 
 test('who has none on goes before one who asked a hundred times', async () => {
-  const a = asking(new BuildSlots())
+  const a = asking(new Slots())
   await a.ask('w', 'w1')
   for (let n = 1; n <= 100; n += 1) await a.ask('x', `x${n}`)
   await a.ask('y', 'y1')
@@ -63,7 +63,7 @@ test('who has none on goes before one who asked a hundred times', async () => {
 })
 
 test('who waits is told how many go before, and who gives up leaves the queue', async () => {
-  const a = asking(new BuildSlots())
+  const a = asking(new Slots())
   for (const name of ['x1', 'x2', 'x3', 'x4', 'x5']) await a.ask('x', name)
   assert.deepEqual(a.told, ['x3 0', 'x4 1', 'x5 2'])
   await a.abort('x4')
