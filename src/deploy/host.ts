@@ -2,7 +2,7 @@ import type { AuthConfig, Docker } from '../docker/index.ts'
 import type { Router } from '../router/router.ts'
 import type { HomeRules } from '../service/home.ts'
 import type { Reserved } from '../service/reserved.ts'
-import type { ServiceSpec } from '../service/spec.ts'
+import type { Mount, ServiceSpec } from '../service/spec.ts'
 import type { LimitedBuild } from './build-limits.ts'
 import type { Hardening } from './container.ts'
 import type { SecretsFrom } from './secret-rights.ts'
@@ -45,11 +45,13 @@ export type Host = Readonly<{
   /** Ports and the host that no service gets. */
   reserved: Reserved
   /**
-   * Refuses a release with what whoever asks may not have run, asked each time before one is run, whoever deployed it,
-   * and before what is mounted in one is removed; absent for those who may have all of it run. It comes under the service's lock: what is current stays so.
+   * Refuses a release with what whoever asks may not have run, asked each time before one is run, whoever deployed it;
+   * absent for those who may have all of it run. It comes under the service's lock: what is current stays so.
    * @throws {MypaasError} `unauthorised`
    */
-  permit?: (wanted: Pick<ServiceSpec, 'service' | 'volumes' | 'urls' | 'publish'>) => Promise<void>
+  permit?: (spec: ServiceSpec) => Promise<void>
+  /** Whether whoever asks may have a release of a service mount that; absent for those who may have all of it run. */
+  mayMount?: (service: string, mount: Mount) => Promise<boolean>
   startTimeoutMs: number
   drainMs: number
   holdDrainMs: number

@@ -32,6 +32,10 @@ export function restrictedHost({ host, config }: Pick<OpenServer, 'host' | 'conf
       const problems = await foreignSettings(host, config, key, spec)
       if (problems.length > 0) throw notTheKeys(key, problems)
     },
+    async mayMount(service, mount) {
+      const { current, others } = await specsBeside(host, service)
+      return (await foreignMount(host, mount, { service, current, others })) === undefined
+    },
   }
 }
 
@@ -151,12 +155,11 @@ async function foreignSettings(
   host: Host,
   config: ServerConfig,
   key: AuthorizedKey,
-  spec: Parameters<NonNullable<Host['permit']>>[0],
+  spec: ServiceSpec,
   lines?: DirectiveLines,
 ): Promise<readonly Foreign[]> {
   const problems: Foreign[] = []
-  const others = await otherServices(host, spec.service)
-  const current = (await readJournal(host.directory, spec.service).catch(() => undefined))?.current?.spec
+  const { current, others } = await specsBeside(host, spec.service)
   for (const [index, mount] of spec.volumes.entries()) {
     const problem = await foreignMount(host, mount, { service: spec.service, current, others })
     if (problem) problems.push({ line: lines?.volumes[index], ...problem })
@@ -246,6 +249,16 @@ function firstLines(named: readonly (readonly [what: string, line: number])[]): 
   const lines = new Map<string, number>()
   for (const [what, line] of named) if (!lines.has(what)) lines.set(what, line)
   return lines
+}
+
+/** What a service has now, and what all others have or are about to. */
+async function specsBeside(
+  host: Host,
+  service: string,
+): Promise<{ current?: ServiceSpec; others: readonly ServiceSpec[] }> {
+  const others = await otherServices(host, service)
+  const current = (await readJournal(host.directory, service).catch(() => undefined))?.current?.spec
+  return { others, ...(current ? { current } : {}) }
 }
 
 async function otherServices(host: Host, service: string): Promise<readonly ServiceSpec[]> {

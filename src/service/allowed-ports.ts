@@ -26,7 +26,7 @@ export function formatAllowedPort(entry: PublishedPort): string {
 
 /** The ports of a release that nothing allows: neither an entry, nor that its service has the same one already. */
 export function foreignPorts(
-  spec: Pick<ServiceSpec, 'publish'>,
+  spec: ServiceSpec,
   allowed: readonly PublishedPort[],
   current: ServiceSpec | undefined,
 ): readonly PublishedPort[] {
