@@ -6,8 +6,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { discardContainer } from '../discard.ts'
 import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { takeLock } from '../lock.ts'
 import { type RouterSettings, routerPorts, staticFile } from './config.ts'
-import { holderOf, isHeldByService, refuseHeldPorts, type Services, withoutRivals } from './rivals.ts'
+import { holderOf, refuseHeldPorts, type Services, withoutRivals } from './rivals.ts'
 import { type Copies, daemonAddress, readCertificates, writeRouterFiles } from './router-files.ts'
 
 /** What the router's container is made of. All of it comes from the server's config. */
@@ -64,9 +65,18 @@ export async function ensureRouter(
   wanted: RouterContainer,
   options: EnsureOptions = {},
 ): Promise<RouterChange> {
-  await ensureNetwork(docker, wanted.networks.services, wanted.server, false)
-  await ensureNetwork(docker, wanted.networks.edge, wanted.server, false)
-  await ensureNetwork(docker, wanted.networks.gate, wanted.server, true)
+  await using _ = await lockRouter(wanted, 'a change of the router')
+  await settleOnOne(docker, wanted)
+  return await ensureLocked(docker, wanted, options)
+}
+
+/** As {@link ensureRouter}, for who has the lock and knows that there is one router at most. */
+export async function ensureLocked(
+  docker: Docker,
+  wanted: RouterContainer,
+  options: EnsureOptions = {},
+): Promise<RouterChange> {
+  await ensureNetworks(docker, wanted)
   const files = await readCertificates(wanted)
   const config = containerConfig(wanted, files)
   const found = await find(docker, wanted)
@@ -92,8 +102,89 @@ export async function routerChange(
   return changeOf(docker, wanted, config, await find(docker, wanted), options)
 }
 
+/**
+ * Takes the lock that every change of the router's container comes by, a replacement among them: whoever looks after the
+ * router keeps his hands off meanwhile.
+ * @param waitMs Default 60,000.
+ * @throws {MypaasError} `locked` when somebody is at it for that long
+ */
+export function lockRouter(
+  { directory }: Pick<RouterContainer, 'directory'>,
+  what: string,
+  waitMs: number = lockWaitMs,
+): Promise<AsyncDisposable> {
+  return takeLock(join(directory, 'state', '.router.lock'), { what, waitMs })
+}
+
+/** Longer than a replacement takes that fails at its last step. */
+const lockWaitMs = 60_000
+
+/** One of this server's routers, as the engine lists it: there is one, but for what a killed replacement or a hand left. */
+export type OwnRouter = Readonly<{
+  id: string
+  name: string
+  state: string
+  networks: readonly string[]
+  ports: readonly Readonly<{ inside: number; address: string; port: number }>[]
+  /** Only tried out, by a replacement. */
+  isTrial: boolean
+}>
+
+/** All containers that this server made as its router, whatever they are called now. */
+export async function ownRouters(docker: Docker, { server }: Pick<RouterContainer, 'server'>): Promise<OwnRouter[]> {
+  const label = [`mypaas.server=${server}`, 'mypaas.role']
+  const found = await docker.containers.list({ all: true, filters: { label } })
+  return found
+    .filter(({ Labels }) => /^router(-trial)?$/.test(Labels['mypaas.role'] ?? ''))
+    .map(({ Id, Names, State, NetworkSettings, Ports, Labels }) => ({
+      id: Id,
+      name: (Names[0] ?? '').slice(1),
+      state: State,
+      networks: Object.keys(NetworkSettings?.Networks ?? {}),
+      ports: Ports.filter(({ PublicPort, Type }) => PublicPort !== undefined && Type === 'tcp').map((port) => ({
+        inside: port.PrivatePort,
+        address: port.IP === undefined || port.IP === '' || port.IP === '0.0.0.0' ? '127.0.0.1' : port.IP,
+        port: port.PublicPort ?? 0,
+      })),
+      isTrial: Labels['mypaas.role'] === 'router-trial',
+    }))
+}
+
+/**
+ * Clears what a replacement that was killed left, and gives a router that somebody renamed its name back: the one that
+ * runs stays, or else the one of that name. The lock is the caller's.
+ * @returns what was done, in lines
+ */
+export async function settleOnOne(docker: Docker, wanted: RouterContainer): Promise<readonly string[]> {
+  const all = await ownRouters(docker, wanted)
+  const found = all.filter(({ isTrial }) => !isTrial)
+  const isNamed = ({ name }: OwnRouter): boolean => name === wanted.name
+  const running = found.filter(({ state }) => state === 'running' || state === 'paused' || state === 'restarting')
+  const stays = running.find(isNamed) ?? running[0] ?? found.find(isNamed) ?? found[0]
+  const done: string[] = []
+  for (const one of all) {
+    if (one === stays) continue
+    await discardContainer(docker, one.id)
+    done.push(`${one.name} is removed, which a replacement left`)
+  }
+  if (stays && !isNamed(stays)) {
+    await docker.containers.rename(stays.id, wanted.name)
+    done.push(`${stays.name} has its name ${wanted.name} back`)
+  }
+  return done
+}
+
+/** Makes the networks that are missing. */
+export async function ensureNetworks(docker: Docker, { networks, server }: RouterContainer): Promise<void> {
+  await ensureNetwork(docker, networks.services, server, false)
+  await ensureNetwork(docker, networks.edge, server, false)
+  await ensureNetwork(docker, networks.gate, server, true)
+}
+
 /** Restarts the router's container and waits until it answers. */
 export async function restartRouter(docker: Docker, wanted: RouterContainer): Promise<void> {
+  await using _ = await lockRouter(wanted, 'a restart of the router')
+  await settleOnOne(docker, wanted)
   const found = await find(docker, wanted)
   if (!found) {
     throw new MypaasError(`There is no router ${wanted.name}.`, { code: 'failed', hint: 'Make it: mypaas server init' })
@@ -103,15 +194,19 @@ export async function restartRouter(docker: Docker, wanted: RouterContainer): Pr
 }
 
 /**
- * Starts a router that is down while a service of ours has a port of it: that service got it while the router was down,
- * and would keep it. Any other router is left as it is.
- * @returns whether that was so
+ * Starts a router that is down, or ends one that hangs and starts it again, at once; waits until it answers. Services
+ * that took its ports meanwhile give them back. The lock is the caller's.
  */
-export async function takePortsBack(docker: Docker, wanted: RouterContainer): Promise<boolean> {
+export async function reviveRouter(docker: Docker, wanted: RouterContainer, state: string): Promise<void> {
   const found = await find(docker, wanted)
-  if (!found || found.running || !(await isHeldByService(docker, wanted))) return false
-  await startAgain(docker, wanted, found, () => docker.containers.start(found.id))
-  return true
+  if (!found) return
+  const isDown = state === 'exited' || state === 'created' || state === 'dead'
+  // What hangs does not hear a signal that asks.
+  const start = () =>
+    isDown
+      ? docker.containers.start(found.id)
+      : docker.containers.restart(found.id, { graceSeconds: 0, timeoutMs: stopTimeoutMs })
+  await startAgain(docker, wanted, { ...found, running: false }, start)
 }
 
 async function startAgain(
@@ -148,14 +243,12 @@ async function changeOf(
 /** Removes the router's container and the networks that nothing uses any more; the files stay. */
 export async function removeRouter(
   docker: Docker,
-  wanted: Pick<RouterContainer, 'server' | 'name' | 'networks'>,
+  wanted: Pick<RouterContainer, 'server' | 'name' | 'networks' | 'directory'>,
 ): Promise<void> {
+  await using _ = await lockRouter(wanted, 'the removal of the router')
   const found = await find(docker, wanted)
-  if (found) {
-    await stop(docker, found.id)
-    await discardContainer(docker, found.id)
-  }
-  await discardContainer(docker, trialName(wanted))
+  if (found) await stop(docker, found.id)
+  for (const { id } of await ownRouters(docker, wanted)) await discardContainer(docker, id)
   for (const name of Object.values(wanted.networks)) {
     const network = await docker.networks.inspect(name).catch(ifNotFound)
     if (network?.Labels?.['mypaas.server'] === wanted.server) await docker.networks.remove(name)

@@ -106,11 +106,6 @@ export async function refuseHeldPorts(
   })
 }
 
-/** Whether a container of a service of ours has a port of the router now. */
-export async function isHeldByService(docker: Docker, router: RouterPorts): Promise<boolean> {
-  return (await rivals(docker, router)).some(({ holds }) => holds !== undefined)
-}
-
 /** The container that is published on one of these ports, in words, and how to end that; `undefined` for none. */
 export async function holderOf(
   docker: Docker,

@@ -5,10 +5,10 @@ import { placesOf, servicesFolder } from '../deploy/places.ts'
 import { reconcile, reconcileAll } from '../deploy/reconcile.ts'
 import type { EngineEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { takePortsBack } from '../router/container.ts'
 import { isServiceName } from '../service/names.ts'
 import { serverDirectory } from './config.ts'
-import { type OpenServer, openServer, routerContainer } from './host.ts'
+import { openServer } from './host.ts'
+import { RouterKeeper } from './router-keeper.ts'
 
 export type KeeperOptions = Readonly<{
   home: string
@@ -25,8 +25,6 @@ const settleAgainMs = 10_000
 const comesBackMs = 3_000
 const longestPauseMs = 5 * 60_000
 const maxAtOnce = 4
-/** No service is called so. */
-const theRouter = 'the router'
 
 /**
  * Brings services to what their journals say, whoever left them otherwise: all of them at the start and when the engine
@@ -42,13 +40,15 @@ export class Keeper {
   readonly #mending = new Map<string, Promise<void>>()
   readonly #said = new Map<string, string>()
   readonly #journals: WrittenJournals
+  readonly #router: RouterKeeper
   #isSettled = false
   #readmitAt = 0
   #settleAt = 0
-  #routerAt = 0
 
   constructor(options: KeeperOptions) {
     this.#options = options
+    // What could not be mended without it need not wait for its turn.
+    this.#router = new RouterKeeper({ ...options, onMended: () => this.#tryAgain() })
     this.#journals = new WrittenJournals(serverDirectory(options.home))
   }
 
@@ -57,7 +57,7 @@ export class Keeper {
     const { home, log, signal } = this.#options
     try {
       await using server = await openServer(home)
-      await this.#freeRouter(server)
+      await this.#router.settle(server)
       const { reconciled, failed } = await reconcileAll(server.host, { emit: () => {}, signal })
       for (const { service, mended } of reconciled) {
         this.#succeeded(service)
@@ -72,6 +72,10 @@ export class Keeper {
 
   /** Goes on until the signal, also while the engine is away. */
   async keep(): Promise<void> {
+    await Promise.all([this.#keepServices(), this.#router.keep()])
+  }
+
+  async #keepServices(): Promise<void> {
     const { signal } = this.#options
     while (!signal.aborted) {
       try {
@@ -158,34 +162,21 @@ export class Keeper {
     }
   }
 
-  /** A router whose port a service took while it was down (one of old: no deploy starts such a one) gets it back. */
-  async #freeRouter({ host, config, identity }: OpenServer): Promise<void> {
-    if (performance.now() < this.#routerAt) return
-    try {
-      if (await takePortsBack(host.docker, routerContainer(host.directory, config, identity)))
-        this.#options.log('the router was down, and a service had its port: it serves again')
-      this.#failures.delete(theRouter)
-      this.#said.delete(theRouter)
-    } catch (error) {
-      if (this.#options.signal.aborted) return
-      this.#failures.set(theRouter, (this.#failures.get(theRouter) ?? 0) + 1)
-      this.#routerAt = performance.now() + this.#pauseMs(theRouter)
-      this.#say(theRouter, `the router can't have its ports back: ${messageOf(error)}`)
-    }
-  }
-
   /** Replicas that answer again get requests again, also where nobody deploys. */
   async #readmit(): Promise<void> {
     const { home, log, signal } = this.#options
     try {
       await using server = await openServer(home)
-      await this.#freeRouter(server)
       for (const service of await server.host.router.readmit({ signal }))
         log(`${service}: has replicas back that answer again`)
       this.#said.delete('readmit')
     } catch (error) {
       if (!signal.aborted) this.#say('readmit', `replicas that are up again stay without requests: ${messageOf(error)}`)
     }
+  }
+
+  #tryAgain(): void {
+    for (const service of this.#failures.keys()) this.#lookAt(service, 0)
   }
 
   #lookAt(service: string, inMs: number): void {

@@ -212,7 +212,7 @@ test("what is the server's own is no service's", async (t) => {
       await w.docker.containers.restart(name, { graceSeconds: 0 })
       const { NetworkSettings } = await w.docker.containers.inspect(name)
       const took = NetworkSettings.Ports?.['80/tcp']?.[0]?.HostPort === String(http)
-      return took || daemon.output.includes('a service had its port')
+      return took || daemon.output.includes('the router: it was exited')
     }
     await until(takesOver, { what: 'the takeover' })
     const begin = performance.now()
@@ -220,7 +220,7 @@ test("what is the server's own is no service's", async (t) => {
     // By the daemon alone.
     await until(async () => (await answer().catch(() => '')) === 'r1', { what: 'the router', timeoutMs: 30_000 })
     t.diagnostic(`the router has its port back after ${Math.round(performance.now() - begin)} ms`)
-    await daemon.seen(/the router was down, and a service had its port: it serves again/)
+    await daemon.seen(/the router: it was exited, and runs again/)
     await w.ok(['server', 'reconcile', '--wait', '30s'])
     assert.deepEqual(await w.runningNames('x-still'), ['x-still-r1-1'])
     await w.ok(['server', 'rm', 'x-still', '--yes', '--wait', '30s'])

@@ -24,6 +24,7 @@ const machine: MachineFacts = {
 const router: RouterFacts = {
   container: 'traefik',
   state: 'running',
+  trouble: undefined,
   problems: [],
   ports: [{ port: 80, answers: true }],
 }
@@ -137,6 +138,16 @@ const broken: Readonly<Record<string, readonly [readonly Finding[], RegExp, RegE
     judgeRouter({ ...router, problems: [{ kind: 'refused', route: 'blog~0@file', why: 'no such service' }] }),
     /^problem router: The router refuses the route blog~0@file: no such service/,
     /reconcile/,
+  ],
+  'a router that was cut from a network': [
+    judgeRouter({ ...router, trouble: { kind: 'cut', networks: ['mypaas-gate'] } }),
+    /^problem router: The router \(container traefik\) was cut from mypaas-gate: nobody is served/,
+    /^mypaas server reconcile$/,
+  ],
+  'what a killed replacement of the router left': [
+    judgeRouter({ ...router, trouble: { kind: 'leftovers', names: ['traefik-before'] } }),
+    /^warning router: traefik-before: left by a replacement/,
+    /^mypaas server reconcile$/,
   ],
   'a port that something else has': [
     judgeRouter({ ...router, ports: [{ port: 443, answers: false }] }),

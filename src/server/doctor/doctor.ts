@@ -35,14 +35,15 @@ export type Examined = Readonly<{
 export async function examine(options: { home?: string; fix?: boolean; signal?: AbortSignal } = {}): Promise<Examined> {
   const home = options.home ?? homedir()
   const findings = await look(home)
-  const fixes = options.fix ? findings.flatMap(({ fix }) => (fix ? [fix] : [])) : []
-  if (fixes.length === 0) return { findings, fixed: [] }
+  if (!options.fix) return { findings, fixed: [] }
+  const fixes = findings.flatMap(({ fix }) => (fix ? [fix] : []))
   const fixed: string[] = []
   // Files first: with a config that others can read no server opens.
   for (const fix of fixes.toSorted((a, b) => order(a) - order(b))) fixed.push(await mend(fix, home))
-  let left = await look(home)
-  // A router that was just started has its routes at once, and serves its certificates a moment later.
-  const deadline = performance.now() + (fixes.some(({ kind }) => kind === 'router') ? settleMs : 0)
+  let left = fixes.length > 0 ? await look(home) : findings
+  // A router that was just started, by this or by the daemon, has its routes at once, and its certificates a moment later.
+  const isStarting = findings.some(({ check }) => check === 'router')
+  const deadline = performance.now() + (isStarting ? settleMs : 0)
   while (left.length > 0 && performance.now() < deadline) {
     await sleep(250, undefined, { signal: options.signal })
     left = await look(home)

@@ -1,3 +1,4 @@
+import type { RouterTrouble } from '../../router/care.ts'
 import type { RouterProblem } from '../../router/health.ts'
 import type { Finding } from './finding.ts'
 
@@ -6,6 +7,8 @@ export type RouterFacts = Readonly<{
   container: string
   /** `running`, `exited`, …; `missing` when there is none. */
   state: string
+  /** Of its container, whatever it runs. */
+  trouble: RouterTrouble | undefined
   problems: readonly RouterProblem[]
   /** The public ports, and whether the router answers on them from this machine. */
   ports: readonly Readonly<{ port: number; answers: boolean }>[]
@@ -24,6 +27,8 @@ export function judgeRouter(facts: RouterFacts): readonly Finding[] {
       },
     ]
   }
+  const troubled = facts.trouble ? judgeTrouble(facts.trouble, container) : undefined
+  if (troubled) return [troubled]
   const findings = facts.problems.map((problem) => judgeProblem(problem, container))
   for (const { port, answers } of facts.ports) {
     if (answers) continue
@@ -35,6 +40,30 @@ export function judgeRouter(facts: RouterFacts): readonly Finding[] {
     })
   }
   return findings
+}
+
+function judgeTrouble(trouble: RouterTrouble, container: string): Finding | undefined {
+  const mends = { check: 'router', mend: 'mypaas server reconcile', fix: { kind: 'router' } } as const
+  switch (trouble.kind) {
+    case 'cut':
+      return {
+        ...mends,
+        level: 'problem',
+        message: `The router (container ${container}) was cut from ${trouble.networks.join(' and ')}: nobody is served.`,
+      }
+    case 'silent':
+      return { ...mends, level: 'problem', message: `The router (container ${container}) runs, and does not answer.` }
+    case 'leftovers': {
+      const names = trouble.names.join(', ')
+      return { ...mends, level: 'warning', message: `${names}: left by a replacement of the router that was killed.` }
+    }
+    case 'missing':
+    case 'down':
+    case 'paused':
+      return undefined
+    default:
+      return trouble satisfies never
+  }
 }
 
 function judgeProblem(problem: RouterProblem, container: string): Finding {

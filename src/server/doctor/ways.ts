@@ -1,6 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import { NotFoundError } from '../../docker/index.ts'
+import { routerTrouble } from '../../router/care.ts'
 import { reachHeader, reachPath } from '../../router/config.ts'
 import { holderOf } from '../../router/rivals.ts'
 import { gatewayOf } from '../../router/router-files.ts'
@@ -23,7 +24,7 @@ export async function routerFacts({ host, config, identity }: OpenServer): Promi
       throw error
     },
   )
-  if (state !== 'running') return { container: wanted.name, state, problems: [], ports: [] }
+  if (state !== 'running') return { container: wanted.name, state, trouble: undefined, problems: [], ports: [] }
   const address = publicAddress(wanted.bind)
   const asked = [
     { port: wanted.httpPort, secure: false },
@@ -35,7 +36,8 @@ export async function routerFacts({ host, config, identity }: OpenServer): Promi
       return { port, answers: answer?.headers[reachHeader.toLowerCase()] === wanted.settings.reachToken }
     }),
   )
-  return { container: wanted.name, state, problems: await host.router.problems(), ports }
+  const [trouble, problems] = await Promise.all([routerTrouble(host.docker, wanted), host.router.problems()])
+  return { container: wanted.name, state, trouble, problems, ports }
 }
 
 /** Looks for the daemon: on its socket, on its address, and through the router. */

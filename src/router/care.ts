@@ -1,0 +1,138 @@
+import type { Docker } from '../docker/index.ts'
+import { ask } from './ask.ts'
+import { reachPath, routerPorts } from './config.ts'
+import {
+  ensureLocked,
+  ensureNetworks,
+  lockRouter,
+  type OwnRouter,
+  ownRouters,
+  type RouterContainer,
+  reviveRouter,
+  settleOnOne,
+} from './container.ts'
+import type { Answer } from './router.ts'
+
+/** Why the router does not serve, or not everybody. */
+export type RouterTrouble = Readonly<
+  | { kind: 'missing' }
+  /** `exited`, `created`, `restarting`, … */
+  | { kind: 'down'; state: string }
+  | { kind: 'paused' }
+  /** It is not on these networks any more. */
+  | { kind: 'cut'; networks: readonly string[] }
+  /** Its ports accept, and nobody answers. */
+  | { kind: 'silent' }
+  /** It serves, and there are containers of a replacement that was killed, or it is called otherwise. */
+  | { kind: 'leftovers'; names: readonly string[] }
+>
+
+const askTimeoutMs = 1_200
+/** One that was started so short a time ago may still be reading its files. */
+const startingMs = 5_000
+
+/**
+ * Looks at the router as its users do: whether it is there, on its networks, and answers on its ports, whatever it
+ * answers. Changes nothing.
+ * @returns `undefined` where all is well, and where nothing of this server's router and networks is there: it was taken
+ *   down on purpose
+ */
+export async function routerTrouble(docker: Docker, wanted: RouterContainer): Promise<RouterTrouble | undefined> {
+  const all = await ownRouters(docker, wanted)
+  const router = all.find(({ name, isTrial }) => name === wanted.name && !isTrial)
+  const others = all.filter((one) => one !== router).map(({ name }) => name)
+  const isUp = router !== undefined && !isDown(router.state)
+  // One that was set aside, or renamed, may serve.
+  if (others.length > 0 && !isUp) return { kind: 'leftovers', names: others }
+  if (!router) return (await hasNetworks(docker, wanted)) ? { kind: 'missing' } : undefined
+  const trouble = await troubleOf(docker, wanted, router)
+  return trouble ?? (others.length > 0 ? { kind: 'leftovers', names: others } : undefined)
+}
+
+async function troubleOf(
+  docker: Docker,
+  { networks, settings }: RouterContainer,
+  router: OwnRouter,
+): Promise<RouterTrouble | undefined> {
+  if (router.state === 'paused') return { kind: 'paused' }
+  if (router.state !== 'running') return { kind: 'down', state: router.state }
+  const cut = [networks.edge, networks.gate].filter((network) => !router.networks.includes(network))
+  if (cut.length > 0) return { kind: 'cut', networks: cut }
+  const path = reachPath(settings)
+  const answers = await Promise.all(
+    [routerPorts.web, routerPorts.admin].map((inside) => answerOf(router, inside, path)),
+  )
+  if (answers.every((answer) => 'status' in answer)) return undefined
+  // One that has opened its ports already accepts in any case.
+  const hangs = answers.some((answer) => 'error' in answer && answer.error.startsWith('no answer'))
+  return !hangs && (await isStarting(docker, router.id)) ? undefined : { kind: 'silent' }
+}
+
+async function answerOf({ ports }: OwnRouter, inside: number, path: string): Promise<Answer> {
+  const end = ports.find((port) => port.inside === inside)
+  if (!end) return { error: `port ${inside} is not published` }
+  const url = { scheme: 'http', host: 'localhost', path } as const
+  const { address, port } = end
+  return ask({ address, port, secure: false, url, headers: {}, signal: undefined, timeoutMs: askTimeoutMs })
+}
+
+/**
+ * Brings the router back where it is in trouble. It stays as it was made: a change of the config is for those who say so
+ * beforehand.
+ * @param options.hangs It was seen to hang, more than once: it is not asked again.
+ * @param options.waitMs How long to wait for somebody who is at it; 0 (the default) not at all.
+ * @returns what was done, in lines
+ * @throws {MypaasError} `locked` while somebody is at it
+ */
+export async function mendRouter(
+  docker: Docker,
+  wanted: RouterContainer,
+  options: { hangs?: boolean; waitMs?: number } = {},
+): Promise<readonly string[]> {
+  await using _ = await lockRouter(wanted, 'whoever mends the router', options.waitMs ?? 0)
+  const seen = options.hangs ? ({ kind: 'silent' } as const) : await routerTrouble(docker, wanted)
+  if (!seen) return []
+  const done = seen.kind === 'leftovers' ? [...(await settleOnOne(docker, wanted))] : []
+  const trouble = seen.kind === 'leftovers' ? await routerTrouble(docker, wanted) : seen
+  switch (trouble?.kind) {
+    case undefined:
+    case 'leftovers':
+      return done
+    case 'missing':
+      await ensureLocked(docker, wanted)
+      return [...done, 'it was gone, and is made anew']
+    case 'down':
+      await reviveRouter(docker, wanted, trouble.state)
+      return [...done, `it was ${trouble.state}, and runs again`]
+    case 'paused':
+      await docker.containers.unpause(wanted.name)
+      return [...done, 'it was paused, and goes on']
+    case 'cut':
+      await connect(docker, wanted, trouble.networks)
+      return [...done, `it was cut from ${trouble.networks.join(' and ')}, and is back there`]
+    case 'silent':
+      await reviveRouter(docker, wanted, 'running')
+      return [...done, 'it did not answer any more, and was restarted']
+    default:
+      return trouble satisfies never
+  }
+}
+
+async function connect(docker: Docker, wanted: RouterContainer, networks: readonly string[]): Promise<void> {
+  await ensureNetworks(docker, wanted)
+  for (const network of networks) await docker.networks.connect(network, { Container: wanted.name })
+}
+
+function isDown(state: string): boolean {
+  return state === 'created' || state === 'exited' || state === 'dead'
+}
+
+async function isStarting(docker: Docker, id: string): Promise<boolean> {
+  const { State } = await docker.containers.inspect(id)
+  return Date.now() - Date.parse(State.StartedAt) < startingMs
+}
+
+async function hasNetworks(docker: Docker, { networks, server }: RouterContainer): Promise<boolean> {
+  const found = await docker.networks.list({ filters: { label: [`mypaas.server=${server}`] } })
+  return found.some(({ Name }) => Object.values(networks).includes(Name))
+}
