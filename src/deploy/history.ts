@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { ErrorCode } from '../errors.ts'
-import { appendPrivately, privateFolder } from '../files.ts'
+import { type ErrorCode, MypaasError } from '../errors.ts'
+import { appendPrivately, privateFolder, readIfThere } from '../files.ts'
 import { placesOf } from './places.ts'
 
 /** What made a release: a build, an older release run again, the same one restarted or with more replicas. */
@@ -46,20 +45,36 @@ export async function recordRelease(directory: string, service: string, entry: H
   await appendPrivately(file, `${JSON.stringify(entry)}\n`)
 }
 
-/** A service's history, oldest first. Lines that are no entries (cut off by a crash) are passed over. */
+/**
+ * A service's history, oldest first. Lines that are no entries (cut off by a crash) are passed over.
+ * @throws {MypaasError} `degraded`, naming the file, when it can't be read
+ */
 export async function readHistory(directory: string, service: string): Promise<readonly HistoryEntry[]> {
-  const text = await readFile(historyFile(directory, service), 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return ''
-    throw error
+  const file = historyFile(directory, service)
+  const text = await readIfThere(file).catch((cause: NodeJS.ErrnoException) => {
+    throw new MypaasError(`The history of ${service}, ${file}, can't be read (${cause.code}).`, {
+      code: 'degraded',
+      hint: `Move it away, and a new one begins: mv ${file} ${file}.old`,
+      cause,
+    })
   })
-  return text.split('\n').flatMap((line) => {
+  return (text ?? '').split('\n').flatMap((line) => {
     try {
       const entry = JSON.parse(line) as HistoryEntry
-      return Number.isInteger(entry.release) ? [entry] : []
+      return isEntry(entry) ? [entry] : []
     } catch {
       return []
     }
   })
+}
+
+function isEntry({ release, receipt, ...texts }: HistoryEntry): boolean {
+  const { action, from, who, at, outcome } = texts
+  return (
+    Number.isInteger(release) &&
+    [action, from, who, at, outcome].every((text) => typeof text === 'string') &&
+    (receipt === undefined || Number.isFinite(receipt.liveMs))
+  )
 }
 
 function historyFile(directory: string, service: string): string {

@@ -41,21 +41,86 @@ export type Journal = Readonly<{
   stopped?: true
 }>
 
-/** The journal of a service, or `undefined` when it has none. @throws {MypaasError} `degraded` when it can't be read */
+/**
+ * The journal of a service, or `undefined` when it has none.
+ * @throws {MypaasError} `degraded`, naming the file, when it can't be read or is not one that mypaas wrote
+ */
 export async function readJournal(directory: string, service: string): Promise<Journal | undefined> {
   const file = placesOf(directory, service).journal
-  const text = await readIfThere(file)
-  if (text === undefined) return undefined
+  let text: string | undefined
   try {
-    const journal = JSON.parse(text) as Journal
-    if (journal.version === 1 && journal.service === service && Number.isInteger(journal.lastRelease)) return journal
-  } catch {
-    // Falls through to the same answer: written whole or not at all, so somebody else wrote this.
+    text = await readIfThere(file)
+  } catch (error) {
+    throw unreadable(service, file, `can't be read (${(error as NodeJS.ErrnoException).code})`, error)
   }
-  throw new MypaasError(`The journal of ${service}, ${file}, is not one that mypaas wrote.`, {
+  if (text === undefined) return undefined
+  const journal = parse(text)
+  if (isJournal(journal, service)) return journal
+  // Written whole or not at all, so somebody else wrote this.
+  throw unreadable(service, file, 'is not one that mypaas wrote')
+}
+
+function unreadable(service: string, file: string, what: string, cause?: unknown): MypaasError {
+  return new MypaasError(`The journal of ${service}, ${file}, ${what}.`, {
     code: 'degraded',
     hint: `What runs goes on running. Put the file back from a backup, or move it away and deploy ${service} again.`,
+    cause,
   })
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isJournal(value: unknown, service: string): value is Journal {
+  const { version, service: name, lastRelease, current, next, previous } = fieldsOf(value)
+  const isThere = (release: unknown): boolean => release === undefined || isRelease(release, service)
+  return (
+    version === 1 &&
+    name === service &&
+    isCount(lastRelease) &&
+    isThere(current) &&
+    isThere(next) &&
+    (previous === undefined || (Array.isArray(previous) && previous.every(isThere)))
+  )
+}
+
+function isRelease(value: unknown, service: string): value is JournalRelease {
+  const { release, image, spec, deployedAt } = fieldsOf(value)
+  return isCount(release) && typeof image === 'string' && typeof deployedAt === 'string' && isSpec(spec, service)
+}
+
+/** Whether all is there that is gone through without a further look. */
+function isSpec(value: unknown, service: string): value is ServiceSpec {
+  const { service: name, urls, volumes, env, port, publish, scale, rollout, healthcheck } = fieldsOf(value)
+  return (
+    name === service &&
+    areAll(urls, ({ scheme, host, path }) => [scheme, host, path].every((text) => typeof text === 'string')) &&
+    areAll(volumes, ({ kind, target }) => typeof kind === 'string' && typeof target === 'string') &&
+    areAll(env, ({ key }) => typeof key === 'string') &&
+    areAll(publish, ({ containerPort, protocol }) => isCount(containerPort) && typeof protocol === 'string') &&
+    isCount(port) &&
+    (scale === undefined || isCount(scale)) &&
+    (rollout === 'stop-first' || rollout === 'roll' || rollout === 'safe') &&
+    (healthcheck === undefined || typeof fieldsOf(healthcheck)['path'] === 'string')
+  )
+}
+
+function areAll(value: unknown, is: (fields: Readonly<Record<string, unknown>>) => boolean): boolean {
+  return Array.isArray(value) && value.every((item) => is(fieldsOf(item)))
+}
+
+function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0
+}
+
+/** Of what is no object, none. */
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : {}
 }
 
 /** The commit point: after this returns, `journal` holds, whatever happens to the machine. */

@@ -35,20 +35,26 @@ export class Credentials {
     this.#env = env
   }
 
-  /** Those for the registry of an image; `undefined` when there are none. @throws {DockerError} when a helper fails */
+  /**
+   * Those for the registry of an image; `undefined` when there are none.
+   * @throws {DockerError} `usage` when the file can't be read · when a helper fails
+   */
   async forImage(image: string, options: Pick<CallOptions, 'signal'> = {}): Promise<AuthConfig | undefined> {
     const reference = parseImageReference(image)
     const config = reference && (await this.#read())
     return config && this.#forHost(config, hostOf(reference.registry), options)
   }
 
-  /** All of them, by registry host, as a build wants them. A helper that fails may be of no use to it: it is left out. */
+  /**
+   * All of them, by registry host, as a build wants them. A helper that fails may be of no use to it: it is left out, and
+   * so is a file that can't be read. Who needs what is in it is told so by {@link forImage}.
+   */
   async all(options: Pick<CallOptions, 'signal'> = {}): Promise<Record<string, AuthConfig>> {
-    const config = await this.#read()
-    if (!config) return {}
     const orNothing = (error: unknown): undefined => {
       if (!(error instanceof DockerError)) throw error
     }
+    const config = await this.#read().catch(orNothing)
+    if (!config) return {}
     const hosts = new Set([...Object.keys(config.auths ?? {}), ...Object.keys(config.credHelpers ?? {})].map(hostOf))
     for (const server of (await this.#listed(config, options).catch(orNothing)) ?? []) hosts.add(hostOf(server))
     const found: Record<string, AuthConfig> = {}
@@ -73,9 +79,11 @@ export class Credentials {
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code
       if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return undefined
-      throw error
+      throw new DockerError(`${file} can't be read (${code}).`, { code: 'usage', hint: mendOrMove, cause: error })
     }
-    return parseJson<DockerConfig>(text, file)
+    const plain = text.replace(/^\uFEFF/, '')
+    // `docker` takes an empty one for none.
+    return plain.trim() === '' ? undefined : parseJson<DockerConfig>(plain, file)
   }
 
   async #forHost(
@@ -92,7 +100,7 @@ export class Credentials {
     }
     const entries = Object.entries(config.auths ?? {})
     const entry = entries.find(([name]) => name === key) ?? entries.find(([name]) => hostOf(name) === host)
-    return entry && fromFile(entry[1], key)
+    return entry?.[1] ? fromFile(entry[1], key) : undefined
   }
 
   /** @returns what the helper printed; `undefined` when it knows nothing of that registry */
@@ -200,10 +208,14 @@ function fromFile(entry: FileEntry, key: string): AuthConfig | undefined {
   return auth
 }
 
+const mendOrMove = 'Mend it, or move it away.'
+
 function parseJson<T>(text: string, file: string): T {
   try {
-    return JSON.parse(text) as T
+    const value = JSON.parse(text) as T | null
+    if (typeof value === 'object' && value !== null) return value
   } catch (cause) {
-    throw new DockerError(`${file} is not JSON.`, { code: 'usage', hint: 'Mend it, or move it away.', cause })
+    throw new DockerError(`${file} is not JSON.`, { code: 'usage', hint: mendOrMove, cause })
   }
+  throw new DockerError(`${file} is no JSON object.`, { code: 'usage', hint: mendOrMove })
 }

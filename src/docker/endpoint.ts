@@ -65,9 +65,9 @@ function fromEnvironment(host: string, env: NodeJS.ProcessEnv): Endpoint {
 }
 
 function currentContext(env: NodeJS.ProcessEnv): string {
-  const text = readIfThere(join(configDirectory(env), 'config.json'))
   try {
-    return (text && (JSON.parse(text) as DockerConfig).currentContext) || 'default'
+    const text = readIfThere(join(configDirectory(env), 'config.json'))
+    return (text && (JSON.parse(text.replace(/^\uFEFF/, '')) as DockerConfig | null)?.currentContext) || 'default'
   } catch {
     // A broken file matters to whoever needs credentials from it.
     return 'default'

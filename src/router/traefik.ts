@@ -301,7 +301,9 @@ export class TraefikRouter implements Router {
 
   async #nameStates(): Promise<NameStates> {
     try {
-      return JSON.parse((await readIfThere(this.#namesFile())) ?? '{}') as NameStates
+      const states = JSON.parse((await readIfThere(this.#namesFile())) ?? '{}') as NameStates | null
+      const entries = Object.entries(states ?? {}).filter(([, state]) => typeof state === 'object' && state !== null)
+      return Object.fromEntries(entries)
     } catch {
       return {}
     }
@@ -354,7 +356,13 @@ export class TraefikRouter implements Router {
 
   async #kept(service: string): Promise<ServiceRoutes | undefined> {
     try {
-      return JSON.parse((await readIfThere(this.#stateFile(service))) ?? '') as ServiceRoutes
+      const routes = JSON.parse((await readIfThere(this.#stateFile(service))) ?? '') as ServiceRoutes
+      // One that somebody else wrote is lost, and is written anew with the next change of the service.
+      return routes.service === service &&
+        routes.urls.every(({ host }) => host) &&
+        routes.active.upstreams.every(Boolean)
+        ? routes
+        : undefined
     } catch {
       return undefined
     }

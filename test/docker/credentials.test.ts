@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { type AuthConfig, DockerError } from '../../src/docker/index.ts'
+import { type AuthConfig, DockerError, findEngine } from '../../src/docker/index.ts'
 import { fakeEngine } from './fake-engine.ts'
 
 const ann = Buffer.from('ann:pa:ss?word>~').toString('base64')
@@ -228,6 +228,42 @@ test('a config.json that is not JSON is an error with its path', async (t) => {
     code: 'usage',
     message: `${join(home, '.docker/config.json')} is not JSON.`,
   })
+})
+
+test('an empty config.json is none, and a mark at its beginning is no matter', async (t) => {
+  const { docker, home, header } = await setUp(t, {})
+  const file = join(home, '.docker/config.json')
+  const auths = { 'a.example': { auth: Buffer.from('bob:s').toString('base64') } }
+  for (const [text, sent] of [
+    ['', undefined],
+    [' \n', undefined],
+    [`\uFEFF${JSON.stringify({ auths })}`, { serveraddress: 'a.example', username: 'bob', password: 's' }],
+  ] as const) {
+    await writeFile(file, text)
+    await docker.images.pull('a.example/web').next()
+    assert.deepEqual(header(), sent)
+  }
+})
+
+test('a config.json that can not be read is named by who needs it, and keeps nobody else from anything', async (t) => {
+  const { docker, home } = await setUp(t, {})
+  const file = join(home, '.docker/config.json')
+  async function* context(): AsyncGenerator<Uint8Array> {}
+  const damages: Readonly<Record<string, () => Promise<unknown>>> = {
+    'is no JSON object': () => writeFile(file, '7'),
+    'is not JSON': () => writeFile(file, Buffer.from([0xff, 0x00, 0x7b])),
+    "can't be read (EISDIR)": async () => {
+      await rm(file)
+      await mkdir(file)
+    },
+  }
+  for (const [message, damage] of Object.entries(damages)) {
+    await damage()
+    await assert.rejects(docker.images.pull('web').next(), { code: 'usage', message: `${file} ${message}.` })
+    await docker.images.build(context()).next()
+    const endpoint = await findEngine({ HOME: home }, { systemSocket: '/nowhere' }).catch(String)
+    assert.doesNotMatch(String(endpoint), /config\.json/)
+  }
 })
 
 /** A client whose home has this config.json, and these credential helpers on its PATH (which note what they are asked). */

@@ -3,6 +3,7 @@ import type { ReleaseInfo } from '../../../src/deploy/releases.ts'
 import { formatBytes } from '../../../src/units.ts'
 import { command } from '../../command.ts'
 import { operate } from '../../operate.ts'
+import { progress } from '../../output.ts'
 import { print, printJson, table } from '../../render.ts'
 
 export const releases: CommandDef = command({
@@ -19,13 +20,14 @@ export const releases: CommandDef = command({
 
 /** @param options.back how to go back to one of them */
 export function showReleases(
-  found: { releases: readonly ReleaseInfo[]; diskBytes: number },
+  found: { releases: readonly ReleaseInfo[]; diskBytes: number; problem?: string },
   options: { json: boolean; back: string },
 ): void {
   if (options.json) {
     printJson(found)
     return
   }
+  if (found.problem !== undefined) progress(`! ${found.problem}`)
   const rows = found.releases.map(({ release, current, entry, kept }) => [
     `r${release}`,
     current ? 'current' : kept ? 'kept' : '-',
