@@ -3,7 +3,7 @@ import { discardContainer } from '../discard.ts'
 import { ConflictError, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { Answer } from '../router/router.ts'
-import { containerName, gateAlias } from '../service/names.ts'
+import { containerName, gateAlias, networkAliases } from '../service/names.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatDuration } from '../units.ts'
 import { awaitAnswers } from './answers.ts'
@@ -86,6 +86,8 @@ async function doStep(step: Step, run: Execution): Promise<string | undefined> {
       return each(step.targets, ({ name }) =>
         docker.containers.unpause(name, { signal: run.signal }).catch(unlessGoesOn),
       )
+    case 'attach':
+      return each(step.targets, ({ name }) => connect(run.host.network, name, networkAliases(run.service), run))
     case 'ready':
       return each(step.targets, (target) => ready(target, run))
     case 'check':
@@ -291,11 +293,19 @@ async function visitGate(name: string, { host }: Execution): Promise<AsyncDispos
 }
 
 async function join({ name, release, replica }: Target, fallbackOf: number | undefined, run: Execution): Promise<void> {
-  const { docker, router } = run.host
-  const Aliases = [gateAlias(run.service, release, replica)]
-  if (fallbackOf !== undefined) Aliases.push(fallbackAlias(run.service, fallbackOf))
+  const aliases = [gateAlias(run.service, release, replica)]
+  if (fallbackOf !== undefined) aliases.push(fallbackAlias(run.service, fallbackOf))
+  await connect(run.host.router.gate, name, aliases, run)
+}
+
+async function connect(
+  network: string,
+  name: string,
+  aliases: readonly string[],
+  { host: { docker } }: Execution,
+): Promise<void> {
   try {
-    await docker.networks.connect(router.gate, { Container: name, EndpointConfig: { Aliases } })
+    await docker.networks.connect(network, { Container: name, EndpointConfig: { Aliases: [...aliases] } })
   } catch (error) {
     if (!/already exists in network|already attached to network/.test(String(error))) throw error
   }

@@ -17,6 +17,8 @@ export type Replica = Readonly<{
   armed: boolean
   /** The router reaches it by name. */
   onGate: boolean
+  /** Somebody took it off the network of all services: it has no way out, and no name for the others. */
+  isCutOff?: true
 }>
 
 /** All containers of a service, also stopped ones, of all releases; by release, then replica. */
@@ -27,6 +29,8 @@ type Where = Readonly<{
   server: string
   markKey: string
   prefix: string
+  /** Of all services. */
+  network: string
   router: { gate: string }
 }>
 
@@ -87,6 +91,7 @@ async function replica(where: Where, summary: ContainerSummary): Promise<Replica
       state: State.Status,
       armed: HostConfig.RestartPolicy?.Name === 'always',
       onGate: where.router.gate in NetworkSettings.Networks,
+      ...(where.network in NetworkSettings.Networks ? {} : { isCutOff: true }),
     }
   } catch (error) {
     // Removed between the two calls.

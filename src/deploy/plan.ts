@@ -21,6 +21,8 @@ export type Step = Readonly<
   | { kind: 'start'; targets: readonly Target[] }
   /** Lets those go on that are paused, which no start does. */
   | { kind: 'unpause'; targets: readonly Target[] }
+  /** Puts those back on the network of all services that somebody took off it. */
+  | { kind: 'attach'; targets: readonly Target[] }
   | { kind: 'ready'; targets: readonly Target[] }
   | { kind: 'check'; targets: readonly Target[] }
   | { kind: 'join'; targets: readonly Target[]; fallbackOf?: number }
@@ -258,6 +260,8 @@ export function settle(input: {
   const inTheWay = (failed ?? current).spec.publish.some(({ hostPort }) => hostPort !== undefined)
   const stopBefore = runningOthers.length > 0 && (oneWriter || (inTheWay && down.length + missing.length > 0))
 
+  // First: one without it can't be asked whether it is ready.
+  add({ kind: 'attach', targets: mine.filter(({ isCutOff }) => isCutOff).map(targetOf) })
   const unpause = (): void =>
     add({ kind: 'unpause', targets: running.filter(({ state }) => state === 'paused').map(targetOf) })
   if (!stopBefore) unpause()
@@ -408,6 +412,8 @@ export function describe(step: Step): string {
       return `start ${names(step.targets)}`
     case 'unpause':
       return `let ${names(step.targets)} go on, which ${step.targets.length > 1 ? 'are' : 'is'} paused`
+    case 'attach':
+      return `put ${names(step.targets)} back on the network that ${step.targets.length > 1 ? 'they were' : 'it was'} cut from`
     case 'ready':
       return `wait until ${names(step.targets)} ${step.targets.length > 1 ? 'are' : 'is'} ready`
     case 'check':

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
 import { placesOf, servicesFolder } from '../deploy/places.ts'
 import { reconcile, reconcileAll } from '../deploy/reconcile.ts'
-import type { EngineEvent } from '../docker/index.ts'
+import type { Docker, EngineEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { isServiceName } from '../service/names.ts'
 import { serverDirectory } from './config.ts'
@@ -102,22 +102,34 @@ export class Keeper {
       if (this.#said.delete('engine')) log('the engine is back')
       await this.settle()
     }
-    const label = [`mypaas.server=${id}`, 'mypaas.service']
-    const filters = { type: ['container'], event: ['die', 'destroy', 'rename', 'pause'], label }
+    // The event of a network that lost a container has none of the container's labels.
+    const event = ['die', 'destroy', 'rename', 'pause', 'disconnect']
+    const filters = { type: ['container', 'network'], event }
     const gone = new AbortController()
     const looking = this.#lookNowAndThen(AbortSignal.any([signal, gone.signal]))
     try {
-      for await (const event of docker.system.events({ since, once: true, filters, signal })) this.#note(event)
+      for await (const event of docker.system.events({ since, once: true, filters, signal })) {
+        if (event.Type === 'network') await this.#noteCut(docker, id, event)
+        else this.#note(id, event.Actor.Attributes)
+      }
     } finally {
       gone.abort()
       await looking
     }
   }
 
-  #note({ Actor }: EngineEvent): void {
-    const service = Actor.Attributes['mypaas.service']
+  /** One that was cut from a network, unless it is being stopped, which takes it off all of them. */
+  async #noteCut(docker: Docker, server: string, { Actor }: EngineEvent): Promise<void> {
+    const container = Actor.Attributes['container']
+    if (container === undefined) return
+    const found = await docker.containers.inspect(container).catch(() => undefined)
+    if (found?.State.Running) this.#note(server, found.Config.Labels ?? {})
+  }
+
+  #note(server: string, labels: Readonly<Record<string, string>>): void {
+    const service = labels['mypaas.service']
     // Anybody can run a container that says so.
-    if (service !== undefined && isServiceName(service))
+    if (labels['mypaas.server'] === server && service !== undefined && isServiceName(service))
       this.#lookAt(service, Math.max(comesBackMs, this.#pauseMs(service)))
   }
 

@@ -59,10 +59,16 @@ export class Model {
           if (container.state === 'paused') container.state = 'running'
         })
         break
+      case 'attach':
+        all(step.targets, (container) => {
+          delete container.isCutOff
+        })
+        break
       case 'ready':
       case 'check':
         all(step.targets, (container) => {
           if (container.state !== 'running') this.violations.push(`${container.name} is waited for but does not run`)
+          if (container.isCutOff) this.violations.push(`${container.name} is waited for where nobody can ask it`)
         })
         break
       case 'join':

@@ -234,6 +234,7 @@ test('cut off after any step, with or without a restart of the engine, a deploy 
     again: fc.integer({ min: 0, max: 20 }),
     restartAgain: fc.boolean(),
     paused: fc.constantFrom(0, 0, 1, 2, 3),
+    cutOff: fc.constantFrom(0, 0, 1, 3),
   })
   fc.assert(
     fc.property(
@@ -241,12 +242,13 @@ test('cut off after any step, with or without a restart of the engine, a deploy 
       anySpec,
       fc.boolean(),
       cut,
-      (before, next, hasBefore, { after, restart, again, restartAgain, paused }) => {
+      (before, next, hasBefore, { after, restart, again, restartAgain, paused, cutOff }) => {
         const { model, plan } = deployed(hasBefore ? before : undefined, next)
         for (const step of plan.steps.slice(0, after)) model.apply(step, commit(model, next))
         if (restart) model.restartEngine()
         const up = [...model.containers.values()].filter(({ state }) => state === 'running')
         for (const container of up.slice(0, paused)) container.state = 'paused'
+        for (const container of up.slice(0, cutOff)) container.isCutOff = true
         // Settling may be cut off as well.
         for (const step of settleSteps(model).slice(0, again)) model.apply(step, keep(model))
         if (restartAgain) model.restartEngine()
@@ -319,8 +321,20 @@ function assertSettled(model: Model, spec: ServiceSpec, release: number | undefi
   }
   const routed = spec.urls.length > 0
   assert.deepEqual(
-    model.replicas.map(({ name, state, armed, onGate }) => ({ name, state, armed, onGate: routed ? onGate : false })),
-    targetsOf(spec, release, '').map(({ name }) => ({ name, state: 'running', armed: true, onGate: routed })),
+    model.replicas.map(({ name, state, armed, onGate, isCutOff = false }) => ({
+      name,
+      state,
+      armed,
+      onGate: routed ? onGate : false,
+      isCutOff,
+    })),
+    targetsOf(spec, release, '').map(({ name }) => ({
+      name,
+      state: 'running',
+      armed: true,
+      onGate: routed,
+      isCutOff: false,
+    })),
   )
   assert.deepEqual(model.routes, routed ? routesOf(spec, release) : undefined)
 }

@@ -68,6 +68,27 @@ test('a daemon that runs brings services in order by itself, whoever left them o
     await daemon.seen(/one: let .*one-r1-1 go on, which is paused/)
   })
 
+  await t.test('one that was cut from a network is on it again, by its names, and goes on where it was', async () => {
+    const name = `${w.instance}-one-r1-1`
+    const { State } = await w.docker.containers.inspect(name)
+    const cut = (network: string): Promise<void> =>
+      w.docker.networks.disconnect(`${w.instance}-mypaas-${network}`, { Container: name, Force: true })
+    await cut('gate')
+    await settles(w, 'one', [1])
+    await cut('net')
+    await daemon.seen(/one: put \S+-one-r1-1 back on the network that it was cut from/)
+    await settles(w, 'one', [1])
+    const ask = "const answer = await fetch('http://one/'); console.log(answer.headers.get('x-release'))"
+    const { stdout } = await w.docker.containers.exec(`${w.instance}-pair-r1-1`, [
+      'node',
+      '--input-type=module',
+      '-e',
+      ask,
+    ])
+    assert.equal(stdout.toString().trim(), 'r1')
+    assert.equal((await w.docker.containers.inspect(name)).State.StartedAt, State.StartedAt)
+  })
+
   await t.test('but not one of a service that is meant to be stopped', async () => {
     await w.ok(['server', 'stop', 'one'])
     await w.docker.containers.stop(`${w.instance}-pair-r1-1`)
