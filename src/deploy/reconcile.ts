@@ -21,6 +21,7 @@ import { placesOf } from './places.ts'
 import { describe, type Step } from './plan.ts'
 import { removeVolumes, volumesOfService } from './remove-volumes.ts'
 import { refuseReserved } from './reserved.ts'
+import { rotationProblems } from './rotation.ts'
 import { environmentOf } from './secret-rights.ts'
 import { DeployError } from './why.ts'
 
@@ -41,7 +42,13 @@ export type Reconciled = Readonly<{ service: string; release: number | undefined
  * @throws {MypaasError} `degraded` when the journal is lost or older than what runs, or the current release can't run:
  *   then nothing was stopped
  */
-export async function reconcile(
+export async function reconcile(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+  const done = await reconcileOne(host, service, options)
+  await tellRotation(host, options, service)
+  return done
+}
+
+async function reconcileOne(
   host: Host,
   service: string,
   options: ReconcileOptions,
@@ -67,7 +74,7 @@ export async function reconcileAll(
   const worker = async (): Promise<void> => {
     for (let service = queue.shift(); service !== undefined; service = queue.shift()) {
       try {
-        reconciled.push(await reconcile(host, service, options, listed))
+        reconciled.push(await reconcileOne(host, service, options, listed))
       } catch (error) {
         failed.push({ service, error })
       }
@@ -82,7 +89,16 @@ export async function reconcileAll(
   const { emit, signal, certificateWaitMs: waitMs = 0 } = options
   await host.router.readmit({ signal }).catch(warn)
   await checkCertificates(host, { emit, signal, waitMs }).catch(warn)
+  await tellRotation(host, options)
   return { reconciled: reconciled.sort((a, b) => (a.service < b.service ? -1 : 1)), failed }
+}
+
+/** All runs, and yet somebody may not be served: no reconcile mends an app that fails its health check, but it names it. */
+async function tellRotation(host: Host, { emit }: ReconcileOptions, only?: string): Promise<void> {
+  // A router that does not answer is told by whoever needs it.
+  const problems = await rotationProblems(host).catch(() => new Map<string, never>())
+  for (const [service, { problem }] of problems)
+    if (only === undefined || service === only) emit({ type: 'warning', message: `${service}: ${problem}.` })
 }
 
 /**

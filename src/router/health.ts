@@ -12,7 +12,7 @@ export type RouterProblem = Readonly<
   | { kind: 'foreign'; file: string }
 >
 
-type Api = (path: string) => Promise<{ status: number; body: string }>
+export type Api = (path: string) => Promise<{ status: number; body: string }>
 
 /** The files that mypaas writes for the router, among those that a person may put beside them. */
 export const ownFiles: RegExp = /^(base|names)\.yml$|^service-[a-z0-9._-]+\.yml$/
@@ -44,8 +44,8 @@ export async function routerProblems(directory: string, api: Api): Promise<reado
   return problems
 }
 
-/** All pages of a list. */
-async function list<T>(api: Api, path: string): Promise<T[]> {
+/** All pages of a list of the router's API. */
+export async function list<T>(api: Api, path: string): Promise<T[]> {
   const found: T[] = []
   for (let page = 1; page <= 100; page += 1) {
     const { status, body } = await api(`${path}?per_page=1000&page=${page}`)

@@ -35,6 +35,13 @@ export interface Router {
    */
   certify(options?: Partial<CertifyOptions>): Promise<readonly NameReport[]>
 
+  /**
+   * The replicas that get no requests now because they fail their health check, each asked anew as the router asks it.
+   * None while a changeover is on.
+   * @throws when the router does not answer
+   */
+  outOfRotation(): Promise<readonly OutOfRotation[]>
+
   /** What of the running router is not as its files say. */
   problems(): Promise<readonly RouterProblem[]>
 
@@ -64,6 +71,19 @@ export interface Router {
 
 /** `undefined` without routes; `unknown` when they were changed by hand, or never confirmed because their writer died. */
 export type FoundRoutes = ServiceRoutes | 'unknown' | undefined
+
+/** A replica that the router sends nobody to. */
+export type OutOfRotation = Readonly<{
+  service: string
+  release: number
+  /** From 1. */
+  replica: number
+  /** How many replicas the router knows of the release. */
+  of: number
+  /** Of the health check. */
+  path: string
+  answer: Answer
+}>
 
 /** What came back: a status, and where it sends to if it does; or why nothing came. */
 export type Answer = Readonly<{ status: number; redirect?: Redirect } | { error: string }>

@@ -23,11 +23,11 @@ import {
   serviceFile,
 } from './config.ts'
 import { servedCertificate } from './handshake.ts'
-import { type RouterProblem, routerProblems } from './health.ts'
+import { list, type RouterProblem, routerProblems } from './health.ts'
 import { concreteHost, healthRequest } from './health-request.ts'
 import { acmeError } from './log.ts'
 import { checkReach } from './reach.ts'
-import type { Answer, FoundRoutes, Router } from './router.ts'
+import type { Answer, FoundRoutes, OutOfRotation, Router } from './router.ts'
 
 /** Where the running router is and how to talk to it. */
 export type TraefikOptions = Readonly<{
@@ -35,8 +35,7 @@ export type TraefikOptions = Readonly<{
   directory: string
   container: string
   gate: string
-  /** The network on which this machine reaches replicas, and what their names begin with. */
-  network: string
+  /** What the names of replicas begin with. */
   prefix: string
   /** The address and ports on this machine that the router is published on. */
   address: string
@@ -174,6 +173,29 @@ export class TraefikRouter implements Router {
     )
   }
 
+  async outOfRotation(): Promise<readonly OutOfRotation[]> {
+    const services = await list<ApiService>((path) => this.#admin.get(path), '/api/http/services')
+    const states = new Map(services.map(({ name, serverStatus }) => [name, serverStatus]))
+    const found = (await this.#keptServices()).map(async (routes) => {
+      const { service, active, holdMs } = routes
+      if (!active.healthcheck || holdMs !== undefined) return []
+      const { release, upstreams, healthcheck } = active
+      const down = downOf(routes, states.get(`${releaseName(service, release)}@file`))
+      const out = upstreams.filter((upstream) => down.has(upstream) || active.out?.includes(upstream))
+      return Promise.all(
+        out.map(async (upstream) => ({
+          service,
+          release,
+          replica: upstreams.indexOf(upstream) + 1,
+          of: upstreams.length,
+          path: healthcheck.path,
+          answer: await this.#askUpstream(routes, upstream),
+        })),
+      )
+    })
+    return (await Promise.all(found)).flat()
+  }
+
   problems(): Promise<readonly RouterProblem[]> {
     return routerProblems(this.#options.directory, (path) => this.#admin.get(path))
   }
@@ -254,35 +276,30 @@ export class TraefikRouter implements Router {
   }
 
   /** The upstreams of a service that Traefik's own health checks found down. */
-  async #down({ service, active }: ServiceRoutes): Promise<ReadonlySet<string>> {
-    const name = encodeURIComponent(releaseName(service, active.release))
+  async #down(routes: ServiceRoutes): Promise<ReadonlySet<string>> {
+    const name = encodeURIComponent(releaseName(routes.service, routes.active.release))
     const { status, body } = await this.#admin.get(`/api/http/services/${name}@file`)
-    const found = status === 200 ? (JSON.parse(body) as { serverStatus?: Record<string, string> }) : undefined
-    const isDown = (upstream: string): boolean => found?.serverStatus?.[`http://${upstream}:${active.port}`] === 'DOWN'
-    return new Set(active.upstreams.filter(isDown))
+    return downOf(routes, status === 200 ? (JSON.parse(body) as ApiService).serverStatus : undefined)
   }
 
-  /** Asks a replica itself, as Traefik would. */
-  async #isHealthy({ service, active, urls }: ServiceRoutes, upstream: string): Promise<boolean> {
-    const { prefix, network } = this.#options
+  async #isHealthy(routes: ServiceRoutes, upstream: string): Promise<boolean> {
+    const answer = await this.#askUpstream(routes, upstream)
+    return 'status' in answer && answer.status >= 200 && answer.status < 400
+  }
+
+  /** Asks a replica itself, as Traefik would: by the same request, on the same network. */
+  async #askUpstream({ service, active, urls }: ServiceRoutes, upstream: string): Promise<Answer> {
+    const { prefix, gate } = this.#options
     const name = `${prefix}${containerName(service, active.release, active.upstreams.indexOf(upstream) + 1)}`
     const found = await this.#docker.containers.inspect(name).catch(() => undefined)
-    const address = found?.NetworkSettings.Networks[network]?.IPAddress
+    const address = found?.NetworkSettings.Networks[gate]?.IPAddress
     const { healthcheck } = active
-    if (!address || !healthcheck) return false
+    if (!address || !healthcheck) return { error: "it is not on the router's network" }
     const asked = healthRequest(urls)
     const url = { scheme: 'http', host: asked?.host ?? address, path: healthcheck.path } as const
     const { timeoutMs } = healthcheck
-    const answer = await ask({
-      address,
-      port: active.port,
-      secure: false,
-      url,
-      headers: asked?.headers ?? {},
-      signal: undefined,
-      timeoutMs,
-    })
-    return 'status' in answer && answer.status >= 200 && answer.status < 400
+    const headers = asked?.headers ?? {}
+    return ask({ address, port: active.port, secure: false, url, headers, signal: undefined, timeoutMs })
   }
 
   /** Writes routes that are like the live ones but for replicas in or out: nobody waits for them. */
@@ -471,6 +488,12 @@ export class TraefikRouter implements Router {
       },
     )
   }
+}
+
+type ApiService = Readonly<{ name: string; serverStatus?: Readonly<Record<string, string>> }>
+
+function downOf({ active }: ServiceRoutes, states: ApiService['serverStatus']): ReadonlySet<string> {
+  return new Set(active.upstreams.filter((upstream) => states?.[`http://${upstream}:${active.port}`] === 'DOWN'))
 }
 
 /** Connections that are reset while the router starts or stops count, too: the port is published, and nobody behind it. */

@@ -52,7 +52,6 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
       directory: wanted.directory,
       container: wanted.name,
       gate: wanted.networks.gate,
-      network: wanted.networks.services,
       prefix: prefixOf(config),
       address: router.bind === '' || router.bind === '0.0.0.0' || router.bind === '::' ? '127.0.0.1' : router.bind,
       httpPort: router.httpPort,

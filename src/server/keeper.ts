@@ -8,6 +8,7 @@ import { MypaasError } from '../errors.ts'
 import { isServiceName } from '../service/names.ts'
 import { serverDirectory } from './config.ts'
 import { openServer } from './host.ts'
+import { MemoryWatch } from './memory-watch.ts'
 import { RouterKeeper } from './router-keeper.ts'
 
 export type KeeperOptions = Readonly<{
@@ -95,6 +96,7 @@ export class Keeper {
     const { home, log, signal } = this.#options
     await using server = await openServer(home)
     const { docker, server: id } = server.host
+    const memory = new MemoryWatch(server.host)
     await docker.system.ping({ timeoutMs: 5_000, signal })
     // What happens during the look comes as an event.
     const since = new Date(Date.now() - 1_000)
@@ -103,14 +105,17 @@ export class Keeper {
       await this.settle()
     }
     // The event of a network that lost a container has none of the container's labels.
-    const event = ['die', 'destroy', 'rename', 'pause', 'disconnect']
+    const event = ['die', 'destroy', 'rename', 'pause', 'oom', 'disconnect']
     const filters = { type: ['container', 'network'], event }
     const gone = new AbortController()
     const looking = this.#lookNowAndThen(AbortSignal.any([signal, gone.signal]))
     try {
       for await (const event of docker.system.events({ since, once: true, filters, signal })) {
         if (event.Type === 'network') await this.#noteCut(docker, id, event)
-        else this.#note(id, event.Actor.Attributes)
+        else {
+          await memory.note(event).catch((error: unknown) => this.#say('memory', messageOf(error)))
+          if (event.Action !== 'oom') this.#note(id, event.Actor.Attributes)
+        }
       }
     } finally {
       gone.abort()

@@ -1,12 +1,16 @@
 import { replicaCount } from '../deploy/container.ts'
 import type { Host } from '../deploy/host.ts'
 import { nameOf } from '../deploy/identity.ts'
-import { type Journal, journalledServices, readJournal } from '../deploy/journal.ts'
+import { type Journal, type JournalRelease, journalledServices, readJournal } from '../deploy/journal.ts'
+import { readOutOfMemory } from '../deploy/memory.ts'
 import { isRenamed, type Observed, observe, observedServices } from '../deploy/observe.ts'
+import { rotationProblems } from '../deploy/rotation.ts'
 import { secretsFor } from '../deploy/secret-rights.ts'
 import { type ContainerInspect, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { NameStates } from '../router/certificates.ts'
+import type { FoundRoutes } from '../router/router.ts'
+import { formatBytes } from '../units.ts'
 import { changedSecretsOf } from './changed-secrets.ts'
 import { measureUsage, type Usage } from './usage.ts'
 
@@ -32,7 +36,9 @@ export type ServiceStatus = Readonly<{
   changedSecrets: readonly string[]
   /** Those of the current release. */
   replicas: readonly ReplicaStatus[]
-  /** What is not as it should be, in words. */
+  /** How often, and how, replicas of the current release ran out of memory in the last week; `undefined` for never. */
+  outOfMemory: string | undefined
+  /** What is not as it should be, in words; {@link outOfMemory} among it. */
   problem: string | undefined
 }>
 
@@ -48,6 +54,9 @@ export type ReplicaStatus = Readonly<{
   usage?: Usage
 }>
 
+/** A problem of all services, which the doctor tells of the router. */
+export const routerIsSilent = 'the router does not answer, so nobody is served'
+
 /** Restarts from which on a replica counts as one that does not stay up. */
 export const manyRestarts = 5
 
@@ -58,14 +67,28 @@ export const manyRestarts = 5
 export async function serverStatus(host: Host, options: { usage?: boolean } = {}): Promise<readonly ServiceStatus[]> {
   const names = new Set([...(await journalledServices(host.directory)), ...(await observedServices(host))])
   const certificates = await host.router.certificates()
-  const all = await Promise.all([...names].sort().map((service) => serviceStatus(host, service, certificates)))
+  const rotation = await rotationProblems(host).catch(() => undefined)
+  const router = { certificates, rotation }
+  const all = await Promise.all([...names].sort().map((service) => serviceStatus(host, service, router)))
   const found = all.filter((status) => status !== undefined)
   return options.usage ? withUsage(host, found) : found.map(({ status }) => status)
 }
 
+/** While a deploy is on, its route may be there before it is the current release, or be about to be confirmed. */
+function isRouted(routes: FoundRoutes, { current, next }: Pick<Journal, 'current' | 'next'>): boolean {
+  if (routes === 'unknown') return next !== undefined
+  return routes !== undefined && [current?.release, next?.release].includes(routes.active.release)
+}
+
 type Found = Readonly<{ status: ServiceStatus; ids: ReadonlyMap<string, string> }>
 
-async function serviceStatus(host: Host, service: string, names: NameStates): Promise<Found | undefined> {
+/** What the router says; `rotation` is `undefined` when it does not answer. */
+type RouterWord = Readonly<{
+  certificates: NameStates
+  rotation: Awaited<ReturnType<typeof rotationProblems>> | undefined
+}>
+
+async function serviceStatus(host: Host, service: string, router: RouterWord): Promise<Found | undefined> {
   const observed = await observe(host, service)
   let journal: Journal | undefined
   let problem: string | undefined
@@ -84,9 +107,11 @@ async function serviceStatus(host: Host, service: string, names: NameStates): Pr
   const wanted = current && !journal?.stopped ? replicaCount(current.spec) : 0
   const routes = current && current.spec.urls.length > 0 ? await host.router.current(service) : undefined
   const routed =
-    current && current.spec.urls.length > 0 && wanted > 0
-      ? routes !== 'unknown' && routes?.active.release === current.release
-      : undefined
+    current && current.spec.urls.length > 0 && journal && wanted > 0 ? isRouted(routes, journal) : undefined
+  const out = router.rotation?.get(service)
+  const rotation = out && out.release === current?.release ? out.problem : undefined
+  const silent = routed !== undefined && router.rotation === undefined ? routerIsSilent : undefined
+  const outOfMemory = current && (await memoryProblem(host, current, containers))
   const secure = (current?.spec.urls ?? []).filter(({ scheme }) => scheme === 'https').map((url) => url.host)
   const status: ServiceStatus = {
     service,
@@ -97,14 +122,17 @@ async function serviceStatus(host: Host, service: string, names: NameStates): Pr
     stopped: journal?.stopped === true,
     urls: current?.spec.urls.map((url) => host.router.show(url)) ?? [],
     routed,
-    certificates: Object.fromEntries(secure.map((name) => [name, certificateState(names[name])])),
+    certificates: Object.fromEntries(secure.map((name) => [name, certificateState(router.certificates[name])])),
     deployedAt: current?.deployedAt,
     changedSecrets: current
       ? changedSecretsOf(current.spec, containers.map(variables), secretsFor(host, service, current))
       : [],
     replicas,
+    outOfMemory,
     problem:
-      problem ?? problemOf({ running, wanted, routed, replicas }) ?? renamed(host.prefix, observed, current?.release),
+      problem ??
+      joined(problemOf({ running, wanted, routed, replicas, rotation, silent }), outOfMemory) ??
+      renamed(host.prefix, observed, current?.release),
   }
   return { status, ids }
 }
@@ -144,6 +172,34 @@ function replicaStatus({ Name, State, RestartCount }: ContainerInspect): Replica
   }
 }
 
+/** How long ago it may be that a replica ran out of memory, to be told still: a busy day may come once a week. */
+const rememberedMs = 7 * 86_400_000
+
+/** Out of what the daemon noted, and, where none runs, of what the engine says of those that are down. */
+async function memoryProblem(
+  host: Host,
+  { release, spec }: JournalRelease,
+  containers: readonly ContainerInspect[],
+): Promise<string | undefined> {
+  const noted = await readOutOfMemory(host.directory, spec.service, release)
+  const times = noted.filter(({ at }) => Date.parse(at) > Date.now() - rememberedMs)
+  const last = times.at(-1)
+  const down = containers.find(({ State }) => State.OOMKilled && !(State.Running && !State.Restarting))
+  if (!last && !down) return undefined
+  const name = last ? nameOf(host.prefix, { service: spec.service, ...last }) : down?.Name.slice(1)
+  const exitCode = last ? last.exitCode : down?.State.ExitCode
+  const how = exitCode === undefined ? 'one of its processes was killed' : `exit code ${exitCode}`
+  const count = times.length > 1 ? ` ${times.length} times, last` : ''
+  const at = last?.at ?? down?.State.FinishedAt ?? ''
+  const limit =
+    spec.maxMemoryBytes === undefined ? 'no limit is set' : `its limit is ${formatBytes(spec.maxMemoryBytes)}`
+  return `ran out of memory${count} ${at.slice(0, 19)}Z (${name}, ${how}); ${limit}`
+}
+
+function joined(...problems: readonly (string | undefined)[]): string | undefined {
+  return problems.filter((problem) => problem !== undefined).join('; ') || undefined
+}
+
 function unlessGone(error: unknown): undefined {
   if (error instanceof NotFoundError) return undefined
   throw error
@@ -160,11 +216,18 @@ function problemOf({
   wanted,
   routed,
   replicas,
-}: Pick<ServiceStatus, 'running' | 'wanted' | 'routed' | 'replicas'>): string | undefined {
+  rotation,
+  silent,
+}: Pick<ServiceStatus, 'running' | 'wanted' | 'routed' | 'replicas'> & {
+  rotation: string | undefined
+  silent: string | undefined
+}): string | undefined {
   const paused = replicas.filter(({ state }) => state === 'paused')
   if (paused.length > 0) return `paused: ${paused.map(({ name }) => name).join(', ')}`
   if (running < wanted) return `${wanted - running} of ${wanted} replicas do not run`
+  if (silent !== undefined) return silent
   if (routed === false) return 'the router does not lead to it'
+  if (rotation !== undefined) return rotation
   const sick = replicas.filter(({ health }) => health === 'unhealthy')
   if (sick.length > 0) return `unhealthy: ${sick.map(({ name }) => name).join(', ')}`
   const restless = replicas.filter(({ restarts }) => restarts >= manyRestarts)

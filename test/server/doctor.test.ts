@@ -50,6 +50,7 @@ const service: ServiceStatus = {
   deployedAt: '',
   changedSecrets: [],
   replicas: [{ name: 'blog-r7-1', state: 'running', health: undefined, restarts: 1, startedAt: '' }],
+  outOfMemory: undefined,
   problem: undefined,
 }
 const services: ServiceFacts = {
@@ -118,6 +119,14 @@ const broken: Readonly<Record<string, readonly [readonly Finding[], RegExp, RegE
     judgeMachine({ ...machine, clockAheadMs: undefined, authority: 'ENOTFOUND' }),
     /^warning network: The certificate authority is not reached from here \(ENOTFOUND\)/,
     /curl/,
+  ],
+  'a service that ran out of memory': [
+    judgeServices({
+      ...services,
+      services: [{ ...service, outOfMemory: 'ran out of memory', problem: 'ran out of memory' }],
+    }),
+    /^problem memory: blog ran out of memory\./,
+    /maxmem.*mypaas server logs blog/,
   ],
   'a secret that was changed since': [
     judgeServices({ ...services, services: [{ ...service, changedSecrets: ['KEY', 'TOKEN'] }] }),

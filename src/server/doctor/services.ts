@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import type { Host } from '../../deploy/host.ts'
 import { journalledServices } from '../../deploy/journal.ts'
 import { formatBytes } from '../../units.ts'
-import { manyRestarts, type ServiceStatus } from '../status.ts'
+import { manyRestarts, routerIsSilent, type ServiceStatus } from '../status.ts'
 import type { Finding } from './finding.ts'
 
 /** What is known of services, and of what is left of them. */
@@ -68,7 +68,8 @@ function isLeftover(labels: Readonly<Record<string, string>>, known: ReadonlySet
 
 export function judgeServices(facts: ServiceFacts): readonly Finding[] {
   const findings: Finding[] = []
-  for (const status of facts.services) findings.push(...judgeService(status), ...judgeSecrets(status))
+  for (const status of facts.services)
+    findings.push(...judgeMemory(status), ...judgeService(status), ...judgeSecrets(status))
   for (const name of facts.unarmed) {
     findings.push({
       check: 'services',
@@ -112,7 +113,19 @@ export function judgeServices(facts: ServiceFacts): readonly Finding[] {
   return findings
 }
 
-function judgeService({ service, problem, next, replicas }: ServiceStatus): readonly Finding[] {
+function judgeMemory({ service, outOfMemory }: ServiceStatus): readonly Finding[] {
+  if (outOfMemory === undefined) return []
+  return [
+    {
+      check: 'memory',
+      level: 'problem',
+      message: `${service} ${outOfMemory}.`,
+      mend: `Give it more with # mypaas.maxmem=… in its Dockerfile, or let it use less; what it said: mypaas server logs ${service} --tail 50`,
+    },
+  ]
+}
+
+function judgeService({ service, problem, outOfMemory, next, replicas }: ServiceStatus): readonly Finding[] {
   const restless = replicas.filter(({ restarts }) => restarts >= manyRestarts)
   if (restless.length > 0) {
     return restless.map(({ name, restarts }) => ({
@@ -122,7 +135,7 @@ function judgeService({ service, problem, next, replicas }: ServiceStatus): read
       mend: `mypaas server logs ${service} --tail 50; to go back: mypaas server rollback ${service}`,
     }))
   }
-  if (problem !== undefined) {
+  if (problem !== undefined && problem !== routerIsSilent && problem !== outOfMemory) {
     const mends = /do not run|router does not lead|^paused: /.test(problem)
     return [
       {
