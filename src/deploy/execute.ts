@@ -341,6 +341,7 @@ async function rename(targets: readonly Target[], run: Execution): Promise<strin
 async function probe(release: number, run: Execution): Promise<undefined> {
   const { spec } = await run.releases(release)
   const { router } = run.host
+  const timeoutMs = answerMs(spec, run)
   const lives = await livesOf(spec, release, run)
   const turns = Math.max(1, spec.scale ?? 0)
   for (const url of spec.urls) {
@@ -348,7 +349,7 @@ async function probe(release: number, run: Execution): Promise<undefined> {
       await answersBelow500(run, release, {
         what: `${router.show(url)} (through the router's probe)`,
         lives,
-        ask: (signal) => router.probe(run.service, release, url, { signal }),
+        ask: (signal) => router.probe(run.service, release, url, { signal, timeoutMs }),
       })
     }
   }
@@ -359,14 +360,20 @@ async function probe(release: number, run: Execution): Promise<undefined> {
 export async function requestAll(release: number, run: Execution): Promise<string> {
   const { spec } = await run.releases(release)
   const { router } = run.host
+  const timeoutMs = answerMs(spec, run)
   const lives = await livesOf(spec, release, run)
   for (const url of spec.urls) {
-    const ask = (signal: AbortSignal): Promise<Answer> => router.request(url, { signal })
+    const ask = (signal: AbortSignal): Promise<Answer> => router.request(url, { signal, timeoutMs })
     const { status, redirect } = await answersBelow500(run, release, { what: router.show(url), lives, ask })
     const dead = redirect && (await deadRedirect({ url, status, ...redirect }, spec, run.host))
     if (dead) run.emit({ type: 'warning', ...dead })
   }
   return spec.urls.map((url) => router.show(url)).join(', ')
+}
+
+/** How long one answer may take. A server of several processes may be slow at the first of each. */
+function answerMs(spec: ServiceSpec, { host }: Execution): number {
+  return Math.max(checkPatienceMs, startTimeOf(host, spec).timeoutMs)
 }
 
 function livesOf(spec: ServiceSpec, release: number, { host }: Execution): Promise<Lives> {

@@ -50,17 +50,13 @@ export interface Router {
 
   /**
    * One GET of `url` through the router to a release that may have no traffic yet.
+   * @param options.timeoutMs Default 10,000.
    * @returns the status, or the error text of a connection that broke
    */
-  probe(
-    service: string,
-    release: number,
-    url: ServiceUrl,
-    options?: { signal?: AbortSignal | undefined },
-  ): Promise<Answer>
+  probe(service: string, release: number, url: ServiceUrl, options?: AskOptions): Promise<Answer>
 
-  /** One GET of `url` as a user would make it, by the public entry point on this machine. */
-  request(url: ServiceUrl, options?: { signal?: AbortSignal | undefined }): Promise<Answer>
+  /** One GET of `url` as a user would make it, by the public entry point on this machine. Options as of {@link probe}. */
+  request(url: ServiceUrl, options?: AskOptions): Promise<Answer>
 
   /** The address on the gate network from which the router talks to upstreams; `undefined` when the router is down. */
   address(): Promise<string | undefined>
@@ -68,6 +64,8 @@ export interface Router {
   /** How users write `url`, with the port where it is not the scheme's own. */
   show(url: ServiceUrl): string
 }
+
+export type AskOptions = Readonly<{ signal?: AbortSignal | undefined; timeoutMs?: number }>
 
 /** `undefined` without routes; `unknown` when they were changed by hand, or never confirmed because their writer died. */
 export type FoundRoutes = ServiceRoutes | 'unknown' | undefined

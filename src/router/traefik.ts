@@ -27,7 +27,7 @@ import { list, type RouterProblem, routerProblems } from './health.ts'
 import { concreteHost, healthRequest } from './health-request.ts'
 import { acmeError } from './log.ts'
 import { checkReach } from './reach.ts'
-import type { Answer, FoundRoutes, OutOfRotation, Router } from './router.ts'
+import type { Answer, AskOptions, FoundRoutes, OutOfRotation, Router } from './router.ts'
 
 /** Where the running router is and how to talk to it. */
 export type TraefikOptions = Readonly<{
@@ -208,17 +208,17 @@ export class TraefikRouter implements Router {
     service: string,
     release: number,
     url: ServiceUrl,
-    options: { signal?: AbortSignal | undefined } = {},
+    { signal, ...more }: AskOptions = {},
   ): Promise<Answer> {
     const headers = { ...this.#admin.authorization, [probeHeader]: releaseName(service, release) }
     const { address, adminPort: port } = this.#options
-    return ask({ address, port, secure: false, url, headers, signal: options.signal })
+    return ask({ address, port, secure: false, url, headers, signal, ...more })
   }
 
-  async request(url: ServiceUrl, options: { signal?: AbortSignal | undefined } = {}): Promise<Answer> {
+  async request(url: ServiceUrl, { signal, ...more }: AskOptions = {}): Promise<Answer> {
     const secure = url.scheme === 'https'
     const port = secure ? this.#options.httpsPort : this.#options.httpPort
-    return ask({ address: this.#options.address, port, secure, url, headers: {}, signal: options.signal })
+    return ask({ address: this.#options.address, port, secure, url, headers: {}, signal, ...more })
   }
 
   async address(): Promise<string | undefined> {

@@ -27,6 +27,7 @@ test('slow and odd starts go live without a setting', async (t) => {
   const starts: Readonly<Record<string, Start>> = {
     'first-answer': { directives: ['scale=1'], app: { SILENT_MS: 14_000 } },
     'first-answer-alone': { app: { SILENT_MS: 14_000 } },
+    'by-router': { directives: ['scale=1'], app: { SLOW_BY_ROUTER_MS: 14_000 } },
     debugger: { app: { ALSO_PORT: 9229, LISTEN_DELAY_MS: 15_000 } },
     'missing-first': { directives: [health], app: { READY_PATH: '/up', MISSING_MS: 15_000 } },
     'not-yet': { directives: [health, 'scale=1'], app: { READY_PATH: '/up', UNREADY_MS: 25_000 } },

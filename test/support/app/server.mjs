@@ -17,6 +17,7 @@
 //                                   ignore · without it there is no handler, as in most apps
 //   EXIT_AFTER_MS, EXIT_CODE (1)    exits by itself
 //   EXIT_BY_ROUTER                  exits at the first request that comes through the router
+//   SLOW_BY_ROUTER_MS               takes that long for the first request that comes through the router
 //   FAIL_REPLICA                    the replica of that number exits at once with EXIT_CODE
 //   VOLUME                          a folder that only one process may use: it holds a kernel lock there while it lives;
 //                                   one that comes while another has it writes VIOLATION to the log and to `violations`
@@ -79,6 +80,11 @@ async function answer(request, response) {
   const url = new URL(request.url, 'http://here')
   response.setHeader('x-release', release)
   if (env.EXIT_BY_ROUTER && request.headers['x-forwarded-server']) leave('exits at a request as told')
+  if (env.SLOW_BY_ROUTER_MS && request.headers['x-forwarded-server']) {
+    const ms = Number(env.SLOW_BY_ROUTER_MS)
+    env.SLOW_BY_ROUTER_MS = ''
+    await sleep(ms)
+  }
   if (env.SILENT_MS) await sleep(openedAt + Number(env.SILENT_MS) - Date.now())
   if (Date.now() < openedAt + Number(env.MISSING_MS ?? 0)) return response.writeHead(404).end('nothing here yet\n')
   if (Date.now() < readyAt) return response.writeHead(503).end('not ready yet\n')
