@@ -30,8 +30,8 @@ const settledMs = 2_000
  * Waits until a started container is ready: its image's HEALTHCHECK is passed, which is run at once and again and again;
  * without one, the service's `healthcheck` path answers 2xx or 3xx; without that, and with a URL, its port accepts; else it
  * has stayed up for 2 s.
- * @throws {DeployError} at once when it exits, restarts or gets unhealthy; when its time is over; or when nothing that
- *   looks wrong changed for 20 s and its time was not set by anybody
+ * @throws {ContainerEnded} at once when it exits or restarts · {DeployError} when its time is over, or when nothing that looks
+ *   wrong changed for 20 s and its time was not set by anybody
  */
 export async function awaitReady(container: string, wait: Wait): Promise<void> {
   const { docker, spec } = wait
@@ -43,7 +43,6 @@ export async function awaitReady(container: string, wait: Wait): Promise<void> {
   for (let found = first; ; found = await docker.containers.inspect(container, { signal: wait.signal })) {
     const end = await endOf(found, begin, wait)
     if (end) throw end
-    if (found.State.Health?.Status === 'unhealthy') throw await unhealthy(found, docker)
     const state = await look(found, wait, { elapsedMs: patience.elapsedMs, check })
     if (state === 'ready') return
     const verdict = state === 'settling' ? 'wait' : patience.see(wrongWith(state))
@@ -57,14 +56,6 @@ export async function awaitReady(container: string, wait: Wait): Promise<void> {
     }
     await sleep(pollMs, undefined, { signal: wait.signal })
   }
-}
-
-async function unhealthy(found: ContainerInspect, docker: Docker): Promise<DeployError> {
-  const facts = await report(docker, found)
-  return new DeployError(`${facts.container} is unhealthy: its HEALTHCHECK ended with ${facts.health ?? 'no word'}.`, {
-    hint: 'Mend what the check asks for, or the HEALTHCHECK of the Dockerfile.',
-    report: facts,
-  })
 }
 
 /**
@@ -94,8 +85,9 @@ async function look(
 ): Promise<WaitingState | 'ready' | 'settling'> {
   const { spec } = wait
   if (check) {
-    if (found.State.Health?.Status === 'healthy' || check.passed) return 'ready'
-    return { kind: 'checking', last: check.last }
+    const said = found.State.Health?.Status
+    if (said === 'healthy' || check.passed) return 'ready'
+    return { kind: 'checking', last: check.last, unhealthy: said === 'unhealthy' }
   }
   const { healthcheck } = spec
   if (!healthcheck && spec.urls.length === 0) return elapsedMs >= settledMs ? 'ready' : 'settling'

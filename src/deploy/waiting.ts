@@ -8,8 +8,8 @@ export type WaitingState = Readonly<
   | { kind: 'closed'; listening: readonly string[] | undefined }
   | { kind: 'silent'; path: string; error: string }
   | { kind: 'answers'; path: string; status: number; host: string }
-  /** Its image's HEALTHCHECK has not been passed. */
-  | { kind: 'checking'; last: string | undefined }
+  /** Its image's HEALTHCHECK has not been passed; to the engine it is `unhealthy` after so many tries, and may still pass. */
+  | { kind: 'checking'; last: string | undefined; unhealthy: boolean }
 >
 
 /** Gateways say so while what is behind them starts. */
@@ -27,8 +27,9 @@ export function wrongWith(state: WaitingState): string | undefined {
       return state.listening?.length ? `listens on ${state.listening.join(', ')}` : undefined
     case 'answers':
       return looksWrong(state.status) ? `answers ${state.status}` : undefined
-    case 'silent':
     case 'checking':
+      return state.unhealthy ? 'is unhealthy' : undefined
+    case 'silent':
       return undefined
   }
 }
@@ -78,6 +79,11 @@ function describe(
       return { ended: `${what} after ${time}`, now: what, hint: statusHint(state) }
     }
     case 'checking': {
+      if (state.unhealthy) {
+        const what = `is unhealthy: its HEALTHCHECK ended with ${state.last ?? 'no word'}`
+        const hint = 'Mend what the check asks for, or the HEALTHCHECK of the Dockerfile.'
+        return { ended: what, now: what, hint }
+      }
       const last = state.last === undefined ? '' : `; its HEALTHCHECK last ended with ${state.last}`
       return { ended: `did not get healthy within ${time}${last}`, now: `is not healthy yet${last}`, hint: '' }
     }

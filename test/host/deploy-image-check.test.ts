@@ -23,6 +23,15 @@ test('the HEALTHCHECK of an image is run at once: no deploy waits for its interv
     const list = ['HEALTHCHECK --interval=5m CMD ["test", "-f", "server.mjs"]']
     await w.deploy(await w.service('as', { lines: list }))
   })
+  await t.test('one that the engine gives up before the app has started may still pass', async () => {
+    const lines = [`HEALTHCHECK --interval=300ms --retries=2 CMD node -e 'fetch("http://localhost")'`]
+    const directives = ['url=http://early.test', 'scale=1']
+    const { output } = await w.deploy(await w.service('early', { directives, lines, app: { LISTEN_DELAY_MS: 8_000 } }))
+    assert.match(
+      output,
+      /! .*early-r1-1 is unhealthy: its HEALTHCHECK ended with .*; waiting until 60 s, or 20 s without/s,
+    )
+  })
   await t.test('one that is not passed is told with its last word, and without secrets', async () => {
     await w.addSecrets({ TOKEN: 'not-for-everybody' })
     const directives = ['url=http://never.test', 'env=TOKEN', 'start_timeout=3s']
