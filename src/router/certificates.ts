@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type NameTls, renewBeforeMs } from './config.ts'
+import type { NameTls } from './config.ts'
 import type { ServedCertificate } from './handshake.ts'
 import type { Reach } from './reach.ts'
+import { renewBeforeMs } from './static-file.ts'
 
 /** What is kept of a host name's certificate between two looks at it. */
 export type NameState = Readonly<{

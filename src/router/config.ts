@@ -39,6 +39,12 @@ export type RouterSettings = Readonly<{
   reachToken: string
   /** Certificates by ACME; absent for a server without. */
   acme?: AcmeSettings
+  /** Proxies whose word about a client is taken, as addresses or ranges; `cloudflare`: those of Cloudflare are among them. */
+  trusted?: Readonly<{ addresses: readonly string[]; cloudflare: boolean }>
+  /** Lets headers pass whose names have other characters than letters, digits and dashes, such as `api_key`. */
+  underscoreHeaders?: boolean
+  /** Ports of the machine that are open for services that speak no http. */
+  tcpPorts?: readonly number[]
   /**
    * Pushes come in at `https://DOMAIN/daemon/` and go to this port of the machine, each with {@link routerHeader} and this
    * token, which nobody else sees; absent for a server without a domain.
@@ -71,8 +77,8 @@ export type RouterCertificates = Readonly<{
  */
 export type NameTls = Readonly<{ ask?: boolean; trusted?: boolean }>
 
-/** Ports inside the router's container; the published ones are the server's choice. */
-export const routerPorts = { web: 8080, websecure: 8443, admin: 8081 } as const
+/** Ports inside the router's container; the published ones are the server's choice. Those for tcp are from `tcp` on. */
+export const routerPorts = { web: 8080, websecure: 8443, admin: 8081, tcp: 9001 } as const
 
 /** Requests that find no upstream wait this long at most when no changeover is on: a container may be restarting. */
 const restartPatienceMs = 2_500
@@ -93,31 +99,31 @@ export function serviceFile(
     [`${service}~retry`]: { retry: retry(routes.holdMs ?? restartPatienceMs) },
     // In each file, not in the base: a router that knows the newer file and not yet the newer base would serve nobody.
     [`${service}~client`]: { headers: { customRequestHeaders: withoutOurs } },
+    [`${service}~plain`]: { headers: { customRequestHeaders: { 'Accept-Encoding': 'identity' } } },
   }
   for (const [index, url] of routes.urls.entries()) {
-    const common = { rule: rule(url), priority: priority(url) }
-    if (url.scheme === 'https') {
-      routers[`${service}~${index}`] = {
-        ...common,
-        entryPoints: ['websecure'],
-        service: releaseName(service, routes.active.release),
-        middlewares: [...(names[url.host]?.trusted ? ['mypaas~hsts'] : []), `${service}~client`, `${service}~retry`],
-        tls: {},
-      }
-      if (!isServedByHttp(url, routes.urls)) {
-        routers[`${service}~${index}~redirect`] = {
-          ...common,
-          entryPoints: ['web'],
-          service: 'noop@internal',
-          middlewares: ['mypaas~https'],
-        }
-      }
-    } else {
-      routers[`${service}~${index}`] = {
-        ...common,
+    const secure = url.scheme === 'https'
+    const served = {
+      rule: rule(url),
+      priority: priority(url),
+      entryPoints: [secure ? 'websecure' : 'web'],
+      service: releaseName(service, routes.active.release),
+      middlewares: [
+        ...(secure && names[url.host]?.trusted ? ['mypaas~hsts'] : []),
+        `${service}~client`,
+        `${service}~retry`,
+      ],
+      ...(secure ? { tls: {} } : {}),
+    }
+    routers[`${service}~${index}`] = served
+    routers[`${service}~${index}~plain`] = uncompressed(service, served)
+    if (secure && !isServedByHttp(url, routes.urls)) {
+      routers[`${service}~${index}~redirect`] = {
+        rule: served.rule,
+        priority: served.priority,
         entryPoints: ['web'],
-        service: releaseName(service, routes.active.release),
-        middlewares: [`${service}~client`, `${service}~retry`],
+        service: 'noop@internal',
+        middlewares: ['mypaas~https'],
       }
     }
   }
@@ -141,6 +147,23 @@ export function serviceFile(
   const content = JSON.stringify({ http: { routers, services, middlewares } }, undefined, 1)
   if (content.includes('{{')) throw new Error(`refusing a router file of ${service} with a template in it`)
   return { content, revision }
+}
+
+/**
+ * The way of requests that take no compressed answer. For one without a word about it Traefik would ask the service for
+ * gzip all the same and unpack that: the client got the ETag of another variant, and no length.
+ */
+function uncompressed<T extends Readonly<{ rule: string; priority: number; middlewares: readonly string[] }>>(
+  service: string,
+  served: T,
+): T {
+  return {
+    ...served,
+    rule: `${served.rule} && !HeaderRegexp(\`Accept-Encoding\`, \`.\`)`,
+    // Between its own and that of the next longer path, which is two characters longer at least.
+    priority: served.priority + 1,
+    middlewares: [...served.middlewares, `${service}~plain`],
+  }
 }
 
 /** Whoever names the same by http as well wants it served so: two rules of one priority would leave it to Traefik. */
@@ -216,8 +239,19 @@ function rule(url: ServiceUrl): string {
     throw new Error(`refusing to route ${url.host}${url.path}`)
   }
   const host = `Host(\`${url.host}\`)`
-  return url.path === '/' ? host : `${host} && (Path(\`${url.path}\`) || PathPrefix(\`${url.path}/\`))`
+  return url.path === '/' ? host : `${host} && (Path(\`${url.path}\`) || ${below(url.path)})`
 }
+
+/**
+ * What lies below a path, however a service reads it: the router passes paths on as they were asked for, so one that
+ * climbs (`..` as such or encoded, behind a slash of any kind, with parameters like `..;x`) is not below anything.
+ */
+function below(path: string): string {
+  return `(PathPrefix(\`${path}/\`) && !PathRegexp(\`${climbs}\`))`
+}
+
+const slash = '[/\\\\]|%(?:25)*(?:2f|5c)'
+const climbs = `(?i)(?:${slash})(?:\\.|%(?:25)*2e){2}(?:$|;|%(?:25)*(?:3b|3f|23)|${slash})`
 
 /** Explicit, because Traefik's own order is the length of the rule: exact hosts before wildcards, longer paths first. */
 function priority(url: ServiceUrl): number {
@@ -337,7 +371,7 @@ function daemonRoute({ domain, port, token }: NonNullable<RouterSettings['daemon
   const rule = `Host(\`${domain}\`)`
   const nothing = { rule, priority: domainPriority, service: 'noop@internal', middlewares: ['mypaas~nothing'] }
   const way = {
-    rule: `${rule} && PathPrefix(\`/daemon/\`)`,
+    rule: `${rule} && ${below('/daemon')}`,
     priority: daemonPriority,
     entryPoints: ['websecure'],
     tls: {},
@@ -375,81 +409,4 @@ function daemonRoute({ domain, port, token }: NonNullable<RouterSettings['daemon
 /** Nobody comes from that address. */
 function refuseAll(rejectStatusCode: number) {
   return { ipAllowList: { sourceRange: ['255.255.255.255/32'], rejectStatusCode } }
-}
-
-/** Traefik's static configuration; a change of it needs a restart of the router. */
-export function staticFile(settings: RouterSettings, authorities: RouterCertificates['authorities'] = []): string {
-  const entryPoint = (port: number): Record<string, unknown> => ({
-    address: `:${port}`,
-    transport: {
-      // 0: an upload takes as long as it takes.
-      respondingTimeouts: { readTimeout: '0s' },
-      // While a router that stops waits for open requests, nobody new is served.
-      lifeCycle: { graceTimeOut: '1s' },
-    },
-    http: { aliasHeadersStrategy: 'delete', encodedCharacters: { allowEncodedNullCharacter: false } },
-  })
-  return JSON.stringify(
-    {
-      global: { checkNewVersion: false, sendAnonymousUsage: false },
-      log: { level: 'INFO', noColor: true },
-      api: { dashboard: false },
-      providers: {
-        providersThrottleDuration: '100ms',
-        file: { directory: '/etc/traefik/dynamic', watch: true },
-      },
-      entryPoints: {
-        web: entryPoint(routerPorts.web),
-        websecure: { ...entryPoint(routerPorts.websecure), http3: { advertisedPort: settings.httpsPort } },
-        admin: entryPoint(routerPorts.admin),
-      },
-      ...(settings.acme ? { certificatesResolvers: { mypaas: { acme: acme(settings.acme, authorities) } } } : {}),
-    },
-    undefined,
-    1,
-  )
-}
-
-function acme(settings: AcmeSettings, authorities: readonly string[]): unknown {
-  return {
-    email: settings.email,
-    storage: '/acme/acme.json',
-    keyType: 'EC256',
-    certificatesDuration: Math.max(1, Math.round(settings.lifetimeMs / 3_600_000)),
-    ...(settings.caServer ? { caServer: settings.caServer } : {}),
-    ...(authorities.length > 0 ? { caCertificates: authorities, caSystemCertPool: true } : {}),
-    ...challenge(settings),
-  }
-}
-
-function challenge(settings: AcmeSettings): Readonly<Record<string, unknown>> {
-  switch (settings.challenge) {
-    case 'http':
-      return { httpChallenge: { entryPoint: 'web' } }
-    case 'tls':
-      return { tlsChallenge: {} }
-    case 'dns':
-      return {
-        dnsChallenge: {
-          provider: settings.dnsProvider,
-          ...(settings.dnsServers && settings.dnsServers.length > 0 ? { resolvers: settings.dnsServers } : {}),
-          ...(settings.dnsCheck === false ? { propagation: { disableChecks: true } } : {}),
-        },
-      }
-  }
-}
-
-/**
- * How long before its end Traefik renews a certificate, in milliseconds: it goes by how long certificates live.
- * @see https://doc.traefik.io/traefik/reference/install-configuration/tls/certificate-resolvers/acme/
- */
-export function renewBeforeMs(lifetimeMs: number): number {
-  const hours = lifetimeMs / 3_600_000
-  const days = (count: number): number => count * 24 * 3_600_000
-  if (hours >= 365 * 24) return days(120)
-  if (hours >= 90 * 24) return days(30)
-  if (hours >= 30 * 24) return days(10)
-  if (hours >= 6 * 24) return days(2)
-  if (hours >= 24) return 6 * 3_600_000
-  return 20 * 60_000
 }

@@ -6,10 +6,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { discardContainer } from '../discard.ts'
 import { ConflictError, type ContainerConfig, type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { readIfThere } from '../files.ts'
+import { isFree } from '../free-port.ts'
 import { takeLock } from '../lock.ts'
-import { type RouterSettings, routerPorts, staticFile } from './config.ts'
-import { holderOf, refuseHeldPorts, type Services, withoutRivals } from './rivals.ts'
+import { type RouterSettings, routerPorts } from './config.ts'
+import { holderOf, publicPorts, refuseHeldPorts, type Services, withoutRivals } from './rivals.ts'
 import { type Copies, daemonAddress, readCertificates, writeRouterFiles } from './router-files.ts'
+import { staticFile, tcpEntryPoints } from './static-file.ts'
+import { whyReplaced } from './why-replaced.ts'
 
 /** What the router's container is made of. All of it comes from the server's config. */
 export type RouterContainer = Readonly<{
@@ -81,7 +85,10 @@ export async function ensureLocked(
   const config = containerConfig(wanted, files)
   const found = await find(docker, wanted)
   const change = await changeOf(docker, wanted, config, found, options)
-  if (change === 'replaced' && found) await refuseHeldPorts(docker, wanted, { serves: found.running })
+  if (change === 'replaced' && found) {
+    await refuseHeldPorts(docker, wanted, { serves: found.running })
+    await refuseTakenPorts(docker, wanted, found)
+  }
   await writeRouterFiles(wanted, files, await daemonAddress(docker, wanted))
   if (change === 'started' && found) await startAgain(docker, wanted, found, () => docker.containers.start(found.id))
   else if (change === 'replaced' && found) await replace(docker, wanted, config, found)
@@ -92,14 +99,23 @@ export async function ensureLocked(
   return change
 }
 
-/** What {@link ensureRouter} would do. Changes nothing. */
+/** What {@link ensureRouter} would do, and why, where it would replace the router. Changes nothing. */
 export async function routerChange(
   docker: Docker,
   wanted: RouterContainer,
   options: EnsureOptions = {},
-): Promise<RouterChange> {
-  const config = containerConfig(wanted, await readCertificates(wanted))
-  return changeOf(docker, wanted, config, await find(docker, wanted), options)
+): Promise<Readonly<{ change: RouterChange; why: readonly string[] }>> {
+  const files = await readCertificates(wanted)
+  const config = containerConfig(wanted, files)
+  const found = await find(docker, wanted)
+  const change = await changeOf(docker, wanted, config, found, options)
+  if (change !== 'replaced' || !found) return { change, why: [] }
+  if (found.fingerprint === config.Labels?.['mypaas.router.config'])
+    return { change, why: [`another ${wanted.image} is here than the one that runs, or its files are gone`] }
+  const before = await readIfThere(join(wanted.directory, 'traefik.yml'))
+  const after = staticFile(wanted.settings, files.authorities)
+  const container = await docker.containers.inspect(found.id)
+  return { change, why: whyReplaced({ container, staticFile: before }, { container: config, staticFile: after }) }
 }
 
 /**
@@ -285,6 +301,7 @@ function containerConfig(wanted: RouterContainer, files: Copies): ContainerConfi
     ...publish(wanted.httpPort, ['tcp'], wanted.bind, routerPorts.web),
     ...publish(wanted.httpsPort, ['tcp', 'udp'], wanted.bind, routerPorts.websecure),
     ...publish(wanted.adminPort, ['tcp'], '127.0.0.1', routerPorts.admin),
+    ...tcpEntryPoints(wanted.settings).flatMap(({ port, inside }) => publish(port, ['tcp'], wanted.bind, inside)),
   ]
   const config: ContainerConfig = {
     Image: wanted.image,
@@ -450,13 +467,29 @@ async function create(
   }
 }
 
+/** A router that serves is not stopped for one that can't start. @throws {MypaasError} `failed` */
+async function refuseTakenPorts(docker: Docker, wanted: RouterContainer, found: FoundRouter): Promise<void> {
+  const { HostConfig } = await docker.containers.inspect(found.id)
+  const had = Object.values(HostConfig.PortBindings ?? {}).flatMap((list) =>
+    (list ?? []).map(({ HostPort }) => HostPort),
+  )
+  for (const { port, address = '' } of publicPorts(wanted)) {
+    if (had.includes(String(port)) || (await isFree(port, address))) continue
+    throw new MypaasError(`The router can't have port ${port}: something else on this machine listens there.`, {
+      code: 'failed',
+      hint: `Nothing was changed. See what it is (ss -ltnp 'sport = :${port}') and stop it, or choose another port in [router] of config.toml.`,
+    })
+  }
+}
+
 /** What is in the way of a router that could not have its ports; `undefined` for any other error. */
 async function portsTaken(docker: Docker, wanted: RouterContainer, cause: unknown): Promise<MypaasError | undefined> {
   if (!/port is already allocated|address already in use/.test(String(cause))) return undefined
-  const ports = [wanted.httpPort, wanted.httpsPort, wanted.adminPort]
+  const ports = publicPorts(wanted).map(({ port }) => port)
   const holder = await holderOf(docker, wanted, ports).catch(() => undefined)
+  const shown = ports.filter((port) => port !== wanted.adminPort).join(', ')
   return new MypaasError(
-    `The router can't have its ports ${wanted.httpPort} and ${wanted.httpsPort}: ${holder?.what ?? 'something else listens there'}.`,
+    `The router can't have its ports (${shown}): ${holder?.what ?? 'something else listens on one of them'}.`,
     {
       code: 'failed',
       hint: holder

@@ -15,7 +15,7 @@ export type RouterProblem = Readonly<
 export type Api = (path: string) => Promise<{ status: number; body: string }>
 
 /** The files that mypaas writes for the router, among those that a person may put beside them. */
-export const ownFiles: RegExp = /^(base|names)\.yml$|^service-[a-z0-9._-]+\.yml$/
+export const ownFiles: RegExp = /^(base|entry|names)\.yml$|^service-[a-z0-9._-]+\.yml$/
 
 /** Compares what the router runs with what its files say. */
 export async function routerProblems(directory: string, api: Api): Promise<readonly RouterProblem[]> {

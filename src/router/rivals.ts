@@ -16,8 +16,23 @@ type RouterPorts = Readonly<{
   httpPort: number
   httpsPort: number
   adminPort: number
+  settings: Readonly<{ tcpPorts?: readonly number[] }>
   services: Services
 }>
+
+/** Each with the address that it is published on; all addresses where that is absent. */
+export function publicPorts({
+  bind,
+  httpPort,
+  httpsPort,
+  adminPort,
+  settings,
+}: Omit<RouterPorts, 'server' | 'services'>): readonly Readonly<{ port: number; address?: string | undefined }>[] {
+  return [
+    ...[httpPort, httpsPort, ...(settings.tcpPorts ?? [])].map((port) => ({ port, address: bind })),
+    { port: adminPort, address: '127.0.0.1' },
+  ]
+}
 
 /** A container of a service that has, or at a start could get, a port of the router. */
 type Rival = Readonly<{
@@ -143,22 +158,17 @@ async function rivals(docker: Docker, router: RouterPorts): Promise<readonly Riv
   return all.flat()
 }
 
-function asRival(
-  service: string,
-  container: ContainerInspect,
-  { bind, httpPort, httpsPort, adminPort }: RouterPorts,
-): Rival[] {
+function asRival(service: string, container: ContainerInspect, router: RouterPorts): Rival[] {
   const { Status: state } = container.State
-  const ports = [httpPort, httpsPort, adminPort]
+  const ports = publicPorts(router)
   const bindings = Object.values(container.HostConfig.PortBindings ?? {}).flatMap((list) => list ?? [])
-  if (!bindings.some(({ HostPort }) => ports.some((port) => includes(HostPort ?? '', port)))) return []
+  if (!bindings.some(({ HostPort }) => ports.some(({ port }) => includes(HostPort ?? '', port)))) return []
   const taken = Object.values(container.NetworkSettings.Ports ?? {}).flatMap((list) => list ?? [])
-  const holds = ports.find((port) =>
-    taken.some(({ HostIp, HostPort }) => {
-      const address = port === adminPort ? '127.0.0.1' : bind
-      return Number(HostPort) === port && (isAny(address) || isAny(HostIp) || address === HostIp)
-    }),
-  )
+  const holds = ports.find(({ port, address }) =>
+    taken.some(
+      ({ HostIp, HostPort }) => Number(HostPort) === port && (isAny(address) || isAny(HostIp) || address === HostIp),
+    ),
+  )?.port
   const insists = bindings.some(({ HostPort }) => holds !== undefined && Number(HostPort) === holds)
   return [{ id: container.Id, name: container.Name.slice(1), service, state, holds, insists }]
 }

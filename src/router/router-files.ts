@@ -4,12 +4,17 @@ import { join } from 'node:path'
 import { type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
-import { baseFile, type RouterCertificates, staticFile } from './config.ts'
+import { baseFile, type RouterCertificates } from './config.ts'
 import type { RouterContainer } from './container.ts'
+import { entryFile } from './entry-file.ts'
+import { staticFile } from './static-file.ts'
 
-/** Writes the router's files anew where they are not as they should be: the way to the daemon may have changed. */
+/**
+ * Writes the base of the routes anew where it is not as it should be: the way to the daemon may have changed. What the
+ * router reads at its start is left as it is: that comes with another router, by {@link writeRouterFiles}.
+ */
 export async function refreshRouterFiles(docker: Docker, wanted: RouterContainer): Promise<void> {
-  await writeRouterFiles(wanted, await readCertificates(wanted), await daemonAddress(docker, wanted))
+  await writeBase(wanted, await readCertificates(wanted), await daemonAddress(docker, wanted))
 }
 
 /**
@@ -22,7 +27,7 @@ export async function mendDaemonWay(docker: Docker, wanted: RouterContainer): Pr
   const other = address === undefined ? await gatewayOf(docker, wanted.networks.edge) : undefined
   const wrong = baseFile(wanted.settings, { gateway: other, certificates: files.own })
   if ((await readIfThere(join(wanted.directory, 'dynamic/base.yml'))) !== wrong) return
-  await writeRouterFiles(wanted, files, address)
+  await writeBase(wanted, files, address)
 }
 
 /** Where the way to the daemon leads; `undefined` for nowhere. */
@@ -62,38 +67,53 @@ export async function readCertificates({ authorities = [], certificates = [] }: 
 
 const certificateFolder = 'certificates'
 
+/** Writes all that is the router's own, as a router like `wanted` reads it. */
 export async function writeRouterFiles(
   wanted: RouterContainer,
   files: Copies,
   gateway: string | undefined,
 ): Promise<void> {
+  const { settings } = wanted
+  await writeBase(wanted, files, gateway)
+  await put(wanted, 'dynamic/entry.yml', entryFile(settings))
+  await put(wanted, 'traefik.yml', staticFile(settings, files.authorities))
+}
+
+async function writeBase(wanted: RouterContainer, files: Copies, gateway: string | undefined): Promise<void> {
   const { directory } = wanted
-  const [uid, gid] = wanted.user.split(':').map(Number) as [number, number]
-  const chowns = process.getuid?.() === 0
+  await makeFolders(wanted)
+  for (const [name, text] of Object.entries(files.contents)) await put(wanted, join(certificateFolder, name), text)
+  await put(wanted, 'dynamic/base.yml', baseFile(wanted.settings, { gateway, certificates: files.own }))
+  for (const name of await readdir(join(directory, certificateFolder)))
+    if (!(name in files.contents)) await rm(join(directory, certificateFolder, name), { force: true })
+}
+
+async function makeFolders({ directory, user }: RouterContainer): Promise<void> {
+  const [uid, gid] = user.split(':').map(Number) as [number, number]
   const folder = async (name: string, mode: number, owner: 'ours' | 'router'): Promise<void> => {
     const path = join(directory, name)
     await mkdir(path, { recursive: true, mode })
     await chmod(path, mode)
-    if (chowns) await chown(path, owner === 'router' ? uid : 0, gid)
+    if (isRoot()) await chown(path, owner === 'router' ? uid : 0, gid)
   }
   await folder('.', 0o750, 'ours')
   await folder('dynamic', 0o750, 'ours')
   await folder('acme', 0o700, 'router')
   await folder(certificateFolder, 0o750, 'ours')
   await mkdir(join(directory, 'state'), { recursive: true, mode: 0o700 })
-  const put = async (file: string, content: string): Promise<void> => {
-    if ((await readIfThere(join(directory, file))) === content) return
-    await writeDurably(join(directory, file), content, {
-      scratch: join(directory, 'state'),
-      mode: 0o640,
-      groupId: chowns ? gid : -1,
-    })
-  }
-  for (const [name, text] of Object.entries(files.contents)) await put(join(certificateFolder, name), text)
-  await put('traefik.yml', staticFile(wanted.settings, files.authorities))
-  await put('dynamic/base.yml', baseFile(wanted.settings, { gateway, certificates: files.own }))
-  for (const name of await readdir(join(directory, certificateFolder)))
-    if (!(name in files.contents)) await rm(join(directory, certificateFolder, name), { force: true })
+}
+
+async function put({ directory, user }: RouterContainer, file: string, content: string): Promise<void> {
+  if ((await readIfThere(join(directory, file))) === content) return
+  await writeDurably(join(directory, file), content, {
+    scratch: join(directory, 'state'),
+    mode: 0o640,
+    groupId: isRoot() ? Number(user.split(':')[1]) : -1,
+  })
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0
 }
 
 /** The machine's own address on a network, where its daemon is reached from containers on it. */

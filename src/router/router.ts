@@ -22,6 +22,12 @@ export interface Router {
   current(service: string): Promise<FoundRoutes>
 
   /**
+   * Writes anew what another version of mypaas wrote for services, where it leads to the same replicas, and waits until
+   * every new request goes by it.
+   */
+  renew(options?: { signal?: AbortSignal | undefined }): Promise<void>
+
+  /**
    * Lets replicas have requests again that were kept out because they were down, where they answer their health check
    * now. A change of any route keeps those out that are down at the time.
    * @returns the services for which something changed

@@ -127,6 +127,21 @@ export class TraefikRouter implements Router {
     return { ...routes, active }
   }
 
+  async renew(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await using _ = await this.#lock('the routes', options.signal)
+    await this.#sortOut(new Set())
+    const written: (() => Promise<void>)[] = []
+    for (const routes of await this.#keptServices()) {
+      const live = await readIfThere(this.#file(routes.service))
+      const { content, revision } = serviceFile(routes, await this.#names())
+      // One that was never confirmed because its writer died is left to whoever settles its service.
+      if (live === undefined || live === content || !leadsTo(live, routes)) continue
+      await this.#put(this.#file(routes.service), content)
+      written.push(() => this.#confirm(routes.service, revision, options.signal))
+    }
+    if (!(await this.#isDown())) await Promise.all(written.map((confirm) => confirm()))
+  }
+
   async readmit(options: { signal?: AbortSignal | undefined } = {}): Promise<readonly string[]> {
     const out = (await this.#keptServices()).flatMap((routes) =>
       (routes.active.out ?? []).map((upstream) => ({ routes, upstream })),
@@ -500,6 +515,12 @@ function downOf({ active }: ServiceRoutes, states: ApiService['serverStatus']): 
 function isRefusal(error: unknown): boolean {
   const code = (error as NodeJS.ErrnoException | undefined)?.code
   return code === 'ECONNREFUSED' || code === 'ECONNRESET'
+}
+
+/** Whether a service's file has the replicas that are kept for it and no others, however it is written. */
+function leadsTo(live: string, routes: ServiceRoutes): boolean {
+  const upstreams = (text: string): string => JSON.stringify([...new Set(text.match(/"http:\/\/up-[^"]+"/g))].sort())
+  return upstreams(live) === upstreams(serviceFile(routes).content)
 }
 
 /** The texts of files; of those that can't be read, none. */

@@ -1,4 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
+import { isIP } from 'node:net'
 import { homedir } from 'node:os'
 import { isAbsolute, join, normalize } from 'node:path'
 import { type Hardening, usualCapabilities } from '../deploy/container.ts'
@@ -93,6 +94,12 @@ export type RouterConfig = Readonly<{
   httpsPort: number
   /** The router's API and probe entry point, on loopback. */
   adminPort: number
+  /** Ports of the machine that are open for services that speak no http. Default: none. */
+  tcp: readonly number[]
+  /** Proxies whose word about a client is taken: addresses, ranges, `cloudflare`. Default: none. */
+  trustedIps: readonly string[]
+  /** Whether headers with other characters in their names than letters, digits and dashes reach services. */
+  underscoreHeaders: boolean
   /** For Let's Encrypt; without it https URLs get the router's own certificate. */
   email: string
   /** How the certificate authority sees that a name is this server's. Default `http`: by port 80. */
@@ -164,9 +171,10 @@ export async function readConfigText(directory: string): Promise<string> {
 export function parseConfig(text: string, file = 'config.toml'): ServerConfig {
   const reader = new SettingsReader(text, file)
   const { root } = reader
+  const server = serverSection(root.section('server'))
   const config: ServerConfig = {
-    server: serverSection(root.section('server')),
-    router: routerSection(root.section('router')),
+    server,
+    router: routerSection(root.section('router'), server),
     registries: registriesSection(root.section('registries')),
     env: root.section('env').variables(),
     services: servicesSection(root.section('services')),
@@ -219,19 +227,26 @@ function serverSection(server: Section): ServerConfig['server'] {
   }
 }
 
-function routerSection(router: Section): RouterConfig {
+function routerSection(router: Section, { daemonPort }: ServerConfig['server']): RouterConfig {
   const pemFile = 'no absolute path of a PEM file'
   const challenge = router.oneOf('challenge', 'http', ['http', 'tls', 'dns'])
   const dnsProvider = router.text('dns_provider', '', /^[a-z0-9-]*$/, 'a provider of Traefik, such as "cloudflare"')
   if (challenge === 'dns' && dnsProvider === '') {
     router.fail('challenge', 'router.challenge = "dns" needs dns_provider, too: who has the zone, such as "cloudflare"')
   }
-  return {
-    image: router.text('image', 'traefik:v3.7.15', /^[a-z0-9][\w./:@-]*$/, 'an image reference'),
-    bind: router.text('bind', '', /^[0-9a-fA-F.:]*$/, 'an IP address, or empty for all'),
+  const ports = {
     httpPort: router.whole('http_port', 80, 1, 65_535),
     httpsPort: router.whole('https_port', 443, 1, 65_535),
     adminPort: router.whole('admin_port', 8081, 1, 65_535),
+    challengePort: router.whole('challenge_port', 0, 0, 65_535),
+  }
+  return {
+    ...ports,
+    tcp: tcpPorts(router, [...Object.values(ports), daemonPort]),
+    trustedIps: router.list('trusted_ips', isTrusted, 'no address, range or "cloudflare"', '["cloudflare"]'),
+    underscoreHeaders: router.flag('underscore_headers', false),
+    image: router.text('image', 'traefik:v3.7.15', /^[a-z0-9][\w./:@-]*$/, 'an image reference'),
+    bind: router.text('bind', '', /^[0-9a-fA-F.:]*$/, 'an IP address, or empty for all'),
     email: router.text('email', '', /^([^\s@]+@[^\s@]+)?$/, 'an e-mail address'),
     challenge,
     dnsProvider,
@@ -242,7 +257,6 @@ function routerSection(router: Section): RouterConfig {
     certificateLifetimeMs: router.duration('certificate_lifetime', 2160 * 3_600_000),
     certificateWaitMs: router.duration('certificate_wait', 30_000),
     certificateCheckMs: router.duration('certificate_check', 60_000),
-    challengePort: router.whole('challenge_port', 0, 0, 65_535),
     address: router.text('address', '', /^[0-9a-fA-F.:]*$/, 'an IP address'),
     dnsServers: router.list('dns_servers', isServerAddress, 'no address such as 1.1.1.1 or [::1]:53', '["1.1.1.1"]'),
     extraHosts: router.list('extra_hosts', isExtraHost, 'not NAME:IP', '["ca.internal:10.0.0.5"]'),
@@ -251,6 +265,16 @@ function routerSection(router: Section): RouterConfig {
       key: section.path('key'),
     })),
   }
+}
+
+/** What opens for services that speak no http: each once, and none that is the server's own already. */
+function tcpPorts(router: Section, own: readonly number[]): readonly number[] {
+  const ports = router.ports('tcp', '[5432]')
+  for (const [index, port] of ports.entries()) {
+    if (ports.indexOf(port) !== index) router.fail('tcp', `router.tcp has ${port} twice`)
+    if (own.includes(port)) router.fail('tcp', `router.tcp: ${port} is a port of the router or the daemon already`)
+  }
+  return ports
 }
 
 function registriesSection(registries: Section): ServerConfig['registries'] {
@@ -326,6 +350,15 @@ function isHostName(text: string): boolean {
 
 function isServerAddress(text: string): boolean {
   return /^(\d+\.\d+\.\d+\.\d+|\[[0-9a-fA-F:]+\])(:\d{1,5})?$|^[0-9a-fA-F:]+$/.test(text)
+}
+
+/** A range of everything would take everybody's word. */
+function isTrusted(text: string): boolean {
+  if (text === 'cloudflare') return true
+  const [address = '', bits, ...more] = text.split('/')
+  const kind = isIP(address)
+  if (kind === 0 || more.length > 0) return false
+  return bits === undefined || (/^[1-9]\d{0,2}$/.test(bits) && Number(bits) <= (kind === 4 ? 32 : 128))
 }
 
 function isExtraHost(text: string): boolean {

@@ -9,6 +9,7 @@ import { Docker } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
+import { cloudflareRanges } from '../router/cloudflare.ts'
 import type { AcmeSettings, RouterSettings } from '../router/config.ts'
 import type { RouterContainer } from '../router/container.ts'
 import { TraefikRouter } from '../router/traefik.ts'
@@ -48,27 +49,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     prefix: prefixOf(config),
     network: wanted.networks.services,
     docker,
-    router: new TraefikRouter(docker, {
-      directory: wanted.directory,
-      container: wanted.name,
-      gate: wanted.networks.gate,
-      prefix: prefixOf(config),
-      address: router.bind === '' || router.bind === '0.0.0.0' || router.bind === '::' ? '127.0.0.1' : router.bind,
-      httpPort: router.httpPort,
-      httpsPort: router.httpsPort,
-      adminPort: router.adminPort,
-      adminPassword: identity.adminPassword,
-      settings: wanted.settings,
-      names: {
-        authorities: router.caCertificates,
-        own: router.certificates.map(({ cert }) => cert),
-        isLocal: /^(127\.|::1$)/.test(router.bind),
-        challengePort: router.challengePort,
-        address: router.address,
-        dnsServers: router.dnsServers,
-      },
-      groupId: process.getuid?.() === 0 ? Number(wanted.user.split(':')[1]) : -1,
-    }),
+    router: traefikRouter(docker, { directory, config, identity }),
     volumeRoots: server.volumeRoots,
     trustedContainers: server.trustedContainers,
     foreignVolumes: (service) => config.services[service]?.volumes ?? [],
@@ -91,6 +72,37 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     ...secretsIn(config),
   }
   return { host, config, identity, [Symbol.asyncDispose]: async () => docker.close() }
+}
+
+/** The running router of a server. */
+export function traefikRouter(
+  docker: Docker,
+  server: Readonly<{ directory: string; config: ServerConfig; identity: ServerIdentity }>,
+): TraefikRouter {
+  const { directory, config, identity } = server
+  const { router } = config
+  const wanted = routerContainer(directory, config, identity)
+  return new TraefikRouter(docker, {
+    directory: wanted.directory,
+    container: wanted.name,
+    gate: wanted.networks.gate,
+    prefix: prefixOf(config),
+    address: router.bind === '' || router.bind === '0.0.0.0' || router.bind === '::' ? '127.0.0.1' : router.bind,
+    httpPort: router.httpPort,
+    httpsPort: router.httpsPort,
+    adminPort: router.adminPort,
+    adminPassword: identity.adminPassword,
+    settings: wanted.settings,
+    names: {
+      authorities: router.caCertificates,
+      own: router.certificates.map(({ cert }) => cert),
+      isLocal: /^(127\.|::1$)/.test(router.bind),
+      challengePort: router.challengePort,
+      address: router.address,
+      dnsServers: router.dnsServers,
+    },
+    groupId: process.getuid?.() === 0 ? Number(wanted.user.split(':')[1]) : -1,
+  })
 }
 
 /** The secrets as a config has them. */
@@ -117,6 +129,9 @@ export function routerContainer(directory: string, config: ServerConfig, identit
     // Whoever sees it learns nothing of the password.
     reachToken: tokenFor('reach', identity),
     ...(router.email === '' ? {} : { acme: acmeSettings(router) }),
+    ...(router.trustedIps.length === 0 ? {} : { trusted: trustedSettings(router.trustedIps) }),
+    underscoreHeaders: router.underscoreHeaders,
+    tcpPorts: router.tcp,
   }
   const uid = process.getuid?.() ?? 0
   return {
@@ -156,6 +171,11 @@ export function routerToken(identity: ServerIdentity): string {
 
 function tokenFor(what: string, { adminPassword }: ServerIdentity): string {
   return createHmac('sha256', adminPassword).update(what).digest('hex').slice(0, 32)
+}
+
+function trustedSettings(trusted: RouterConfig['trustedIps']): NonNullable<RouterSettings['trusted']> {
+  const addresses = trusted.flatMap((text) => (text === 'cloudflare' ? cloudflareRanges : [text]))
+  return { addresses: [...new Set(addresses)], cloudflare: trusted.includes('cloudflare') }
 }
 
 function acmeSettings(router: RouterConfig): AcmeSettings {

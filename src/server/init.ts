@@ -1,18 +1,18 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
-import net from 'node:net'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { servicesWithReserved } from '../deploy/reserved.ts'
 import { Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { writeDurably } from '../files.ts'
+import { isFree } from '../free-port.ts'
 import { ensureRouter, type RouterChange, routerChange } from '../router/container.ts'
 import { changeConfig } from './change-config.ts'
 import { parseConfig, readConfigText, type ServerConfig, serverDirectory } from './config.ts'
 import { changedLines, configTemplate, setKey } from './config-text.ts'
 import { refuseUnfitEngine } from './engine.ts'
-import { findIdentity, makeIdentity, routerContainer } from './host.ts'
+import { findIdentity, makeIdentity, routerContainer, traefikRouter } from './host.ts'
 import { AuthorizedKeys, addKey, parseKeys } from './keys.ts'
 import { reservedOf } from './reserved.ts'
 import { ensureServerKey } from './server-key.ts'
@@ -77,10 +77,11 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
   const wanted = routerContainer(directory, config, identity)
   const unit = options.program && unitOf(options.program, home, config.server)
   for (const line of await reservedLines(directory, config)) say(line)
+  const { change, why } = await routerChange(docker, wanted)
   if (before !== undefined) {
     const changes = [
       ...changedLines(before, text).map((line) => `config.toml: ${line}`),
-      ...routerLine(await routerChange(docker, wanted), wanted.name),
+      ...routerLines(change, why, wanted.name),
       ...(newKey === undefined ? [] : [`authorized_keys: + ${newKey}`]),
       ...unitLine(unit && (await unitState(unit)), config),
     ]
@@ -91,6 +92,7 @@ export async function initServer(options: InitOptions = {}): Promise<Initialised
 
   await pullIfMissing(docker, wanted.image, say)
   say(`router ${wanted.name}: ports ${config.router.httpPort} and ${config.router.httpsPort}`)
+  if (change === 'replaced') await traefikRouter(docker, { directory, config, identity }).renew()
   const router = await ensureRouter(docker, wanted)
   if (before === undefined) await writeDurably(file, text)
   else await changeConfig(directory, (now) => withFlags(now, options))
@@ -142,12 +144,16 @@ async function keyToAdd(directory: string, line: string): Promise<string | undef
   return known.keys.some((other) => other.public === key.public) ? undefined : line.trim()
 }
 
-function routerLine(change: RouterChange, name: string): readonly string[] {
+/** What is to become of the router, and why, in lines. */
+export function routerLines(change: RouterChange, why: readonly string[], name: string): readonly string[] {
   switch (change) {
     case 'created':
       return [`router ${name}: made`]
     case 'replaced':
-      return [`router ${name}: replaced by one with the new configuration; nobody is served for about half a second`]
+      return [
+        `router ${name}: replaced; nobody is served for half a second to three meanwhile, and WebSockets are cut`,
+        ...why.map((reason) => `  - ${reason}`),
+      ]
     case 'started':
       return [`router ${name}: started`]
     case 'unchanged':
@@ -213,18 +219,5 @@ async function freePort(from: number, bind: string): Promise<number> {
   throw new MypaasError(`There is no free port from ${from} on.`, {
     code: 'failed',
     hint: 'Choose: --http-port, --https-port',
-  })
-}
-
-function isFree(port: number, bind: string): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer()
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE') resolve(false)
-      // Not ours to open, but the engine may: it publishes as root.
-      else if (error.code === 'EACCES') resolve(true)
-      else reject(error)
-    })
-    server.listen(port, bind === '' ? '0.0.0.0' : bind, () => server.close(() => resolve(true)))
   })
 }

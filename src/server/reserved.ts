@@ -8,6 +8,7 @@ export async function reservedOf({ server, router }: ServerConfig): Promise<Rese
     { port: router.httpPort, what: "the router's http_port" },
     { port: router.httpsPort, what: "the router's https_port" },
     { port: router.adminPort, what: "the router's admin_port" },
+    ...router.tcp.map((port) => ({ port, what: "one of the router's tcp ports" })),
     { port: server.daemonPort, what: "the daemon's daemon_port" },
     { port: router.challengePort, what: "the certificate authority's challenge_port" },
   ]

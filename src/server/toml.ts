@@ -134,6 +134,16 @@ export class Section {
     })
   }
 
+  /** @param example How such a list is written. */
+  ports(key: string, example: string): readonly number[] {
+    const value = this.#value(key) ?? []
+    const isPort = (item: unknown): item is number =>
+      Number.isInteger(item) && Number(item) > 0 && Number(item) < 65_536
+    if (Array.isArray(value) && value.every(isPort)) return value
+    this.fail(key, `${this.#name(key)} must be a list of ports, whole numbers from 1 to 65535: ${example}`)
+    return []
+  }
+
   /** Every key of this table as the name of an environment variable. Messages never have the values: they are secrets. */
   variables(): Readonly<Record<string, string>> {
     const result: [string, string][] = []

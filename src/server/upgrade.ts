@@ -4,13 +4,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Docker, NotFoundError } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { reachHeader, reachPath } from '../router/config.ts'
-import { ensureRouter, type RouterChange, type RouterContainer, restartRouter } from '../router/container.ts'
+import {
+  ensureRouter,
+  type RouterChange,
+  type RouterContainer,
+  restartRouter,
+  routerChange,
+} from '../router/container.ts'
 import { changeConfig } from './change-config.ts'
 import { parseConfig, readConfigText } from './config.ts'
 import { setKey } from './config-text.ts'
 import { isDaemonOutdated } from './daemon-age.ts'
 import { type OpenServer, routerContainer } from './host.ts'
-import { reservedLines } from './init.ts'
+import { reservedLines, routerLines } from './init.ts'
 import { noteOlderRights } from './older-rights.ts'
 import { ensureUnit, type Program, restartUnit, unitOf, unitState } from './unit.ts'
 
@@ -43,7 +49,7 @@ export async function upgradeServer(
   const { host, config } = server
   const say = options.onProgress ?? (() => {})
   const image = options.image ?? config.router.image
-  const named = (text: string): string => setKey(text, 'router', 'image', JSON.stringify(image))
+  const named = imageNamed(image)
   await routerFrom(server, named)
   for (const line of await reservedLines(host.directory, config)) say(line)
   // One that is being deployed is told apart later: by its daemon, or by the next command.
@@ -51,12 +57,48 @@ export async function upgradeServer(
   await pullNewest(host.docker, image, say)
   const wanted = await routerFrom(server, named)
   const before = await imageOf(host.docker, wanted.name)
+  const { change: planned, why } = await routerChange(host.docker, wanted, { newestImage: true })
+  for (const line of routerLines(planned, why, wanted.name)) say(line)
+  if (planned === 'replaced') await renewRoutes(server, say)
   const { result: change, ms } = await interruption(wanted, () =>
     ensureRouter(host.docker, wanted, { newestImage: true }),
   )
   if (options.image !== undefined && image !== config.router.image) await changeConfig(host.directory, named)
   const now = await imageOf(host.docker, wanted.name)
   return { before, now, change, interruptedMs: ms, daemon: await renewDaemon(server, options.program) }
+}
+
+/**
+ * What an upgrade would do to the router as far as that can be told without a pull, in lines: what, why, and for how long
+ * nobody is served. Changes nothing.
+ */
+export async function planUpgrade(server: OpenServer, image?: string): Promise<readonly string[]> {
+  const wanted = await routerFrom(server, imageNamed(image ?? server.config.router.image))
+  const { docker } = server.host
+  const isHere = await docker.images.inspect(wanted.image).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof NotFoundError) return false
+      throw error
+    },
+  )
+  const { change, why } = await routerChange(docker, wanted, { newestImage: isHere })
+  if (change === 'unchanged') return [`router ${wanted.name}: as it should be, unless there is a newer ${wanted.image}`]
+  return routerLines(change, why, wanted.name)
+}
+
+function imageNamed(image: string): (text: string) => string {
+  return (text) => setKey(text, 'router', 'image', JSON.stringify(image))
+}
+
+/** A router that does not answer is replaced all the same; the services' routes are written anew with their services. */
+async function renewRoutes({ host }: OpenServer, say: (message: string) => void): Promise<void> {
+  try {
+    await host.router.renew()
+  } catch (error) {
+    say(`! The routes could not be written anew: ${error instanceof Error ? error.message : String(error)}`)
+    say('  Do that afterwards: mypaas server reconcile')
+  }
 }
 
 /** The router that a config asks for with a change: a pull is long, and others may write to it meanwhile. */

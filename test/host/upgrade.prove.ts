@@ -37,20 +37,33 @@ test('a server of the version before goes on without a failed request, and says 
   const containersBefore = await facts(old)
   const loads: Load[] = []
   t.after(() => Promise.all(loads.map((load) => load[Symbol.asyncDispose]())))
-  for (const { name } of subjects) {
-    const load = {
-      url: `http://${name}.test/`,
-      port: old.ports.http,
-      requestsPerSecond: 10,
-      clients: { get: 1, post: 1 },
+  const beginLoads = async (): Promise<void> => {
+    for (const { name } of subjects) {
+      const url = `http://${name}.test/`
+      const load = { url, port: old.ports.http, requestsPerSecond: 10, clients: { get: 1, post: 1 }, maxSeconds: 300 }
+      loads.push(await startLoad(load))
     }
-    loads.push(await startLoad({ ...load, maxSeconds: 300 }))
+  }
+  const endLoads = async (when: string): Promise<void> => {
+    for (const [index, load] of loads.splice(0).entries()) {
+      const result = await load.stop()
+      t.diagnostic(`${subjects[index]?.name}, ${when}: ${result.requests} requests, ${result.failed} failed`)
+      assert.deepEqual(result.failures, [], `${subjects[index]?.name}, ${when}`)
+    }
   }
 
+  await beginLoads()
   running.kill('SIGTERM')
   await running.result
+  const planned = await now.ok(['server', 'upgrade', '--plan'])
+  await endLoads('before the router is replaced')
   const upgraded = await now.ok(['server', 'upgrade'])
   t.diagnostic(upgraded.stdout)
+  // Only the router itself is away, for as long as it was said before.
+  assert.match(planned.stdout, /replaced; nobody is served for half a second to three meanwhile/)
+  const interruptedMs = Number(/nobody was served for (\d+) ms/.exec(upgraded.stdout)?.[1])
+  assert.ok(interruptedMs <= 5_000, upgraded.stdout)
+  await beginLoads()
   await startDaemon(t, now)
   // What the daemon does by itself: it settles everything when it starts, and looks again every few seconds.
   await sleep(20_000)
@@ -80,11 +93,7 @@ test('a server of the version before goes on without a failed request, and says 
     } else assert.equal(code, 0, `${name}: ${output}`)
   }
 
-  for (const [index, load] of loads.entries()) {
-    const result = await load.stop()
-    t.diagnostic(`${subjects[index]?.name}: ${result.requests} requests, ${result.failed} failed`)
-    assert.deepEqual(result.failures, [], subjects[index]?.name)
-  }
+  await endLoads('afterwards')
   const status = await now.ok(['server', 'status'])
   t.diagnostic(status.stdout)
 })

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
 import { type CertifyWorld, certify, type NameStates, tlsOf } from '../../src/router/certificates.ts'
-import { renewBeforeMs } from '../../src/router/config.ts'
 import type { ServedCertificate } from '../../src/router/handshake.ts'
 import { findAcmeError } from '../../src/router/log.ts'
+import { renewBeforeMs } from '../../src/router/static-file.ts'
 
 const day = 24 * 3_600_000
 const unauthorized = 'acme: error: 403 :: urn:ietf:params:acme:error:unauthorized :: no such page'

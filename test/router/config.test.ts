@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import test from 'node:test'
-import { baseFile, namesFile, type ServiceRoutes, serviceFile, staticFile } from '../../src/router/config.ts'
+import { baseFile, namesFile, type ServiceRoutes, serviceFile } from '../../src/router/config.ts'
+import { staticFile } from '../../src/router/static-file.ts'
 
 const settings = { httpsPort: 443, adminPasswordHash: '{SHA}x', reachToken: 'abc' }
 const routes: ServiceRoutes = {
@@ -14,15 +15,15 @@ const routes: ServiceRoutes = {
 
 test('a service is routed by host and whole path segments, each URL to the one active release', () => {
   const { http } = parse(serviceFile(routes).content)
+  const below = `Host(\`plain.example.com\`) && (Path(\`/api\`) || (PathPrefix(\`/api/\`) && !PathRegexp(\`${climbs}\`)))`
+  const plain = ' && !HeaderRegexp(`Accept-Encoding`, `.`)'
+  const secure = { entryPoints: ['websecure'], service: 'blog-r7', tls: {} }
+  const open = { entryPoints: ['web'], service: 'blog-r7' }
+  const middlewares = ['blog~client', 'blog~retry']
+  const uncompressed = [...middlewares, 'blog~plain']
   assert.deepEqual(http['routers'], {
-    'blog~0': {
-      rule: 'Host(`example.com`)',
-      priority: 1000,
-      entryPoints: ['websecure'],
-      service: 'blog-r7',
-      middlewares: ['blog~client', 'blog~retry'],
-      tls: {},
-    },
+    'blog~0': { ...secure, rule: 'Host(`example.com`)', priority: 1000, middlewares },
+    'blog~0~plain': { ...secure, rule: `Host(\`example.com\`)${plain}`, priority: 1001, middlewares: uncompressed },
     'blog~0~redirect': {
       rule: 'Host(`example.com`)',
       priority: 1000,
@@ -30,13 +31,8 @@ test('a service is routed by host and whole path segments, each URL to the one a
       service: 'noop@internal',
       middlewares: ['mypaas~https'],
     },
-    'blog~1': {
-      rule: 'Host(`plain.example.com`) && (Path(`/api`) || PathPrefix(`/api/`))',
-      priority: 1004,
-      entryPoints: ['web'],
-      service: 'blog-r7',
-      middlewares: ['blog~client', 'blog~retry'],
-    },
+    'blog~1': { ...open, rule: below, priority: 1004, middlewares },
+    'blog~1~plain': { ...open, rule: `${below}${plain}`, priority: 1005, middlewares: uncompressed },
   })
   assert.deepEqual(http['services'], {
     'blog-r7': {
@@ -58,7 +54,9 @@ test('what is named by http and https is served by both, and nobody is sent on',
   const shown = Object.entries(routers).map(([name, { entryPoints, service }]) => [name, entryPoints, service])
   assert.deepEqual(shown, [
     ['blog~0', ['websecure'], 'blog-r7'],
+    ['blog~0~plain', ['websecure'], 'blog-r7'],
     ['blog~1', ['web'], 'blog-r7'],
+    ['blog~1~plain', ['web'], 'blog-r7'],
   ])
 })
 
@@ -154,6 +152,9 @@ test('the router watches its folder, shows no dashboard, phones nobody, and asks
   })
 })
 
+const climbs =
+  '(?i)(?:[/\\\\]|%(?:25)*(?:2f|5c))(?:\\.|%(?:25)*2e){2}(?:$|;|%(?:25)*(?:3b|3f|23)|[/\\\\]|%(?:25)*(?:2f|5c))'
+
 type Json = { [key: string]: Json }
 
 function parse(content: string): { http: Json } {
@@ -167,7 +168,7 @@ test('the way to the daemon is stronger than any service, and leads nowhere with
     rule: string
     priority: number
   }
-  assert.equal(route.rule, 'Host(`paas.example.com`) && PathPrefix(`/daemon/`)')
+  assert.equal(route.rule, `Host(\`paas.example.com\`) && (PathPrefix(\`/daemon/\`) && !PathRegexp(\`${climbs}\`))`)
   assert.deepEqual(route.entryPoints, ['websecure'])
   assert.ok(route.priority > 10_000)
   assert.deepEqual(services?.['mypaas~daemon'], {

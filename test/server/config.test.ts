@@ -5,6 +5,52 @@ import { MypaasError } from '../../src/errors.ts'
 import { hardeningOf, parseConfig, secretsOf } from '../../src/server/config.ts'
 import { setKey } from '../../src/server/config-text.ts'
 
+test('ports for tcp are none of the server and stand once; trusted is who has an address, or Cloudflare', () => {
+  const router = (line: string) => parseConfig(`[router]\n${line}\n`).router
+  assert.deepEqual(router('tcp = [5432, 6379]').tcp, [5432, 6379])
+  assert.deepEqual(router('trusted_ips = ["10.0.0.0/8", "2001:db8::1", "cloudflare"]').trustedIps, [
+    '10.0.0.0/8',
+    '2001:db8::1',
+    'cloudflare',
+  ])
+  const wrong = {
+    'tcp = 5432': 'must be a list of ports, whole numbers from 1 to 65535: [5432]',
+    'tcp = [0]': 'must be a list of ports',
+    'tcp = [65536]': 'must be a list of ports',
+    'tcp = ["5432"]': 'must be a list of ports',
+    'tcp = [1.5]': 'must be a list of ports',
+    'tcp = [5432, 5432]': 'router.tcp has 5432 twice',
+    'tcp = [443]': 'router.tcp: 443 is a port of the router or the daemon already',
+    'tcp = [8083]': 'router.tcp: 8083 is a port of the router or the daemon already',
+    'tcp = [5001]\nchallenge_port = 5001': 'router.tcp: 5001 is a port of the router',
+    'trusted_ips = "cloudflare"': 'must be a list: ["cloudflare"]',
+    ...Object.fromEntries(
+      [
+        '0.0.0.0/0',
+        '::/0',
+        '10.0.0.0/33',
+        '2001:db8::/129',
+        '10.0.0',
+        'fastly',
+        'proxy.test',
+        '10.0.0.0/8/8',
+        '10.0.0.1/',
+        '',
+      ].map((text) => [
+        `trusted_ips = ["${text}"]`,
+        `router.trusted_ips: "${text}" is no address, range or "cloudflare"`,
+      ]),
+    ),
+  }
+  for (const [line, message] of Object.entries(wrong)) {
+    assert.throws(
+      () => router(line),
+      (error) => error instanceof MypaasError && error.message.includes(message) && error.message.includes(':2: '),
+      line,
+    )
+  }
+})
+
 test('an empty config has every default', () => {
   const { server, router, env } = parseConfig('')
   assert.deepEqual(server, {
@@ -41,6 +87,9 @@ test('an empty config has every default', () => {
     httpPort: 80,
     httpsPort: 443,
     adminPort: 8081,
+    tcp: [],
+    trustedIps: [],
+    underscoreHeaders: false,
     email: '',
     challenge: 'http',
     dnsProvider: '',
