@@ -101,15 +101,18 @@ const byCloudflare = ['Cf-Connecting-Ip', 'Cf-Connecting-Ipv6', 'Cf-Pseudo-Ipv4'
 const notByCloudflare = ['X-Real-Ip']
 
 /**
- * The names that many apps read as the same header, for in CGI, WSGI and PHP every `-`, `_` and `.` is a `_`: each dash
- * may be any of the three. Of other characters that a name can have, the names with one in place of all dashes.
+ * Names that apps read as the same header: in CGI, WSGI and PHP a dash is a `_`, and so are a `_` and most other
+ * characters. Of those by which nearly all apps go, every mixture with `_` and `.`, and each other character in place of
+ * all dashes; of the rest, every mixture with `_`, and `.` for all dashes. Each name costs a tenth of a microsecond a request.
  */
 function aliases(name: string): readonly string[] {
+  const isUsual = byTraefik.slice(0, 4).includes(name) || name === 'X-Real-Ip'
   const [first = '', ...rest] = name.split('-')
   const mixed = rest.reduce<readonly string[]>(
-    (names, part) => names.flatMap((begun) => ['-', '_', '.'].map((mark) => `${begun}${mark}${part}`)),
+    (names, part) =>
+      names.flatMap((begun) => ['-', '_', ...(isUsual ? ['.'] : [])].map((mark) => `${begun}${mark}${part}`)),
     [first],
   )
-  const uniform = [..."!#$%&'*+^`|~"].map((mark) => name.replaceAll('-', mark))
+  const uniform = [...(isUsual ? "!#$%&'*+^`|~" : '.')].map((mark) => name.replaceAll('-', mark))
   return [...mixed, ...uniform].filter((alias) => alias !== name)
 }
