@@ -24,6 +24,7 @@ import { Keeper } from './keeper.ts'
 import { AuthorizedKeys } from './keys.ts'
 import { LiveSettings } from './live-settings.ts'
 import { Nonces } from './nonces.ts'
+import { proxyList } from './proxies.ts'
 import { pushQuota } from './push-quota.ts'
 import { Pushes } from './pushes.ts'
 import type { DockerfileReader } from './restrict.ts'
@@ -97,7 +98,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await chmod(socket, 0o600)
   log(`listens on ${socket}`)
 
-  const gateway = new GatewayListener(() => httpServer(api, 'router', routerToken(identity)), log, {
+  const proxies = proxyList((await readConfig(directory)).router.trustedIps)
+  const gateway = new GatewayListener(() => httpServer(api, 'router', routerToken(identity), proxies), log, {
     async wanted() {
       const wanted = await readConfig(directory)
       if (wanted.server.domain === '') return undefined

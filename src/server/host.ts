@@ -9,12 +9,12 @@ import { Docker } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { readIfThere, writeDurably } from '../files.ts'
 import { takeLock } from '../lock.ts'
-import { cloudflareRanges } from '../router/cloudflare.ts'
 import type { AcmeSettings, RouterSettings } from '../router/config.ts'
 import type { RouterContainer } from '../router/container.ts'
 import { TraefikRouter } from '../router/traefik.ts'
 import { hardeningOf, type RouterConfig, readConfig, type ServerConfig, secretsOf, serverDirectory } from './config.ts'
 import { holderOfPort } from './daemon-port.ts'
+import { proxyAddresses } from './proxies.ts'
 import { reservedOf } from './reserved.ts'
 
 /** `~/_mypaas/server.json`: what the server made up for itself once and must not lose. */
@@ -174,8 +174,7 @@ function tokenFor(what: string, { adminPassword }: ServerIdentity): string {
 }
 
 function trustedSettings(trusted: RouterConfig['trustedIps']): NonNullable<RouterSettings['trusted']> {
-  const addresses = trusted.flatMap((text) => (text === 'cloudflare' ? cloudflareRanges : [text]))
-  return { addresses: [...new Set(addresses)], cloudflare: trusted.includes('cloudflare') }
+  return { addresses: proxyAddresses(trusted), cloudflare: trusted.includes('cloudflare') }
 }
 
 function acmeSettings(router: RouterConfig): AcmeSettings {

@@ -1,7 +1,8 @@
 import http from 'node:http'
-import type { Socket } from 'node:net'
+import { BlockList, type Socket } from 'node:net'
 import { routerHeader } from '../router/config.ts'
 import type { Api } from './api.ts'
+import { clientBehind } from './proxies.ts'
 import { destroySoon } from './reply.ts'
 import type { Via } from './request.ts'
 
@@ -9,8 +10,14 @@ import type { Via } from './request.ts'
  * A server whose clients may be strangers: small headers, no dawdling, and neither silence nor noise costs it much.
  * @param routerToken By which the router is known. What anybody else says of where a request comes from counts for
  *   nothing: containers reach that address, too.
+ * @param proxies Whose word the router itself takes: behind them are the clients.
  */
-export function httpServer(api: Api, via: Via, routerToken?: string): http.Server {
+export function httpServer(
+  api: Api,
+  via: Via,
+  routerToken?: string,
+  proxies: BlockList = new BlockList(),
+): http.Server {
   const server = http.createServer(
     {
       maxHeaderSize: 8 * 1024,
@@ -48,8 +55,10 @@ export function httpServer(api: Api, via: Via, routerToken?: string): http.Serve
     connections.wait(socket, via)
   })
   const takeAtItsWord = ({ headers }: http.IncomingMessage): void => {
+    const said = headers['x-forwarded-for']
     if (routerToken === undefined || headers[routerHeader.toLowerCase()] !== routerToken)
       delete headers['x-forwarded-for']
+    else if (said !== undefined) headers['x-forwarded-for'] = clientBehind(proxies, String(said))
   }
   server.on('upgrade', (request, socket, head) => {
     takeAtItsWord(request)
