@@ -9,9 +9,9 @@ export type ContextEntry = Readonly<{
   mode: number
   /** Milliseconds since 1970. The archive has whole seconds. */
   mtimeMs: number
-  /** Bytes of a file, else 0. */
+  /** Bytes of a file, else 0, as of a hard link. */
   size: number
-  /** Where a symlink leads, as it is written in it. */
+  /** Where a symlink leads, as it is written in it; of a file: the path of the one before it that it is a hard link of. */
   linkTarget?: string
   /** The ignore file leaves it out; it is sent all the same because the builder reads it. */
   ignored?: true
@@ -43,6 +43,9 @@ export const isNotAscii = 2
 
 /** A directory that the ignore file leaves out: it is sent only if something below it is. */
 export const needsContents = 4
+
+/** A file that has more names than this one, inside the context or not. */
+export const hasMoreNames = 8
 
 /** The bytes of an entry's path. */
 export function pathOf(table: EntryTable, index: number): Buffer {
@@ -214,6 +217,35 @@ export function joinRanges(ranges: readonly EntryRange[], shared: boolean): Entr
     at += to - from
   }
   return joined
+}
+
+/**
+ * The table with hard links in place of files: they have no bytes, and lead to the path of another entry.
+ * @param firsts of each, the entry that it is the same file as
+ */
+export function withHardLinks(table: EntryTable, firsts: ReadonlyMap<number, number>, shared: boolean): EntryTable {
+  const room = (bytes: number): ArrayBufferLike => (shared ? new SharedArrayBuffer(bytes) : new ArrayBuffer(bytes))
+  const added = [...firsts.values()].reduce((sum, first) => sum + pathOf(table, first).length, 0)
+  const text = new Uint8Array(room(table.text.length + added))
+  const ends = new Uint32Array(room(8 * table.count))
+  const sizes = new Float64Array(room(8 * table.count))
+  sizes.set(table.sizes)
+  let used = 0
+  for (let index = 0; index < table.count; index++) {
+    const start = endOf(table, index)
+    text.set(table.text.subarray(start, endOf(table, index + 1)), used)
+    ends[2 * index] = used + (table.ends[2 * index] as number) - start
+    used += endOf(table, index + 1) - start
+    const first = firsts.get(index)
+    if (first !== undefined) {
+      const path = pathOf(table, first)
+      text.set(path, used)
+      used += path.length
+      sizes[index] = 0
+    }
+    ends[2 * index + 1] = used
+  }
+  return { ...table, text, ends, sizes }
 }
 
 /** The table without some entries. */

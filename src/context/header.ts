@@ -32,6 +32,7 @@ export type HeaderFields = {
 
 const blockSize = 512
 export const fileType = 0x30
+export const hardLinkType = 0x31
 export const symlinkType = 0x32
 export const directoryType = 0x35
 const extensionType = 0x78

@@ -1,6 +1,14 @@
 import { setImmediate } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
-import { type EntryTable, filterEntries, joinRanges, needsContents, pathOf } from './entries.ts'
+import {
+  type EntryTable,
+  filterEntries,
+  hasMoreNames,
+  joinRanges,
+  needsContents,
+  pathOf,
+  withHardLinks,
+} from './entries.ts'
 import { Helper, sliceMs } from './helper.ts'
 import { parseIgnore } from './ignore.ts'
 import { SlicedWalk } from './walk.ts'
@@ -17,7 +25,8 @@ export async function listDirectory(source: Source, signal?: AbortSignal): Promi
   if (isLarge) await walkWithHelper(walk, source, signal)
   const { ranges, warnings, unreadable } = walk.result()
   if (unreadable.length > 0) throw unreadableError(unreadable)
-  return { table: dropEmpty(joinRanges(ranges, isLarge), isLarge), isLarge, warnings }
+  const table = dropEmpty(joinRanges(ranges, isLarge), isLarge)
+  return { table: linkSame(table, source.required, isLarge), isLarge, warnings }
 }
 
 export type Source = Readonly<{ root: string; ignoreText: string; ignoreName: string; required: readonly string[] }>
@@ -62,6 +71,21 @@ function dropEmpty(table: EntryTable, shared: boolean): EntryTable {
   }
   const dropped = new Set(empty.values())
   return filterEntries(table, (index) => !dropped.has(index), shared)
+}
+
+/** Of a file with several names the first is sent as the file, the others as hard links, as docker does. */
+function linkSame(table: EntryTable, required: readonly string[], shared: boolean): EntryTable {
+  const firstOf = new Map<number, number>()
+  const firsts = new Map<number, number>()
+  for (let index = 0; index < table.count; index++) {
+    if (((table.flags[index] as number) & hasMoreNames) === 0) continue
+    const inode = table.inodes[index] as number
+    const first = firstOf.get(inode)
+    if (first === undefined) firstOf.set(inode, index)
+    // What the builder itself reads is a file of its own.
+    else if (!required.includes(pathOf(table, index).toString())) firsts.set(index, first)
+  }
+  return firsts.size === 0 ? table : withHardLinks(table, firsts, shared)
 }
 
 function unreadableError(paths: readonly string[]): MypaasError {

@@ -4,6 +4,7 @@ import {
   directoryType,
   fileType,
   type HeaderFields,
+  hardLinkType,
   headerSize,
   paddedSize,
   symlinkType,
@@ -79,16 +80,17 @@ const partSize = 256 * 1024
 function fieldsOf(entry: ContextEntry): HeaderFields {
   assertInside(entry)
   const path = entry.rawPath ?? Buffer.from(entry.path)
-  const isLink = entry.type === 'symlink'
-  const linkTarget = isLink ? (entry.rawLinkTarget ?? Buffer.from(entry.linkTarget ?? '')) : Buffer.alloc(0)
+  const linkTarget =
+    entry.type === 'directory' ? Buffer.alloc(0) : (entry.rawLinkTarget ?? Buffer.from(entry.linkTarget ?? ''))
+  const leaf = linkTarget.length > 0 ? hardLinkType : fileType
   return {
     text: Buffer.concat([path, linkTarget]),
     start: 0,
     middle: path.length,
     end: path.length + linkTarget.length,
-    typeFlag: isLink ? symlinkType : entry.type === 'directory' ? directoryType : fileType,
+    typeFlag: entry.type === 'symlink' ? symlinkType : entry.type === 'directory' ? directoryType : leaf,
     mode: entry.mode & 0o7777,
-    size: entry.type === 'file' ? entry.size : 0,
+    size: entry.type === 'file' && leaf === fileType ? entry.size : 0,
     mtimeSeconds: Math.floor(entry.mtimeMs / 1000),
   }
 }

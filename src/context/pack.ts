@@ -5,6 +5,7 @@ import {
   directoryType,
   fileType,
   type HeaderFields,
+  hardLinkType,
   headerSize,
   paddedSize,
   symlinkType,
@@ -97,7 +98,8 @@ function readFields(fields: HeaderFields, table: EntryTable, index: number): Hea
   fields.start = index === 0 ? 0 : (table.ends[2 * index - 1] as number)
   fields.middle = table.ends[2 * index] as number
   fields.end = table.ends[2 * index + 1] as number
-  fields.typeFlag = type === 'file' ? fileType : type === 'directory' ? directoryType : symlinkType
+  const leaf = fields.end > fields.middle ? hardLinkType : fileType
+  fields.typeFlag = type === 'file' ? leaf : type === 'directory' ? directoryType : symlinkType
   fields.mode = mode & 0o7777
   fields.size = table.sizes[index] as number
   fields.mtimeSeconds = Math.floor((table.mtimesMs[index] as number) / 1000)

@@ -1,5 +1,13 @@
-import { accessSync, constants, lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs'
-import { type EntryTable, EntryTableBuilder, isIgnored, isNotAscii, needsContents, typeOf } from './entries.ts'
+import { accessSync, constants, lstatSync, readdirSync, readlinkSync, type Stats, statSync } from 'node:fs'
+import {
+  type EntryTable,
+  EntryTableBuilder,
+  hasMoreNames,
+  isIgnored,
+  isNotAscii,
+  needsContents,
+  typeOf,
+} from './entries.ts'
 import { type IgnoreRules, topVerdict, type Verdict } from './ignore.ts'
 
 /**
@@ -16,6 +24,8 @@ export class Walker {
   readonly #warnings: string[] = []
   readonly #unreadable: string[] = []
   readonly #isRoot = process.getuid?.() === 0
+  /** Numbers of files are told apart on one device only. */
+  readonly #device: number | undefined
   /** Names looked at, ignored ones too. */
   seen = 0
 
@@ -23,6 +33,7 @@ export class Walker {
     this.#root = root
     this.#rules = rules
     this.#required = required
+    this.#device = statSync(root, { throwIfNoEntry: false })?.dev
   }
 
   get count(): number {
@@ -112,9 +123,13 @@ export class Walker {
       ctimeMs,
       inode,
       linkTarget: type === 'symlink' ? this.#linkTarget(path, isAscii) : '',
-      flags: ignored ? flags | isIgnored : flags,
+      flags: ignored ? flags | isIgnored : this.#mayBeLinked(stats) ? flags | hasMoreNames : flags,
     })
     return undefined
+  }
+
+  #mayBeLinked({ nlink, dev, ino, mode }: Stats): boolean {
+    return nlink > 1 && dev === this.#device && Number.isSafeInteger(ino) && typeOf(mode) === 'file'
   }
 
   #leadsToRequired(path: string): boolean {

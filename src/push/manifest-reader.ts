@@ -55,6 +55,7 @@ export type ManifestEntry = Readonly<{
   mode: number
   mtimeSeconds: number
   size: number
+  /** Of a symlink; of a hard link the path of the file that it is. */
   linkTarget: string
   ignored: boolean
   /** Which blobs it consists of. */
@@ -130,7 +131,8 @@ export class ManifestReader {
     const words = line.split(' ')
     const [type = '', mode = '', seconds = ''] = words
     const isFile = type === 'F' || type === 'f'
-    const isLink = type === 'L' || type === 'l'
+    const isHardLink = type === 'S'
+    const isLink = type === 'L' || type === 'l' || isHardLink
     if (words.length !== (isFile ? 6 : isLink ? 5 : type === 'D' ? 4 : 0)) throw wrong(`a line is none: ${shown(line)}`)
     if (!/^(0|[1-7][0-7]{0,3})$/.test(mode)) throw wrong(`a mode is none: ${shown(mode)}`)
     if (!/^(0|-?[1-9]\d{0,11})$/.test(seconds)) throw wrong(`a time is none: ${shown(seconds)}`)
@@ -141,19 +143,41 @@ export class ManifestReader {
     this.#addBytes(size)
     return this.#noted({
       path,
-      type: isFile ? 'file' : isLink ? 'symlink' : 'directory',
+      type: isFile || isHardLink ? 'file' : isLink ? 'symlink' : 'directory',
       mode: Number.parseInt(mode, 8),
       mtimeSeconds: Number(seconds),
       size,
-      linkTarget: isLink ? checkTarget(unescapeName(words[3] as string)) : '',
+      linkTarget: isLink ? this.#target(unescapeName(words[3] as string), path, isHardLink) : '',
       ignored: type === 'f' || type === 'l',
       blobs: isFile ? this.#blobsOf(words[4] as string, size, path) : [],
     })
   }
 
   #noted(entry: ManifestEntry): ManifestEntry {
-    if (entry.type === 'file' && entry.path === this.#dockerfile) this.dockerfile = entry
+    if (entry.type === 'file' && entry.linkTarget === '' && entry.path === this.#dockerfile) this.dockerfile = entry
     return entry
+  }
+
+  /** A hard link is that of a file that was read already, and that the builder gets. */
+  #target(target: string, path: string, isHardLink: boolean): string {
+    checkTarget(target)
+    if (!isHardLink) return target
+    const file = this.#entryOf(target)
+    if (file?.type !== 'file' || file.linkTarget !== '' || file.ignored)
+      throw wrong(`${shown(path)} is a hard link of ${shown(target)}, which is no file above it`)
+    return target
+  }
+
+  /** The entries stand in their order. */
+  #entryOf(path: string): ManifestEntry | undefined {
+    let low = 0
+    let high = this.entries.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if ((this.entries[middle]?.path ?? '') < path) low = middle + 1
+      else high = middle
+    }
+    return this.entries[low]?.path === path ? this.entries[low] : undefined
   }
 
   /** The next path: a good one, behind the last one in the order. */

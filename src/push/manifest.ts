@@ -10,6 +10,7 @@ import { type EntryTable, isIgnored, typeOf } from '../context/index.ts'
  * D 755 1700000000 src
  * F 644 1700000000 1234 DIGEST src/a.js      more than one chunk: DIGEST,DIGEST,…; empty: -
  * L 777 1700000000 ../a src/link             where it leads, then its path
+ * S 644 1700000000 src/a.js src/b.js         a hard link: the same file as one above, then its path
  * ```
  * `f` and `l` are entries that the ignore file leaves out and the builder reads all the same. The lines are cut into
  * segments, which travel like files do, so that a change sends the segment that it is in. The index lists the segments:
@@ -162,16 +163,17 @@ class Lines {
     const middle = ends[2 * index] as number
     const end = ends[2 * index + 1] as number
     const type = typeOf(modes[index] as number)
-    const letter = type === 'file' ? 0x46 : type === 'directory' ? 0x44 : 0x4c
+    const isHardLink = type === 'file' && end > middle
+    const letter = isHardLink ? 0x53 : type === 'file' ? 0x46 : type === 'directory' ? 0x44 : 0x4c
     // The small letters are 32 behind the large ones.
     this.#byte(letter + ((flags[index] as number) & isIgnored ? 32 : 0))
     this.#number((modes[index] as number) & 0o7777, 8)
     this.#number(Math.floor((mtimesMs[index] as number) / 1000), 10)
-    if (type === 'file') {
+    if (type === 'file' && !isHardLink) {
       this.#number(sizes[index] as number, 10)
       this.#byte(blank)
       this.#digests(index)
-    } else if (type === 'symlink') {
+    } else if (type !== 'directory') {
       this.#byte(blank)
       this.#name(text, middle, end)
     }

@@ -68,7 +68,7 @@ function contextEntry(from: ManifestEntry): ContextEntry {
     mtimeMs: from.mtimeSeconds * 1000,
     size: from.size,
     ...(path.raw ? { rawPath: path.raw } : {}),
-    ...(from.type === 'symlink' ? { linkTarget: target.text } : {}),
+    ...(from.linkTarget === '' ? {} : { linkTarget: target.text }),
     ...(target.raw ? { rawLinkTarget: target.raw } : {}),
     ...(from.ignored ? { ignored: true as const } : {}),
   }

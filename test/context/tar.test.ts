@@ -6,6 +6,7 @@ import {
   linkSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
@@ -17,7 +18,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { extract, type Header } from 'tar-stream'
 import { type Context, type ContextEntry, packEntries, readContext } from '../../src/context/index.ts'
-import { assertSameFiles, collect, inventory, type Planted, plant, plantIn, unpack } from './tree.ts'
+import { assertSameFiles, collect, inventory, type Planted, plant, plantIn, plantMany, unpack } from './tree.ts'
 
 /** What tar-stream, a reader of somebody else, finds in an archive. */
 async function list(archive: Uint8Array): Promise<(Header & { digest: string })[]> {
@@ -149,9 +150,8 @@ test('a file of more than 8 GiB has its whole size in the header', async (t) => 
   reader.destroy()
 })
 
-test('holes are zeros, and each hard link is a file of its own', async (t) => {
-  const root = plant(t, { Dockerfile: '', one: 'shared' })
-  linkSync(join(root, 'one'), join(root, 'two'))
+test('holes are zeros', async (t) => {
+  const root = plant(t, { Dockerfile: '' })
   writeFileSync(join(root, 'sparse'), 'start')
   truncateSync(join(root, 'sparse'), 3_000_000)
   appendFileSync(join(root, 'sparse'), 'end')
@@ -160,12 +160,77 @@ test('holes are zeros, and each hard link is a file of its own', async (t) => {
     (await list(archive)).map(({ name, type, size }) => [name, type, size]),
     [
       ['Dockerfile', 'file', 0],
-      ['one', 'file', 6],
       ['sparse', 'file', 3_000_003],
-      ['two', 'file', 6],
     ],
   )
   await assertSameFiles(root, await unpack(t, archive))
+})
+
+test('of a file with several names the first is sent, the others are hard links', async (t) => {
+  const long = `${'l'.repeat(120)}/${'m'.repeat(120)}`
+  const root = plant(t, {
+    Dockerfile: 'FROM scratch',
+    '.dockerignore': 'left/out\n.dockerignore\n',
+    'a/one': { content: 'shared', mode: 0o755 },
+    [long]: Buffer.from([1]),
+    'left/out': 'x',
+    outside: 'only one name is in here',
+  })
+  const links = [
+    ['a/one', 'two'],
+    ['a/one', 'a/ö'],
+    ['a/one', 'left/three'],
+    [long, 'short'],
+    ['left/out', 'left/stays'],
+    ['.dockerignore', 'copy-of-ignore'],
+    ['Dockerfile', 'A-copy-of-it'],
+    ['Dockerfile', 'z-copy-of-it'],
+  ] as const
+  for (const [from, to] of links) linkSync(join(root, from), join(root, to))
+  linkSync(join(root, 'outside'), `${root}-outside`)
+  t.after(() => rmSync(`${root}-outside`))
+  const context = await readContext(root)
+  const archive = await collect(context.tar())
+  const linked = (await list(archive)).map(({ name, type, size, linkname }) => [name, type, size, linkname])
+  assert.deepEqual(
+    linked.filter(([, type]) => type !== 'directory'),
+    [
+      ['.dockerignore', 'file', 23, null],
+      ['A-copy-of-it', 'file', 12, null],
+      // The builder itself reads it.
+      ['Dockerfile', 'file', 12, null],
+      ['a/one', 'file', 6, null],
+      ['a/ö', 'link', 0, 'a/one'],
+      ['copy-of-ignore', 'file', 23, null],
+      ['left/stays', 'file', 1, null],
+      ['left/three', 'link', 0, 'a/one'],
+      [long, 'file', 1, null],
+      ['outside', 'file', 24, null],
+      ['short', 'link', 0, long],
+      ['two', 'link', 0, 'a/one'],
+      ['z-copy-of-it', 'link', 0, 'A-copy-of-it'],
+    ],
+  )
+  assert.equal(context.totalBytes, 23 + 12 + 12 + 6 + 23 + 1 + 1 + 24)
+  assert.deepEqual(await collect(packEntries(context.entries, fromDisk(root))), archive)
+  const unpacked = await unpack(t, archive)
+  const { ino, nlink } = statSync(join(unpacked, 'a/one'))
+  assert.deepEqual([statSync(join(unpacked, 'two')).ino, nlink], [ino, 4])
+})
+
+test('hard links of a large directory come out as they went in, whoever packs them', async (t) => {
+  const root = plant(t, { Dockerfile: '' })
+  plantMany(root, 3000)
+  for (let index = 0; index < 3000; index += 7)
+    linkSync(join(root, `directory-${Math.floor(index / 100)}/file-${index}.txt`), join(root, `link-${index}`))
+  const context = await readContext(root)
+  assert.equal(
+    context.entries.filter(({ type, linkTarget }) => type === 'file' && linkTarget !== undefined).length,
+    429,
+  )
+  const unpacked = await unpack(t, await collect(context.tar()))
+  await assertSameFiles(root, unpacked)
+  assert.equal(statSync(join(unpacked, 'link-700')).ino, statSync(join(unpacked, 'directory-7/file-700.txt')).ino)
 })
 
 test('the same files give the same bytes, wherever they lie and whatever order they were made in', async (t) => {
@@ -269,7 +334,7 @@ const usable = name.filter(
 )
 const planted = fc.record({
   path: fc.array(usable, { minLength: 1, maxLength: 4 }),
-  kind: fc.constantFrom('file', 'file', 'file', 'link', 'directory'),
+  kind: fc.constantFrom('file', 'file', 'file', 'link', 'directory', 'same'),
   size: fc.oneof(fc.constantFrom(0, 1, 511, 512, 513, 1024), fc.integer({ min: 0, max: 20_000 })),
   mode: fc.constantFrom(0o644, 0o600, 0o755, 0o444, 0o4755, 0o1777),
   mtimeMs: fc.integer({ min: 0, max: 4_000_000_000_000 }),
@@ -278,6 +343,7 @@ const planted = fc.record({
 test('any tree comes out of the archive as it went in, and packEntries makes the same archive of it', async (t) => {
   const property = fc.asyncProperty(fc.array(planted, { maxLength: 12 }), async (things) => {
     const root = plant(t, { Dockerfile: 'FROM scratch' })
+    let first: string | undefined
     for (const { path, kind, size, mode, mtimeMs } of things) {
       const thing =
         kind === 'file'
@@ -286,7 +352,9 @@ test('any tree comes out of the archive as it went in, and packEntries makes the
             ? { link: path.join('/'), mtimeMs }
             : { directory: true, mode: mode | 0o700 }
       try {
-        plantIn(root, { [path.join('/')]: thing })
+        if (kind === 'same') linkSync(join(root, first ?? 'Dockerfile'), join(root, path.join('/')))
+        else plantIn(root, { [path.join('/')]: thing })
+        if (kind === 'file') first ??= path.join('/')
       } catch (error) {
         // A file where another one's directory should be, or the same name twice.
         assert.match(String((error as NodeJS.ErrnoException).code), /^(EEXIST|ENOTDIR|EISDIR|ENOENT|ELOOP)$/)

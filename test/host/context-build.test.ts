@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { linkSync, readFileSync, statSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { readContext, type TarOptions } from '../../src/context/index.ts'
@@ -69,6 +70,24 @@ test('the classic builder takes an ignored Dockerfile and ignore file out of the
 test('BuildKit gets no ignored ignore file, and leaves the Dockerfile where it is', async (t) => {
   const root = plant(t, files('docs\n!docs/keep.md\nDockerfile\n.dockerignore\n'))
   assert.deepEqual(await build(t, root, 'buildkit'), ['Dockerfile f 644 1600000000', ...shared])
+})
+
+test('hard links stay hard links in the build of either builder, as for docker build', async (t) => {
+  const root = plant(t, { Dockerfile: 'FROM scratch\nCOPY . /all\n', 'a/one': 'x'.repeat(1000) })
+  linkSync(`${root}/a/one`, `${root}/two`)
+  const { entries } = await readContext(root)
+  assert.equal(entries.find(({ path }) => path === 'two')?.linkTarget, 'a/one')
+  for (const builder of ['classic', 'buildkit'] as const) {
+    const tag = `mypaas-test-context-${process.pid}-links-${builder}:latest`
+    t.after(() => docker.images.remove(tag, { force: true, noprune: false }))
+    const context = await readContext(root)
+    for await (const event of docker.images.build(context.tar({ builder }), { tags: [tag], builder })) void event
+    const { Id } = await docker.containers.create({ Image: tag, Cmd: ['none'], Labels: { 'mypaas.test': '1' } })
+    t.after(() => docker.containers.remove(Id, { force: true }))
+    const files = await unpack(t, await collect(docker.containers.export(Id)))
+    assert.equal(readFileSync(`${files}/all/two`, 'utf8'), 'x'.repeat(1000))
+    assert.equal(statSync(`${files}/all/two`).ino, statSync(`${files}/all/a/one`).ino, builder)
+  }
 })
 
 test('what is not ignored is in the build of either builder', async (t) => {

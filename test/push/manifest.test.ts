@@ -41,6 +41,7 @@ test('a manifest gives back every entry as it was, whatever its name', () => {
     entry('a b', { mode: 0o4755, mtimeMs: -5000, size: 0 }),
     entry('a-b', { type: 'symlink', size: 0, linkTarget: '../../etc/passwd', mode: 0o777 }),
     entry('a/new\nline%', { size: 2 * chunkSize + 1 }),
+    entry('a/same', { size: 0, linkTarget: 'a/new\nline%' }),
     { ...entry(raw.toString()), rawPath: raw },
     entry('ü'),
   ]
