@@ -210,6 +210,16 @@ export function parseToml(text: string, file = 'config.toml'): Table {
     if (/^[ \t]*\uFEFF/.test(text.split('\n')[Number(line) - 1] ?? '')) {
       throw new MypaasError(`${file}:${line}: ${strayMark}.`, { code: 'usage', hint: withoutMark(file, line) })
     }
+    const twice = /^\w*:? ?Duplicate (Table|property) definition/.exec(String(error))?.[1]
+    if (twice !== undefined) {
+      throw new MypaasError(
+        `${file}:${line}: this ${twice === 'Table' ? 'table' : 'key'} stands in the file already.`,
+        {
+          code: 'usage',
+          hint: `Put what is in both into one of them. Mend ${file} and run this again.`,
+        },
+      )
+    }
     throw new MypaasError(`${file}:${line}: this is not TOML.`, {
       code: 'usage',
       hint: `Text goes in double quotes, each setting has a line of its own. Mend ${file} and run this again.`,

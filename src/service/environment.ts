@@ -1,4 +1,5 @@
 import { MypaasError } from '../errors.ts'
+import { formatBytes } from '../units.ts'
 import type { ServiceSpec } from './spec.ts'
 
 /**
@@ -8,7 +9,8 @@ import type { ServiceSpec } from './spec.ts'
  * @param options.config What the message calls the file to add a missing one to; `~/_mypaas/config.toml` unless given.
  * @param options.from Whose secrets these are: the server's and the service's, the service's alone, or `unknown`, those
  *   that are known to be allowed; `server` unless given.
- * @throws {MypaasError} `directives`, with every key that the server does not have and the lines to add
+ * @throws {MypaasError} `directives`, with every key that the server does not have and the lines to add, or whose value no
+ *   process can be started with
  */
 export function sampleEnvironment(
   spec: Pick<ServiceSpec, 'service' | 'env'>,
@@ -20,7 +22,7 @@ export function sampleEnvironment(
     if (value === undefined) missing.push(key)
     return `${key}=${value}`
   })
-  if (missing.length === 0) return environment
+  if (missing.length === 0) return withinKernelsLimit(environment)
   const config = options.config ?? '~/_mypaas/config.toml'
   if (options.from === 'service') {
     throw new MypaasError(
@@ -46,6 +48,23 @@ export function sampleEnvironment(
     {
       code: 'directives',
       hint: `Add to the section [env] of ${config} on the server:\n${lines.join('\n')}\nOr from elsewhere: mypaas env set SERVER ${missing[0]}`,
+    },
+  )
+}
+
+/** Linux takes no longer `KEY=value` for a new process: 32 pages, its zero byte included. */
+const maxVariableBytes = 128 * 1024 - 1
+
+function withinKernelsLimit(environment: string[]): string[] {
+  const large = environment.filter((variable) => Buffer.byteLength(variable) > maxVariableBytes)
+  if (large.length === 0) return environment
+  const names = large.map((variable) => variable.slice(0, variable.indexOf('=')))
+  const [first = ''] = large
+  throw new MypaasError(
+    `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} too long: with ${formatBytes(Buffer.byteLength(first))} no process can be started, at most 128 KiB are possible for a variable and its name.`,
+    {
+      code: 'directives',
+      hint: 'Put it into a file of a volume, and give the app its path: # mypaas.volume = ~/NAME:/run/NAME:ro',
     },
   )
 }

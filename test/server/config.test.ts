@@ -213,6 +213,19 @@ test('text that is not TOML is refused by its line, without quoting it', () => {
   )
 })
 
+test('what stands twice is said to, by its line and without quoting it', () => {
+  const message = (text: string): string => {
+    try {
+      parseConfig(text, 'config.toml')
+    } catch (error) {
+      if (error instanceof MypaasError) return error.message
+    }
+    return ''
+  }
+  assert.equal(message('[env]\nA = "1"\n[env]\n'), 'config.toml:3: this table stands in the file already.')
+  assert.equal(message('[env]\nA = "1"\nA = "s3cr3t"\n'), 'config.toml:3: this key stands in the file already.')
+})
+
 test('setting a key leaves every other character of the file as it was', () => {
   const text =
     '# mine\n[server]\nkeep_releases = 3 # few\n\n[env]\nhttp_port = "a secret"\n[router] # ports\nhttp_port = 80\n'

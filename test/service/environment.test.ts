@@ -48,3 +48,17 @@ test('the message names the config that is meant', () => {
       error instanceof MypaasError && error.hint?.includes('[env] of /srv/home/_mypaas/config.toml on') === true,
   )
 })
+
+test('a value that no process can be started with is refused by its name, before anything is touched', () => {
+  const spec = { service: 'blog', env: [{ key: 'KEYSTORE' }, { key: 'SMALL', value: 'x' }] }
+  assert.equal(sampleEnvironment(spec, { KEYSTORE: 'k'.repeat(128 * 1024 - 10) })[0]?.length, 128 * 1024 - 1)
+  assert.throws(() => sampleEnvironment(spec, { KEYSTORE: 'k'.repeat(128 * 1024 - 9) }), /KEYSTORE is too long/)
+  assert.throws(
+    () => sampleEnvironment(spec, { KEYSTORE: 'k'.repeat(200 * 1024) }),
+    (error) =>
+      error instanceof MypaasError &&
+      error.code === 'directives' &&
+      error.message ===
+        'KEYSTORE is too long: with 200 KiB no process can be started, at most 128 KiB are possible for a variable and its name.',
+  )
+})
