@@ -41,7 +41,7 @@ export class Exec {
     return new InteractiveStream(hijacked, {
       tty,
       resize: (size) => this.resize(id, size, { signal }),
-      exitCode: () => this.#exitCode(id, signal),
+      exitCode: (firstOutput) => this.#exitCode(id, firstOutput, signal),
     })
   }
 
@@ -71,16 +71,21 @@ export class Exec {
     return this.#engine.json({ method: 'GET', path: path`/exec/${id}/json`, options })
   }
 
-  async #exitCode(id: string, signal: AbortSignal | undefined): Promise<number> {
+  async #exitCode(id: string, firstOutput: string, signal: AbortSignal | undefined): Promise<number> {
     // The output ends a moment before the engine has noted the end.
     for (let waitMs = 1; waitMs < 2500; waitMs *= 2) {
-      const { Running, ExitCode } = await this.inspect(id, { signal })
+      const { Running, ExitCode, Pid } = await this.inspect(id, { signal })
+      // Engines before 23.0 say 126 of a command that is not there, too; shells and later ones say 127.
+      if (!Running && ExitCode === 126 && Pid === 0 && isNotThere.test(firstOutput)) return 127
       if (!Running && ExitCode !== null) return ExitCode
       await new Promise((resolve) => setTimeout(resolve, waitMs))
     }
     throw new ProtocolError(`The output of exec ${id} broke off: its command still runs.`)
   }
 }
+
+/** What the engine writes in place of a process that could not be started. */
+const isNotThere = /^OCI runtime exec failed: .*: (executable file not found in \$PATH|.*: no such file or directory)/
 
 export type ExecConfig = Some<{
   AttachStdin: boolean

@@ -13,6 +13,7 @@ export class InteractiveStream implements AsyncIterableIterator<OutputChunk> {
   readonly #demux: Demux | undefined
   readonly #ready: OutputChunk[] = []
   readonly #actions: InteractiveActions
+  #firstOutput: Buffer | undefined
   #waiting = false
   #ended = false
   #error: Error | undefined
@@ -60,7 +61,7 @@ export class InteractiveStream implements AsyncIterableIterator<OutputChunk> {
 
   /** Waits for the process's end. A container must have been started when this is asked. */
   exitCode(): Promise<number> {
-    return this.#actions.exitCode()
+    return this.#actions.exitCode(this.#firstOutput?.toString() ?? '')
   }
 
   async next(): Promise<IteratorResult<OutputChunk, undefined>> {
@@ -109,6 +110,7 @@ export class InteractiveStream implements AsyncIterableIterator<OutputChunk> {
       this.#fail(error as Error)
       return
     }
+    this.#firstOutput ??= this.#ready[0]?.data.subarray(0, 1024)
     if (!this.#waiting) this.#hijacked.socket.pause()
     this.#wake?.()
   }
@@ -134,5 +136,6 @@ export class InteractiveStream implements AsyncIterableIterator<OutputChunk> {
 
 export type InteractiveActions = {
   resize(size: { rows: number; columns: number }): Promise<void>
-  exitCode(): Promise<number>
+  /** @param firstOutput what the process wrote first, or the engine in its place */
+  exitCode(firstOutput: string): Promise<number>
 }

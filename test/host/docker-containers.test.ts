@@ -116,6 +116,16 @@ test('its processes are told', async (t) => {
   }
 })
 
+test('a command that is not there ends with 127, one that is no program with 126, whatever the engine', async (t) => {
+  const { docker } = b
+  const id = await b.running(t)
+  const exitCode = async (...cmd: string[]): Promise<number> => (await docker.containers.exec(id, cmd)).exitCode
+  assert.deepEqual(
+    [await exitCode('nope'), await exitCode('/nope'), await exitCode('/etc'), await exitCode('sh', '-c', 'exit 126')],
+    [127, 127, 126, 126],
+  )
+})
+
 test('its changed files and measurements are told', async (t) => {
   const { docker } = b
   const id = await b.running(t)
