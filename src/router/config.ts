@@ -122,8 +122,9 @@ export function serviceFile(
         rule: served.rule,
         priority: served.priority,
         entryPoints: ['web'],
-        service: 'noop@internal',
-        middlewares: ['mypaas~https'],
+        // Whom a trusted proxy has by https already is sent nowhere, but served.
+        service: served.service,
+        middlewares: ['mypaas~https', `${service}~client`, `${service}~retry`],
       }
     }
   }

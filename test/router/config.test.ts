@@ -25,11 +25,10 @@ test('a service is routed by host and whole path segments, each URL to the one a
     'blog~0': { ...secure, rule: 'Host(`example.com`)', priority: 1000, middlewares },
     'blog~0~plain': { ...secure, rule: `Host(\`example.com\`)${plain}`, priority: 1001, middlewares: uncompressed },
     'blog~0~redirect': {
+      ...open,
       rule: 'Host(`example.com`)',
       priority: 1000,
-      entryPoints: ['web'],
-      service: 'noop@internal',
-      middlewares: ['mypaas~https'],
+      middlewares: ['mypaas~https', ...middlewares],
     },
     'blog~1': { ...open, rule: below, priority: 1004, middlewares },
     'blog~1~plain': { ...open, rule: `${below}${plain}`, priority: 1005, middlewares: uncompressed },
