@@ -55,7 +55,8 @@ export function renderError(error: unknown): void {
 
 /** A plan in lines: order and what it costs, then each step. */
 export function planLines(plan: Plan): string[] {
-  return [`plan: ${planSummary(plan)}`, ...plan.steps.map((step, index) => `  ${index + 1}. ${describe(step)}`)]
+  const steps = plan.steps.map((step, index) => `  ${index + 1}. ${describe(step)}`)
+  return [`plan: ${planSummary(plan)}`, ...steps, ...(plan.notes ?? []).map((note) => `  ${note}`)]
 }
 
 function planSummary(plan: Plan): string {

@@ -175,6 +175,7 @@ async function makeContainer(
     home: host.home,
     image: imageName(host.prefix, service, release),
     bringsInit: image.bringsInit,
+    shellForm: undefined,
     graceMs: host.graceMs,
     environment: environmentOf(host, spec, narrowed(host, current)),
     logBytes: host.logBytes,

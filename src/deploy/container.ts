@@ -2,6 +2,7 @@ import type { ContainerConfig, PortBinding } from '../docker/types/container.ts'
 import { containerName, imageReference, networkAliases } from '../service/names.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
 import { identityLabels } from './identity.ts'
+import type { ShellForm } from './shell-form.ts'
 
 /** What a container is made from, besides the spec. */
 export type ContainerInput = Readonly<{
@@ -18,6 +19,8 @@ export type ContainerInput = Readonly<{
   image: string
   /** The image starts an init of its own (tini, s6 …), so the engine need not add one. */
   bringsInit: boolean
+  /** Its command, where a shell runs that. */
+  shellForm: ShellForm | undefined
   /** Of a service that says none: between asking a container to stop and killing it. */
   graceMs: number
   /** The service's own variables, secrets sampled. */
@@ -54,8 +57,11 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
   const { spec } = input
   const name = `${input.prefix}${containerName(spec.service, input.release, input.replica)}`
   const ports = publishedPorts(spec)
+  const { entrypoint, cmd } = input.shellForm?.command ?? {}
   return {
     Image: input.image,
+    ...(cmd ? { Cmd: [...cmd] } : {}),
+    ...(entrypoint && entrypoint.length > 0 ? { Entrypoint: [...entrypoint] } : {}),
     Labels: identityLabels(input, { service: spec.service, release: input.release, replica: input.replica }),
     Env: [
       ...input.environment,

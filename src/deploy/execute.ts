@@ -19,6 +19,7 @@ import { checkMounts } from './mounts.ts'
 import { startTimeOf } from './patience.ts'
 import { checkPatienceMs, describe, fallbackAlias, type Step, type Target, targetsOf } from './plan.ts'
 import { awaitReady, awaitUptime } from './ready.ts'
+import { shellForm } from './shell-form.ts'
 import { readSockets } from './sockets.ts'
 import { stopContainer } from './stop.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
@@ -166,6 +167,7 @@ async function create(target: Target, run: Execution): Promise<void> {
     home: host.home,
     image: imageName(host.prefix, spec.service, target.release),
     bringsInit: image.bringsInit,
+    shellForm: shellForm(image.command, [...image.environment, ...environment()]),
     graceMs: host.graceMs,
     environment: environment(),
     logBytes: host.logBytes,

@@ -9,6 +9,7 @@ import {
   NotFoundError,
 } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import type { ImageCommand } from '../service/dockerfile.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { provideBases } from './bases.ts'
@@ -26,6 +27,9 @@ export type ReleaseImage = Readonly<{
   /** `user[:group]` that its processes run as; empty for root. */
   user: string
   bringsInit: boolean
+  command: ImageCommand
+  /** `KEY=value` */
+  environment: readonly string[]
   hasHealthcheck: boolean
   /** Where its `VOLUME`s are. */
   volumes: readonly string[]
@@ -252,6 +256,8 @@ async function inspectImage(
       id: Id,
       user: Config?.User ?? '',
       bringsInit: bringsInit([Config?.Entrypoint ?? [], Config?.Cmd ?? []].flat()),
+      command: { entrypoint: [Config?.Entrypoint ?? []].flat(), cmd: Config?.Cmd ?? [] },
+      environment: Config?.Env ?? [],
       hasHealthcheck: test.length > 0 && test[0] !== 'NONE',
       volumes: Object.keys(Config?.Volumes ?? {}),
       build: buildOf(found),

@@ -61,6 +61,8 @@ export type Plan = Readonly<{
   order: 'first' | 'start-first' | 'stop-first'
   interruption: Interruption
   steps: readonly Step[]
+  /** What else there is to know of how it runs. */
+  notes?: readonly string[]
 }>
 
 /** What {@link settle} finds to do. */

@@ -1,4 +1,5 @@
 import { MypaasError } from '../errors.ts'
+import { declaredCommand } from '../service/dockerfile.ts'
 import { formatPublish } from '../service/publish.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { formatUrl } from '../service/url.ts'
@@ -18,6 +19,7 @@ import { specForHere } from './reserved.ts'
 import { resourceWarnings } from './resources.ts'
 import { environmentOf, secretsFor } from './secret-rights.ts'
 import { changedSecrets, secretMarks } from './secrets.ts'
+import { shellForm, shellFormNotes } from './shell-form.ts'
 
 /** A deploy that was not done: its plan, what it would change, and what to mind. */
 export type Preview = Readonly<{
@@ -36,7 +38,8 @@ export type Preview = Readonly<{
 export async function previewDeploy(host: Host, dockerfile: string): Promise<Preview> {
   const spec = await specForHere(host, dockerfile)
   const rights = { secretsFrom: host.secretsFrom }
-  environmentOf(host, spec, rights)
+  const environment = environmentOf(host, spec, rights)
+  const command = declaredCommand(dockerfile)
   await checkMounts(host, spec, { from: { dockerfile: 'Dockerfile', dockerfileText: dockerfile } })
   await refuseClashes(host.directory, spec)
   const journal: Journal = (await readJournal(host.directory, spec.service)) ?? {
@@ -54,7 +57,7 @@ export async function previewDeploy(host: Host, dockerfile: string): Promise<Pre
   const plan = await makePlan(host, spec, await nextRelease(host, spec.service, journal), journal)
   const { current } = journal
   return {
-    plan,
+    plan: { ...plan, notes: command ? shellFormNotes(shellForm(command, environment)) : [] },
     changes: current ? differences(current.spec, spec) : [],
     changedSecrets: current
       ? changedSecrets(current.secrets ?? {}, secretMarks(host, spec, secretsFor(host, spec.service, rights)))

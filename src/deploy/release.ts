@@ -24,6 +24,7 @@ import { refuseReserved } from './reserved.ts'
 import { resourceWarnings } from './resources.ts'
 import { environmentOf, narrowed, noted, type SecretRights, secretsFor } from './secret-rights.ts'
 import { secretMarks } from './secrets.ts'
+import { shellForm, shellFormNotes } from './shell-form.ts'
 import { ContainerEnded, DeployError } from './why.ts'
 
 export type ReleaseOptions = Readonly<{
@@ -113,7 +114,8 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     const { signal } = options
     const image = await request.provide(release, (event) => emit({ type: 'build', event }), signal)
     facts = { release, spec, image, environment: () => environment, newMounts }
-    track.plan = await makePlan(host, spec, release, journal, options.ifPlan)
+    const notes = shellFormNotes(shellForm(image.command, [...image.environment, ...environment]))
+    track.plan = { ...(await makePlan(host, spec, release, journal, options.ifPlan)), notes }
     emit({ type: 'planned', plan: track.plan })
     const lost = request.action === 'deploy' ? lossWarnings(image.volumes, spec) : []
     for (const message of [...lost, ...(await resourceWarnings(host, track.plan, spec))])

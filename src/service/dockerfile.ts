@@ -1,3 +1,4 @@
+export { declaredCommand, type ImageCommand } from './dockerfile/command.ts'
 export { isKnownFrontend } from './dockerfile/frontend.ts'
 export { type BaseImage, baseImages } from './dockerfile/images.ts'
 export { type LimitedReading, readLimited, triggerProblem } from './dockerfile/limited.ts'

@@ -446,6 +446,7 @@ test('a container is made as the earlier implementation made it, but for the lis
         home: '/home/me',
         image: container.image,
         bringsInit: false,
+        shellForm: undefined,
         graceMs: 10_000,
         environment: sampleEnvironment(spec, secrets),
         logBytes: 10 * 1024 ** 2,

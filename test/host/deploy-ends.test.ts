@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict'
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { stopContainer } from '../../src/deploy/stop.ts'
 import { type ContainerConfig, Docker } from '../../src/docker/index.ts'
+import { compiledProgram } from '../support/compiled.ts'
 import { debianImage, nodeImage } from '../support/images.ts'
 import { until } from '../support/until.ts'
+import { world } from '../support/world.ts'
 
 /** Works in pieces, and when it is asked to end it needs a while to finish the last one. */
 const worker = `const name = process.argv[2] ?? 'app'
@@ -21,6 +23,20 @@ if (process.argv[3] === 'child') {
 }
 setInterval(() => {}, 1000)
 console.log(name, 'is up')
+`
+/** One piece of work after the other, each of a second; the last is finished. */
+const pieces = `import os, signal, time
+stop = False
+def ask(*_):
+    global stop
+    stop = True
+signal.signal(signal.SIGTERM, ask)
+while not stop:
+    open('/log/log', 'a').write(f'begin {os.environ["MYPAAS_RELEASE"]} {time.time()}\\n')
+    begin = open('/log/log').read().splitlines()[-1]
+    for _ in range(10):
+        time.sleep(.1)
+    open('/log/log', 'a').write(begin.replace('begin', 'end') + '\\n')
 `
 const scripts = {
   'entry.sh': '#!/bin/sh\necho prepare\nnode /t/worker.mjs\necho goes on\n',
@@ -137,4 +153,51 @@ test('an app hears that it shall end, and has its grace, however it was started'
     const ms = performance.now() - begin
     assert.ok(ms > 2_900 && ms < 6_500, `${ms} ms`)
   })
+})
+
+test('nothing that ends a service cuts its work, behind a shell and with a grace of its own', async (t) => {
+  const w = await world(t, { program: await compiledProgram(t) })
+  await w.init()
+  await w.set('server', 'grace', '"1s"')
+  const base = await debianImage(w.docker)
+  const log = join(w.home, 'job', 'log')
+  const service = async (command: string): Promise<string> =>
+    w.service('job', {
+      dockerfile: `# mypaas.service=job\n# mypaas.volume=~/job:/log\n# mypaas.grace=10s\nFROM ${base}\nCOPY work.py ./\nCMD ${command}\n`,
+      files: { 'work.py': pieces },
+    })
+  const ends = [
+    ['restart', 'job'],
+    ['stop', 'job'],
+    ['start', 'job'],
+    ['rm', 'job', '--yes'],
+  ]
+  const assertWhole = async (): Promise<void> => {
+    const lines = (await readFile(log, 'utf8')).trim().split('\n')
+    const begun = lines.filter((line) => line.startsWith('begin'))
+    assert.ok(begun.length >= ends.length, lines.join())
+    assert.deepEqual(
+      lines,
+      begun.flatMap((line) => [line, line.replace('begin', 'end')]),
+    )
+    await rm(log)
+  }
+  const directory = await service('true; python work.py; true')
+  assert.match((await w.ok(['server', 'deploy', directory, '--plan'])).output, /runs behind a shell/)
+  await w.deploy(directory)
+  await w.deploy(directory)
+  for (const words of ends) await w.ok(['server', ...words])
+  await assertWhole()
+
+  // What the engine ends itself it ends as the image says.
+  await service('python work.py')
+  assert.match((await w.ok(['server', 'deploy', directory, '--plan'])).output, /is run with exec/)
+  await w.deploy(directory)
+  const [container] = await w.containers('job')
+  for (let turn = 0; turn < 3; turn += 1) {
+    await w.docker.containers.restart(container?.Id ?? '')
+    await until(async () => /begin[^\n]*\n$/.test(await readFile(log, 'utf8')), { what: 'a piece of work' })
+  }
+  await w.ok(['server', 'down', '--yes'])
+  await assertWhole()
 })
