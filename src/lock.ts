@@ -14,7 +14,8 @@ const pollMs = 100
  * Takes the lock on `file`. The kernel holds it (`flock` on a descriptor of ours), so it is free at the moment its
  * holder dies, however it dies. The file stays: were it deleted, a second one of that name would be another lock.
  * @param options.what Who takes it and for what; shown to those who find it taken.
- * @param options.waitMs How long to wait for it; 0 (the default) not at all.
+ * @param options.waitMs How long to wait for it; 0 (the default) not at all. Those of this process who wait get it in the
+ *   order in which they came, and only the first of them asks for it again and again.
  * @param options.onWait Told once, when it has to wait, who holds it.
  * @throws {MypaasError} `locked` naming the holder · `degraded` when the file is there and is no lock: it is left as it is
  */
@@ -27,11 +28,17 @@ export async function takeLock(
     onWait?: (holder: string) => void
   },
 ): Promise<Lock> {
+  const deadline = performance.now() + (options.waitMs ?? 0)
+  using line = options.waitMs ? joinLine(file) : undefined
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   const handle = await openOurs(file)
   try {
-    const deadline = performance.now() + (options.waitMs ?? 0)
     let told = false
+    if (line?.before) {
+      options.onWait?.((await holderOf(handle)) || file)
+      told = true
+      await doneBy(line.before, deadline, options.signal)
+    }
     while (!(await tryLock(handle))) {
       if (performance.now() >= deadline) throw await taken(handle, file)
       if (!told) options.onWait?.((await holderOf(handle)) || file)
@@ -52,6 +59,38 @@ export async function takeLock(
   } catch (error) {
     await handle.close()
     throw error
+  }
+}
+
+/** Of each file whoever of this process came last to wait for it. */
+const lines = new Map<string, Promise<unknown>>()
+
+/** @returns done when nobody who came before waits any more; leaving the scope lets the next one have their turn */
+function joinLine(file: string): Disposable & { before: Promise<unknown> | undefined } {
+  const before = lines.get(file)
+  let leave = (): void => {}
+  const mine = new Promise<void>((resolve) => {
+    leave = resolve
+  })
+  const all = Promise.all([before, mine])
+  lines.set(file, all)
+  void all.then(() => {
+    if (lines.get(file) === all) lines.delete(file)
+  })
+  return { before, [Symbol.dispose]: () => leave() }
+}
+
+/** Waits for something, but no longer than that. @throws when the signal fires */
+async function doneBy(what: Promise<unknown>, deadline: number, signal: AbortSignal | undefined): Promise<void> {
+  const enough = new AbortController()
+  const late = sleep(Math.max(0, deadline - performance.now()), undefined, {
+    signal: signal ? AbortSignal.any([signal, enough.signal]) : enough.signal,
+  })
+  try {
+    await Promise.race([what, late])
+  } finally {
+    enough.abort()
+    late.catch(() => {})
   }
 }
 

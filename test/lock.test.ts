@@ -105,3 +105,29 @@ async function lockFile(t: TestContext): Promise<string> {
   t.after(() => rm(directory, { recursive: true }))
   return join(directory, 'services', 'blog.lock')
 }
+
+test('those of one process who wait for a lock get it in the order in which they came, past who gives up', async (t) => {
+  const file = await lockFile(t)
+  const held = await takeLock(file, { what: 'the first' })
+  const order: number[] = []
+  const told: number[] = []
+  const impatient = takeLock(file, { what: 'impatient', waitMs: 150 })
+  const stopped = new AbortController()
+  const gone = takeLock(file, { what: 'gone', waitMs: 10_000, signal: stopped.signal })
+  const waiting = Array.from({ length: 12 }, async (_, number) => {
+    await using _lock = await takeLock(file, { what: `${number}`, waitMs: 20_000, onWait: () => told.push(number) })
+    order.push(number)
+  })
+  await assert.rejects(impatient, (error) => error instanceof MypaasError && error.code === 'locked')
+  stopped.abort()
+  await assert.rejects(gone, { name: 'AbortError' })
+  await assert.rejects(takeLock(file, { what: 'at once' }), /Somebody else is at it: the first/)
+  await held[Symbol.asyncDispose]()
+  await Promise.all(waiting)
+  const all = Array.from({ length: 12 }, (_, number) => number)
+  assert.deepEqual(order, all)
+  assert.deepEqual(
+    told.sort((a, b) => a - b),
+    all,
+  )
+})

@@ -37,7 +37,12 @@ export type ActionCall = Readonly<{
 export type Terms = Readonly<{ reads: boolean }> & Taken
 
 /** Something that a client can ask for by name. What `run` returns goes back as JSON, after the events that it emitted. */
-export type Action = Terms & Readonly<{ run: (call: ActionCall) => Promise<unknown> }>
+export type Action = Terms &
+  Readonly<{
+    /** It changes the config, which is done by one at a time: keys take turns. */
+    edits?: true
+    run: (call: ActionCall) => Promise<unknown>
+  }>
 
 /** Every action that a client can ask for, by name. */
 export const actions: Readonly<Record<string, Action>> = {
@@ -128,6 +133,7 @@ export const actions: Readonly<Record<string, Action>> = {
   },
   'env-set': {
     reads: false,
+    edits: true,
     needs: ['name'],
     takes: ['service', 'name'],
     async run({ server, key, args, body }) {
@@ -141,6 +147,7 @@ export const actions: Readonly<Record<string, Action>> = {
   },
   'env-rm': {
     reads: false,
+    edits: true,
     needs: ['name'],
     takes: ['service', 'name'],
     run: async ({ server, key, args }) => {

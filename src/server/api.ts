@@ -65,8 +65,7 @@ export class Api {
   readonly #sessions = new Sessions()
   readonly #places = new Places((key) => this.#keyNow(key))
   readonly #builds = new Slots()
-  readonly #reads = new Slots()
-  readonly #changes = new Slots()
+  readonly #calls = { reads: new Slots(), edits: new Slots(), changes: new Slots() }
   readonly #afterwards = new Set<Promise<unknown>>()
   readonly #refusals: Refusals
   readonly #turns = new Turns()
@@ -256,8 +255,8 @@ export class Api {
     const from = fromOf(request, via)
     const who = nameOf(key)
     const run = async (emit: (event: unknown) => void, signal: AbortSignal): Promise<unknown> => {
-      const [slots, limits] = action.reads ? [this.#reads, readLimits] : [this.#changes, changeLimits]
-      const leave = await slots.enter(key.fingerprint, limits, { signal, told: () => {} })
+      const kind = action.edits ? 'edits' : action.reads ? 'reads' : 'changes'
+      const leave = await this.#calls[kind].enter(key.fingerprint, callLimits[kind], { signal, told: () => {} })
       try {
         const now = await this.#keyAfterWait(key)
         argumentsOf(now, action, statement)
@@ -476,8 +475,11 @@ export class Api {
  * Each call has the engine asked by connections of its own. What only looks is done in a moment; what changes something
  * may take long, and refuses by itself to do so to a service that somebody is at.
  */
-const readLimits = { inAll: 32, perKey: 8, waiting: 100 }
-const changeLimits = { inAll: 128, perKey: 32, waiting: 100 }
+const callLimits = {
+  reads: { inAll: 32, perKey: 8, waiting: 100 },
+  edits: { inAll: 1, perKey: 1, waiting: 100 },
+  changes: { inAll: 128, perKey: 32, waiting: 100 },
+}
 
 /** @throws {MypaasError} `unauthorised` or `usage` when the key may not ask for that, or not in that way */
 function argumentsOf(key: AuthorizedKey, terms: Terms, { action, args }: CallStatement): Arguments {

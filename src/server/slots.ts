@@ -7,11 +7,14 @@ type Waiting = { key: string; limits: SlotLimits; before: number; told: (before:
 
 /**
  * Lets so much of a kind be on at once, builds say, in all and for one key. Who has to wait goes in when it is their turn: first those
- * whose key has the fewest on, then who came first. So one key that asks for a hundred keeps nobody else waiting
+ * whose key has the fewest on, then those whose key had its turn longest ago, then who came first. So one key that asks for a hundred keeps nobody else waiting
  * for more than what is on.
  */
 export class Slots {
   readonly #running = new Map<string, number>()
+  /** When a key had its turn last, counted. */
+  readonly #hadTurn = new Map<string, number>()
+  #turn = 0
   #waiting: Waiting[] = []
 
   /**
@@ -66,6 +69,7 @@ export class Slots {
       if (!first) break
       this.#waiting = this.#waiting.filter((other) => other !== first)
       this.#running.set(first.key, this.#of(first.key) + 1)
+      this.#hadTurn.set(first.key, ++this.#turn)
       first.enter()
     }
     for (const [before, waiting] of this.#turns().entries()) {
@@ -78,13 +82,14 @@ export class Slots {
   /** Those who wait, in the order in which they go in as things stand: keys take turns. */
   #turns(): readonly Waiting[] {
     const places = new Map<string, number>()
+    const last = ({ key }: Waiting): number => this.#hadTurn.get(key) ?? 0
     return this.#waiting
       .map((waiting) => {
         const place = places.get(waiting.key) ?? this.#of(waiting.key)
         places.set(waiting.key, place + 1)
         return { waiting, place }
       })
-      .sort((a, b) => a.place - b.place)
+      .sort((a, b) => a.place - b.place || last(a.waiting) - last(b.waiting))
       .map(({ waiting }) => waiting)
   }
 

@@ -368,6 +368,33 @@ test('a key that asks for many things at once has some of them done at a time, a
   assert.equal(texts.filter((text) => /"code":"locked"/.test(text)).length, 12)
 })
 
+test('who sets many secrets at once keeps nobody else from setting one', async (t) => {
+  const api = await testApi(t)
+  const other = join(api.home, 'other')
+  await api.setKeys(`services="x-*" ${api.keyLine}`, await fileKeyOf(other))
+  const engine = await stuckEngine(t)
+  engine.refuse(true)
+  const agent = new http.Agent({ keepAlive: true })
+  t.after(() => agent.destroy())
+  const body = 'value'
+  const order: string[] = []
+  const set = async (name: string, service: string, key: string): Promise<void> => {
+    const args = { name, service }
+    const digest = createHash('sha256').update(body).digest('hex')
+    const statement = await api.statement({ purpose: 'call', action: 'env-set', args, body: digest } as never)
+    const { text } = await api.send(statement, { body }, key, agent)
+    assert.match(text, /"ok":true/)
+    order.push(name)
+  }
+  const many = Array.from({ length: 60 }, (_, n) => set(`A${n}`, 'x-1', api.key))
+  await until(() => order.length > 0, { what: 'the first to be set' })
+  const before = order.length
+  await set('MINE', 'blog', other)
+  const after = order.indexOf('MINE') - before
+  await Promise.all(many)
+  assert.ok(after < 20, `after ${after} others`)
+})
+
 /** An engine that lets all wait until it is told to refuse them. */
 async function stuckEngine(t: TestContext): Promise<{ asked: () => number; refuse: (isOn: boolean) => void }> {
   const waiting = new Set<http.ServerResponse>()

@@ -6,7 +6,7 @@ import { Slots } from '../../src/server/slots.ts'
 const limits = { inAll: 3, perKey: 2 }
 
 /** Lets a key ask for builds; they go on until `end`. */
-function asking(slots: Slots) {
+function asking(slots: Slots, terms = limits) {
   const on: string[] = []
   const leave = new Map<string, () => void>()
   const told: string[] = []
@@ -17,7 +17,7 @@ function asking(slots: Slots) {
     async ask(key: string, name: string): Promise<void> {
       const controller = new AbortController()
       controllers.set(name, controller)
-      slots.enter(key, limits, { told: (before) => told.push(`${name} ${before}`), signal: controller.signal }).then(
+      slots.enter(key, terms, { told: (before) => told.push(`${name} ${before}`), signal: controller.signal }).then(
         (free) => {
           on.push(name)
           leave.set(name, free)
@@ -60,6 +60,20 @@ test('who has none on goes before one who asked a hundred times', async () => {
   assert.deepEqual(a.on, ['w1', 'x1', 'x2'])
   await a.end('w1')
   assert.deepEqual(a.on, ['x1', 'x2', 'y1'])
+})
+
+test('where there is one place keys take turns, however often one of them has asked before', async () => {
+  const a = asking(new Slots(), { inAll: 1, perKey: 1 })
+  for (const name of ['x1', 'x2', 'x3', 'x4']) await a.ask('x', name)
+  await a.ask('y', 'y1')
+  await a.ask('z', 'z1')
+  await a.ask('y', 'y2')
+  const order: string[] = []
+  while (a.on.length > 0) {
+    order.push(a.on[0] as string)
+    await a.end(a.on[0] as string)
+  }
+  assert.deepEqual(order, ['x1', 'y1', 'z1', 'x2', 'y2', 'x3', 'x4'])
 })
 
 test('who waits is told how many go before, and who gives up leaves the queue', async () => {
