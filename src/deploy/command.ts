@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { discardContainer } from '../discard.ts'
 import type { InteractiveStream } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
+import { takeLock } from '../lock.ts'
 import { lockClaims } from './claims.ts'
 import { containerConfig, imageName } from './container.ts'
 import type { Host } from './host.ts'
@@ -13,7 +15,9 @@ import type { Journal, JournalRelease } from './journal.ts'
 import { checkMounts } from './mounts.ts'
 import { observe } from './observe.ts'
 import { journalOf } from './operate.ts'
+import { placesOf } from './places.ts'
 import { environmentOf, narrowed } from './secret-rights.ts'
+import { stopContainer } from './stop.ts'
 import { prepareMounts, prepareVolumes } from './volumes.ts'
 
 /** A command that runs and can be talked to; disposing of it ends it (and removes the container that `run` made). */
@@ -105,8 +109,18 @@ export async function runInService(
   cmd: readonly string[],
   options: CommandOptions,
 ): Promise<RunningCommand> {
-  const { Id, spec, user, strict } = await inTurn(service, () => makeContainer(host, service, cmd, options))
-  const remove = (): Promise<void> => discardContainer(host.docker, Id)
+  const owned = await ownCommand(host, service)
+  const remove = async (id: string): Promise<void> => {
+    await endCommand(host, id, { hangUp: options.tty })
+    await owned.end()
+  }
+  const made = await inTurn(service, () => makeContainer(host, service, cmd, { ...options, name: owned.name })).catch(
+    async (error: unknown) => {
+      await owned.end()
+      throw error
+    },
+  )
+  const { Id, spec, user, strict } = made
   try {
     await prepareMounts(host, spec, Id, user, { strict })
     const stream = await host.docker.containers.attach(Id, { stdin: true, tty: options.tty, signal: options.signal })
@@ -115,25 +129,86 @@ export async function runInService(
       stream,
       async [Symbol.asyncDispose](): Promise<void> {
         stream.close()
-        await remove()
+        await remove(Id)
       },
     }
   } catch (error) {
-    await remove()
+    await remove(Id)
     throw error
   }
 }
 
+/** As its service's containers are ended; a shell at a terminal hears only that this is gone. */
+async function endCommand(host: Host, id: string, { hangUp = false }: { hangUp?: boolean } = {}): Promise<void> {
+  if (hangUp) await host.docker.containers.kill(id, { killSignal: 'SIGHUP' }).catch(() => {})
+  // Whatever keeps it from ending, it goes.
+  await stopContainer(host, id).catch(() => {})
+  await discardContainer(host.docker, id)
+}
+
+/** A name for a command's container, and the lock that says that somebody is at it: free when they are gone, however. */
+async function ownCommand(host: Host, service: string): Promise<Readonly<{ name: string; end: () => Promise<void> }>> {
+  await journalOf(host, service)
+  const name = `${host.prefix}${service}-run-${randomBytes(4).toString('hex')}`
+  const file = lockOf(host, service, name)
+  const lock = await takeLock(file, { what: `a command of ${service}` })
+  return {
+    name,
+    async end(): Promise<void> {
+      // Nobody else takes it: no container has that name any more, and none will.
+      await rm(file, { force: true })
+      await lock[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function lockOf(host: Host, service: string, name: string): string {
+  return join(placesOf(host.directory, service).commands, `${name}.lock`)
+}
+
 /** Ends the commands that run in containers of their own. @returns the names of these */
 export async function removeCommands(host: Host, service: string): Promise<readonly string[]> {
-  const filters = { label: [`mypaas.server=${host.server}`, 'mypaas.role=run'] }
   const removed: string[] = []
-  for (const found of await host.docker.containers.list({ all: true, filters })) {
-    if (identifyRun(host, found)?.service !== service) continue
-    await discardContainer(host.docker, found.Id)
-    removed.push((found.Names[0] ?? found.Id).replace(/^\//, ''))
+  for (const { id, name } of (await commandsOf(host)).filter((command) => command.service === service)) {
+    await endCommand(host, id)
+    removed.push(name)
   }
   return removed
+}
+
+/**
+ * Ends the commands in containers of their own that nobody is at any more, whose mypaas was killed: they have what their
+ * service mounts, and would have it for ever.
+ * @param service Of one service only.
+ * @returns their names
+ */
+export async function removeAbandonedCommands(host: Host, service?: string): Promise<readonly string[]> {
+  const removed: string[] = []
+  for (const command of await commandsOf(host)) {
+    if (!command.isOwned || (service !== undefined && command.service !== service)) continue
+    const file = lockOf(host, command.service, command.name)
+    const lock = await takeLock(file, { what: `the end of ${command.name}` }).catch((error: unknown) => {
+      if (error instanceof MypaasError && error.code === 'locked') return undefined
+      throw error
+    })
+    if (!lock) continue
+    await using _ = lock
+    await endCommand(host, command.id)
+    await rm(file, { force: true })
+    removed.push(command.name)
+  }
+  return removed
+}
+
+async function commandsOf(
+  host: Host,
+): Promise<readonly (NonNullable<ReturnType<typeof identifyRun>> & { id: string })[]> {
+  const filters = { label: [`mypaas.server=${host.server}`, 'mypaas.role=run'] }
+  const found = await host.docker.containers.list({ all: true, filters })
+  return found.flatMap((container) => {
+    const run = identifyRun(host, container)
+    return run ? [{ ...run, id: container.Id }] : []
+  })
 }
 
 type Made = Readonly<{ Id: string; spec: JournalRelease['spec']; user: string; strict: boolean }>
@@ -143,9 +218,8 @@ async function makeContainer(
   host: Host,
   service: string,
   cmd: readonly string[],
-  options: CommandOptions,
+  options: CommandOptions & { name: string },
 ): Promise<Made> {
-  await journalOf(host, service)
   await using _ = await lockClaims(host.directory, `a command of ${service}`, options.signal)
   const journal = await journalOf(host, service)
   const { current, next } = journal
@@ -181,7 +255,9 @@ async function makeContainer(
     logBytes: host.logBytes,
     hardening: host.hardening(service),
   })
-  const name = `${host.prefix}${service}-run-${randomBytes(4).toString('hex')}`
+  const { name } = options
+  // Without the signal: a create that is given up could leave a container behind that nobody knows.
+  options.signal?.throwIfAborted()
   const { Id } = await host.docker.containers.create(
     {
       ...config,

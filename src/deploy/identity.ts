@@ -58,6 +58,8 @@ const runLabels = {
   role: 'mypaas.role',
   service: 'mypaas.run.service',
   release: 'mypaas.run.release',
+  /** Whoever is at the command holds a lock while it is there; older versions held none. */
+  owned: 'mypaas.run.owned',
   proof: 'mypaas.run.proof',
 } as const
 
@@ -70,6 +72,7 @@ export function runIdentityLabels(server: Server, run: Run): Readonly<Record<str
     [runLabels.role]: 'run',
     [runLabels.service]: run.service,
     [runLabels.release]: String(run.release),
+    [runLabels.owned]: '1',
     [runLabels.proof]: proofOfRun(server, run),
   }
 }
@@ -78,7 +81,7 @@ export function runIdentityLabels(server: Server, run: Run): Readonly<Record<str
 export function identifyRun(
   server: Server,
   { Labels, Names }: Pick<ContainerSummary, 'Labels' | 'Names'>,
-): Omit<Run, 'name'> | undefined {
+): (Run & Readonly<{ isOwned: boolean }>) | undefined {
   const [name = ''] = Names
   const run = {
     service: Labels[runLabels.service] ?? '',
@@ -86,7 +89,7 @@ export function identifyRun(
     name: name.slice(1),
   }
   if (!isSame(Labels[runLabels.proof] ?? '', proofOfRun(server, run))) return undefined
-  return { service: run.service, release: run.release }
+  return { ...run, isOwned: Object.hasOwn(Labels, runLabels.owned) }
 }
 
 function proofOfRun({ server, markKey }: Server, { service, release, name }: Run): string {

@@ -9,6 +9,8 @@ export type ServicePlaces = Readonly<{
   lock: string
   /** Everything else: its history, logs that it left, and what is being written. */
   folder: string
+  /** The locks of commands in containers of their own, each held by whoever is at the command. */
+  commands: string
   /** What its pushes have brought. */
   pushed: string
 }>
@@ -20,7 +22,13 @@ export type ServicePlaces = Readonly<{
 export function placesOf(directory: string, service: string): ServicePlaces {
   const name = checkedName(service)
   const folder = join(servicesFolder(directory), name)
-  return { journal: `${folder}.json`, lock: `${folder}.lock`, folder, pushed: join(directory, 'push', 'blobs', name) }
+  return {
+    journal: `${folder}.json`,
+    lock: `${folder}.lock`,
+    folder,
+    commands: join(folder, 'commands'),
+    pushed: join(directory, 'push', 'blobs', name),
+  }
 }
 
 export function servicesFolder(directory: string): string {

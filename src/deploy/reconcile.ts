@@ -5,7 +5,7 @@ import { removeBuildCaches } from './build-cache.ts'
 import { pruneReleases } from './builds.ts'
 import { checkCertificates } from './certificates.ts'
 import { lockClaims, refuseClashes } from './claims.ts'
-import { removeCommands } from './command.ts'
+import { removeAbandonedCommands, removeCommands } from './command.ts'
 import { imageName, replicaCount } from './container.ts'
 import type { Emit } from './events.ts'
 import { execute } from './execute.ts'
@@ -87,6 +87,7 @@ export async function reconcileAll(
     options.emit({ type: 'warning', message: error instanceof Error ? error.message : String(error) })
   }
   const { emit, signal, certificateWaitMs: waitMs = 0 } = options
+  await removeAbandonedCommands(host).catch(warn)
   await host.router.readmit({ signal }).catch(warn)
   await checkCertificates(host, { emit, signal, waitMs }).catch(warn)
   await tellRotation(host, options)
@@ -127,6 +128,7 @@ export async function clearLeftovers(host: Host, service: string, options: Recon
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)
   if (!journal) return
+  await removeAbandonedCommands(host, service)
   const strangers = replicas.some(({ release }) => release !== journal.current?.release)
   if (!journal.next && !strangers) return
   try {

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { removeAbandonedCommands } from '../deploy/command.ts'
 import { journalledServices, readJournal } from '../deploy/journal.ts'
 import { placesOf, servicesFolder } from '../deploy/places.ts'
 import { reconcile, reconcileAll } from '../deploy/reconcile.ts'
@@ -21,6 +22,10 @@ export type KeeperOptions = Readonly<{
 
 const lookMs = 2_000
 const readmitMs = 5_000
+/** No service is called so. */
+const theCommands = 'the commands'
+/** A command whose mypaas was killed has what its service mounts, and nobody else tells. */
+const commandsMs = 10_000
 const settleAgainMs = 10_000
 /** A container that ended may be about to come back: `docker restart`, a restart policy, a deploy. */
 const comesBackMs = 3_000
@@ -45,6 +50,7 @@ export class Keeper {
   #isSettled = false
   #readmitAt = 0
   #settleAt = 0
+  #commandsAt = 0
 
   constructor(options: KeeperOptions) {
     this.#options = options
@@ -161,6 +167,12 @@ export class Keeper {
       const mending = this.#mend(service).finally(() => this.#mending.delete(service))
       this.#mending.set(service, mending)
     }
+    if (now >= this.#commandsAt && !this.#mending.has(theCommands)) {
+      this.#commandsAt = now + commandsMs
+      // Each may take its grace.
+      const ending = this.#endCommands().finally(() => this.#mending.delete(theCommands))
+      this.#mending.set(theCommands, ending)
+    }
     if (now >= this.#readmitAt) {
       this.#readmitAt = now + readmitMs
       await this.#readmit()
@@ -176,6 +188,17 @@ export class Keeper {
       for (const step of mended) log(`${service}: ${step}`)
     } catch (error) {
       if (!signal.aborted) this.#failed(service, error)
+    }
+  }
+
+  async #endCommands(): Promise<void> {
+    const { home, log, signal } = this.#options
+    try {
+      await using server = await openServer(home)
+      for (const name of await removeAbandonedCommands(server.host)) log(`${name}: removed, nobody was at it any more`)
+      this.#said.delete('commands')
+    } catch (error) {
+      if (!signal.aborted) this.#say('commands', `what commands left can't be cleared away: ${messageOf(error)}`)
     }
   }
 

@@ -89,7 +89,7 @@ test('a container in which a command runs is one of its service by proof and nam
   const server = { server: 's1', markKey: 'k' }
   const Labels = runIdentityLabels(server, { service: 'blog', release: 3, name: 'blog-run-1a2b' })
   const run = { Labels, Names: ['/blog-run-1a2b'] }
-  assert.deepEqual(identifyRun(server, run), { service: 'blog', release: 3 })
+  assert.deepEqual(identifyRun(server, run), { service: 'blog', release: 3, name: 'blog-run-1a2b', isOwned: true })
   const others: [server: typeof server, container: Parameters<typeof identifyRun>[1]][] = [
     [{ ...server, markKey: 'l' }, run],
     [{ ...server, server: 's2' }, run],

@@ -45,6 +45,7 @@ test('no name leads out of the folder of services, or to a file of another servi
     journal: '/h/_mypaas/services/blog.api.json',
     lock: '/h/_mypaas/services/blog.api.lock',
     folder: '/h/_mypaas/services/blog.api',
+    commands: '/h/_mypaas/services/blog.api/commands',
     pushed: '/h/_mypaas/push/blobs/blog.api',
   })
 })
