@@ -1,11 +1,29 @@
 import assert from 'node:assert/strict'
-import { chmod, symlink, utimes, writeFile } from 'node:fs/promises'
+import { chmod, link, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { compiledProgram } from '../support/compiled.ts'
 import { auditLog, initWith, quick, socketOf, startDaemon } from '../support/daemon.ts'
 import { userKeyOf } from '../support/keys.ts'
 import { world } from '../support/world.ts'
+
+test('a directory with dockerfile alone is pushed, and told that its syntax line has no effect', async (t) => {
+  const w = await world(t, { program: await compiledProgram(t) })
+  await initWith(w, quick)
+  await w.ok(['server', 'key', 'add', await userKeyOf(w.home)])
+  await startDaemon(t, w)
+  const directory = await w.service('lower')
+  const text = await readFile(join(directory, 'Dockerfile'), 'utf8')
+  await rm(join(directory, 'Dockerfile'))
+  await writeFile(join(directory, 'dockerfile'), text.replace('\n', '\n# syntax=docker/dockerfile:1\n'))
+  const pushed = await w.ok(['push', socketOf(w), directory])
+  assert.match(pushed.stderr, /dockerfile:2: # syntax= counts only in the first lines of the file/)
+  assert.equal((await w.runningNames('lower')).length, 1)
+  await writeFile(join(directory, 'Dockerfile'), Buffer.from(`\uFEFF${text}`, 'utf16le'))
+  const wide = await w.cli(['push', socketOf(w), directory])
+  assert.equal(wide.code, 2)
+  assert.match(wide.stderr, /Dockerfile in .* is in UTF-16, as some editors and > of PowerShell write it/)
+})
 
 test('a push deploys what server deploy would, the second one sends only what changed', async (t) => {
   const w = await world(t, { program: await compiledProgram(t) })
@@ -22,6 +40,7 @@ test('a push deploys what server deploy would, the second one sends only what ch
   await chmod(join(directory, 'sub/dir/run.sh'), 0o755)
   await symlink('../run.sh', join(directory, 'sub/dir/link'))
   await utimes(join(directory, 'sub/dir/run.sh'), 1_600_000_000, 1_600_000_000)
+  await link(join(directory, 'sub/dir/run.sh'), join(directory, 'same.sh'))
 
   const first = await w.ok(['push', server, directory])
   assert.match(first.stderr, /sent .* on the wire/)
