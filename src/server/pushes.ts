@@ -207,8 +207,13 @@ export class Pushes {
     await doing
   }
 
+  /** Ends what is on; done when nothing is written any more. */
   async close(): Promise<void> {
-    for (const push of this.#pushes.values()) await push.interrupt()
+    for (const push of this.#pushes.values()) {
+      await push.interrupt()
+      // That it could not be kept is said where its deploy ends.
+      await push.kept().catch(() => {})
+    }
     for (const { opened } of this.#stores.values()) await (await opened).close()
     this.#stores.clear()
   }
