@@ -18,7 +18,7 @@ import { listReplicas, observe, type ReplicasByService } from './observe.ts'
 import { execution, forgetNext, journalOf, lockKnown, lockService, settlement, settlementOf } from './operate.ts'
 import { persistently } from './persist.ts'
 import { placesOf } from './places.ts'
-import { describe, type Step } from './plan.ts'
+import { describe } from './plan.ts'
 import { removeVolumes, volumesOfService } from './remove-volumes.ts'
 import { refuseReserved } from './reserved.ts'
 import { rotationProblems } from './rotation.ts'
@@ -227,52 +227,63 @@ async function forgetReleases(host: Host, bare: Journal): Promise<void> {
   await writeJournal(host.directory, bare)
 }
 
-async function settleDown(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+/** An engine that goes away in the middle is waited for, and all is looked at anew. */
+function settleDown(host: Host, service: string, options: ReconcileOptions): Promise<Reconciled> {
+  const mended = new Set<string>()
+  return persistently(host, async () => {
+    const { current, running } = await settleOnce(host, service, { ...options, note: (what) => mended.add(what) })
+    // Also what a deploy that was killed after its commit had no time for.
+    if (mended.size > 0 && current) await pruneReleases(host, service, current)
+    return { service, release: running, mended: [...mended] }
+  })
+}
+
+/** @param options.note is told each thing that is done */
+async function settleOnce(
+  host: Host,
+  service: string,
+  { emit, signal, note }: ReconcileOptions & { note: (what: string) => void },
+): Promise<{ current?: number | undefined; running?: number | undefined }> {
   await removeAbandoned(placesOf(host.directory, service).folder)
   const journal = await readJournal(host.directory, service)
   const { replicas } = await observe(host, service)
   refuseLost(host, service, journal, replicas)
-  if (!journal) return { service, release: undefined, mended: [] }
+  if (!journal) return {}
   await refuseUnrunnable(host, journal, replicas)
-  const mended: string[] = []
-  const note = (step: Step): void => {
-    mended.push(describe(step))
-  }
-  const run = { ...execution(host, service, options.emit, [], journal), stopDraining: options.signal }
+  const run = { ...execution(host, service, emit, [], journal), stopDraining: signal }
   try {
-    await persistently(host, async () => {
-      const { serve, clean } = await settlement(host, journal, host.drainMs)
-      await execute([...serve, ...clean], run, note)
-    })
+    const { serve, clean } = await settlement(host, journal, host.drainMs)
+    await execute([...serve, ...clean], run, (step) => note(describe(step)))
   } catch (error) {
-    if (options.signal?.aborted || !(error instanceof MypaasError)) throw error
-    const { current } = journal
-    const runs = current !== undefined && !journal.stopped
-    throw new DeployError(
-      runs
-        ? `r${current.release} of ${service}, its current release, does not run: ${error.message}`
-        : `${service} is not meant to run, and could not be taken down: ${error.message}`,
-      {
-        code: 'degraded',
-        hint:
-          error.hint ??
-          (runs
-            ? `Deploy ${service} again, or go back: mypaas server rollback ${service}`
-            : `When that is mended: mypaas server reconcile ${service}`),
-        report: error instanceof DeployError ? error.report : undefined,
-        cause: error,
-      },
-    )
+    if (signal?.aborted || !(error instanceof MypaasError)) throw error
+    throw notSettled(journal, error)
   }
   if (journal.next) {
     await removeImage(host, imageName(host.prefix, service, journal.next.release))
     await forgetNext(host, journal)
-    mended.push(`forget r${journal.next.release}, which never came`)
+    note(`forget r${journal.next.release}, which never came`)
   }
-  // Also what a deploy that was killed after its commit had no time for.
-  const { current } = journal
-  if (mended.length > 0 && current) await pruneReleases(host, service, current.release)
-  return { service, release: journal.stopped ? undefined : journal.current?.release, mended }
+  const current = journal.current?.release
+  return { current, running: journal.stopped ? undefined : current }
+}
+
+function notSettled({ service, current, stopped }: Journal, error: MypaasError): DeployError {
+  const runs = current !== undefined && !stopped
+  return new DeployError(
+    runs
+      ? `r${current.release} of ${service}, its current release, does not run: ${error.message}`
+      : `${service} is not meant to run, and could not be taken down: ${error.message}`,
+    {
+      code: 'degraded',
+      hint:
+        error.hint ??
+        (runs
+          ? `Deploy ${service} again, or go back: mypaas server rollback ${service}`
+          : `When that is mended: mypaas server reconcile ${service}`),
+      report: error instanceof DeployError ? error.report : undefined,
+      cause: error,
+    },
+  )
 }
 
 type Replicas = Awaited<ReturnType<typeof observe>>['replicas']

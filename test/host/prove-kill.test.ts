@@ -1,24 +1,29 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { after, suite, test } from 'node:test'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath, pathToFileURL } from 'node:url'
 import { compiledProgram } from '../support/compiled.ts'
+import {
+  assertMended,
+  cleanDeploy,
+  current,
+  type KillAt,
+  type Kind,
+  killAtModule,
+  killed,
+  kinds,
+  serviceOf,
+} from '../support/killed.ts'
 import { backwards, privateEngine } from '../support/private-engine.ts'
 import { long } from '../support/prove.ts'
 import { sample, seeded } from '../support/seeded.ts'
-import { assertSettled, assertTidy } from '../support/settled.ts'
+import { assertTidy } from '../support/settled.ts'
 import { watchStandstill } from '../support/standstill.ts'
 import { type World, world } from '../support/world.ts'
 
-const killAt = pathToFileURL(join(dirname(fileURLToPath(import.meta.url)), '../support/kill-at.mjs')).href
 const seed = Number(process.env['PROVE_SEED'] ?? 1)
 
 const standstill = watchStandstill({ after })
-
-type Kind = 'roll' | 'one'
-const kinds: readonly Kind[] = ['roll', 'one']
 
 suite('kill', { concurrency: 2 }, () => {
   test('a deploy that is killed leaves the old release or the new one, never both, never neither', {
@@ -33,15 +38,16 @@ suite('kill', { concurrency: 2 }, () => {
           const directory = await serviceOf(w, kind)
           await w.deploy(directory)
           const { ms, steps } = await cleanDeploy(w, directory)
-          for (let step = 1; step <= steps; step += 1) await killedAtStep(w, kind, directory, step)
+          for (let step = 1; step <= steps; step += 1) await killedAt(w, kind, directory, { step })
           const random = seeded(seed)
           const files = await filesWritten(w, kind, directory)
           const last = files.findLastIndex((file) => file.endsWith('.log')) + 1
           assert.ok(last > 0, `the log of a replica that goes is kept: ${files.join(', ')}`)
           const numbers = files.map((_, index) => index + 1)
           const chosen = long ? numbers : [...new Set([...sample(numbers, 2, random), last])]
-          for (const number of chosen) await killedAtFile(w, kind, directory, number)
-          for (let turn = 0; turn < (long ? 100 : 10); turn += 1) await killedAfter(w, kind, directory, random() * ms)
+          for (const number of chosen) await killedAt(w, kind, directory, { file: number })
+          for (let turn = 0; turn < (long ? 100 : 10); turn += 1)
+            await killedAt(w, kind, directory, { ms: random() * ms })
           await w.deploy(directory)
           await assertTidy(w, kind, await current(w, kind))
           t.diagnostic(
@@ -95,7 +101,7 @@ suite('kill', { concurrency: 2 }, () => {
       for (const step of long ? boundaries : sample(boundaries, 3, random)) {
         await t.test(`${kind}: both killed at step ${step} of ${steps}`, async () => {
           const before = await current(w, kind)
-          await killAtStep(w, directory, step)
+          await dies(w, directory, { step })
           await engine.kill()
           await engine.start()
           await converges(w, kind, before, `dockerd killed with the deployer at step ${step}`)
@@ -125,72 +131,33 @@ async function converges(w: World, kind: Kind, before: number, how: string): Pro
   assertQuick(begin, how)
 }
 
-async function current(w: World, kind: Kind): Promise<number> {
-  return (await w.journal(kind))?.current?.release ?? 0
-}
-
 async function killProcessOf(w: World, container: string): Promise<void> {
   const { State } = await w.docker.containers.inspect(container)
   process.kill(State.Pid, 'SIGKILL')
 }
 
-/** What a deploy does when nobody disturbs it. */
-async function cleanDeploy(w: World, directory: string): Promise<{ ms: number; steps: number }> {
-  const { stdout, ms } = await w.deploy(directory, '--json')
-  return { ms, steps: stdout.split('\n').filter((line) => /^\{"type":"step".*"state":"started"/.test(line)).length }
-}
-
-async function killedAtStep(w: World, kind: Kind, directory: string, step: number): Promise<void> {
-  const before = await current(w, kind)
-  await killAtStep(w, directory, step)
-  await mended(w, kind, before, `killed at step ${step}`)
-}
-
-async function killAtStep(w: World, directory: string, step: number): Promise<void> {
-  const { signal, output } = await w.cli(['server', 'deploy', directory, '--json'], {
-    env: { NODE_OPTIONS: `--import=${killAt}`, KILL_AT_STEP: `${step}` },
-  })
-  assert.equal(signal, 'SIGKILL', output)
-}
-
 /** The files that a deploy puts in their places when nobody disturbs it, in their order. */
 async function filesWritten(w: World, kind: Kind, directory: string): Promise<string[]> {
   const list = join(w.home, `files-of-${kind}`)
-  await w.ok(['server', 'deploy', directory], { env: { NODE_OPTIONS: `--import=${killAt}`, FILES_SEEN: list } })
+  await w.ok(['server', 'deploy', directory], { env: { NODE_OPTIONS: `--import=${killAtModule}`, FILES_SEEN: list } })
   return (await readFile(list, 'utf8')).trimEnd().split('\n')
 }
 
-/** When it has written a file beside its place: the place has what was there before. */
-async function killedAtFile(w: World, kind: Kind, directory: string, number: number): Promise<void> {
+async function killedAt(w: World, kind: Kind, directory: string, at: KillAt): Promise<void> {
   const before = await current(w, kind)
-  const env = { NODE_OPTIONS: `--import=${killAt}`, KILL_AT_FILE: `${number}` }
-  const { signal, output } = await w.cli(['server', 'deploy', directory, '--json'], { env })
+  if ('ms' in at) await killed(w, ['server', 'deploy', directory], at)
+  else await dies(w, directory, at)
+  await mended(w, kind, before, `killed at ${JSON.stringify(at)}`)
+}
+
+async function dies(w: World, directory: string, at: KillAt): Promise<void> {
+  const { signal, output } = await killed(w, ['server', 'deploy', directory], at)
   assert.equal(signal, 'SIGKILL', output)
-  await mended(w, kind, before, `killed at file ${number}`)
 }
 
-async function killedAfter(w: World, kind: Kind, directory: string, ms: number): Promise<void> {
-  const before = await current(w, kind)
-  const running = w.spawnCli(['server', 'deploy', directory, '--json'])
-  await sleep(ms)
-  running.kill('SIGKILL')
-  await running.result
-  await mended(w, kind, before, `killed after ${Math.round(ms)} ms`)
-}
-
-/** One reconcile makes it whole, and a second one finds nothing to do. */
 async function mended(w: World, kind: Kind, before: number, how: string): Promise<void> {
-  try {
-    const last = (await w.journal(kind))?.lastRelease ?? before
-    const begin = performance.now()
-    await w.ok(['server', 'reconcile', kind])
-    assertQuick(begin, 'reconcile')
-    const { release } = await assertSettled(w, kind, [before, last])
-    const { stdout } = await w.ok(['server', 'reconcile', kind])
-    assert.equal(stdout, `${kind} r${release} is as it should be\n`)
-  } catch (error) {
-    throw new Error(`${kind}, ${how} (seed ${seed}): ${(error as Error).message}`, { cause: error })
-  }
+  const begin = performance.now()
+  await assertMended(w, kind, before, `${how} (seed ${seed})`, { reconciled: () => assertQuick(begin, 'reconcile') })
 }
 
 /** Within 10 s, but for the time in which the machine did nothing at all. */
@@ -198,11 +165,4 @@ function assertQuick(begin: number, what: string): void {
   const ms = Math.round(performance.now() - begin)
   const stood = Math.round(standstill.since(begin))
   assert.ok(ms - stood < 10_000, `${what} took ${ms} ms, ${stood} ms of which the machine stood still`)
-}
-
-/** `roll`: two replicas, start-first. `one`: a single writer, stop-first. */
-function serviceOf(w: World, kind: Kind): Promise<string> {
-  return kind === 'roll'
-    ? w.service('roll', { directives: ['url=http://roll.test', 'scale=2'] })
-    : w.service('one', { directives: ['url=http://one.test', 'volume=~/data:/data'], app: { VOLUME: '/data' } })
 }

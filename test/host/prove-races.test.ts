@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { suite, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { compiledProgram } from '../support/compiled.ts'
+import { fill, memoryDisk } from '../support/full-disk.ts'
 import { inventory } from '../support/inventory.ts'
 import { manyServices, timeToLive } from '../support/many-services.ts'
 import { backwards, privateEngine } from '../support/private-engine.ts'
@@ -197,11 +198,7 @@ suite('races', { concurrency: 3 }, () => {
   test('with a full disk in ~/_mypaas a deploy fails and says so, and the old release serves', async (t) => {
     const scope = backwards(t)
     const program = await compiledProgram(scope)
-    const disk = await mkdtemp(join(tmpdir(), 'mypaas-test-'))
-    scope.after(() => rm(disk, { recursive: true, force: true }))
-    await run('mount', ['-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk])
-    scope.after(() => run('umount', ['--lazy', disk]))
-    const home = join(disk, 'home')
+    const home = join(await memoryDisk(scope, 4), 'home')
     await mkdir(home)
     const w = await world(scope, { program, home })
     await w.init()
@@ -263,18 +260,6 @@ suite('races', { concurrency: 3 }, () => {
     await assertTidy(w, 'web', 3)
   })
 })
-
-/** Takes all that is left of a file system, until it is disposed of. */
-async function fill(folder: string): Promise<AsyncDisposable> {
-  const { bavail, bsize } = await statfs(folder)
-  const file = join(folder, 'full')
-  await run('fallocate', ['-l', `${bavail * bsize}`, file]).catch(() => {})
-  // It may have left a little.
-  await writeFile(file, new Uint8Array(8 * 1024 * 1024), { flag: 'a' }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOSPC') throw error
-  })
-  return { [Symbol.asyncDispose]: () => rm(file, { force: true }) }
-}
 
 /** A file system of that many MB on a file, mounted until the test's end. */
 async function smallDisk(t: { after: (fn: () => Promise<unknown>) => void }, megabytes: number): Promise<string> {
