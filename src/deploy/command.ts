@@ -6,6 +6,7 @@ import { discardContainer } from '../discard.ts'
 import type { InteractiveStream } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import { takeLock } from '../lock.ts'
+import type { Mount } from '../service/spec.ts'
 import { lockClaims } from './claims.ts'
 import { containerConfig, imageName } from './container.ts'
 import type { Host } from './host.ts'
@@ -239,7 +240,7 @@ async function makeContainer(
   if (strict) await checkMounts(host, spec, { release, isCommand: true })
   await prepareVolumes(host, spec, { strict })
   const config = containerConfig({
-    spec: { ...spec, publish: [] },
+    spec: { ...spec, publish: [], volumes: spec.volumes.map(besideReplicas) },
     release,
     replica: 1,
     server: host.server,
@@ -277,6 +278,13 @@ async function makeContainer(
     { name },
   )
   return { Id, spec, user: image.user, strict }
+}
+
+/** `Z` would take the place from the replica that runs. */
+function besideReplicas(mount: Mount): Mount {
+  return mount.options?.includes('Z')
+    ? { ...mount, options: mount.options.map((option) => (option === 'Z' ? 'z' : option)) }
+    : mount
 }
 
 /** Whether a replica of the current release is up: it has the same mounts. */

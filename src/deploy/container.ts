@@ -1,6 +1,7 @@
 import type { ContainerConfig, PortBinding } from '../docker/types/container.ts'
 import { containerName, imageReference, networkAliases } from '../service/names.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
+import { formatOptions } from '../service/volume.ts'
 import { identityLabels } from './identity.ts'
 import type { ShellForm } from './shell-form.ts'
 
@@ -133,7 +134,7 @@ function publishedPorts(spec: ServiceSpec): Record<string, PortBinding[]> {
 }
 
 function bind(mount: Mount, home: string): string {
-  const options = mount.readOnly ? ':ro' : ''
+  const options = formatOptions(mount)
   switch (mount.kind) {
     case 'home':
       return `${home}/${mount.path}:${mount.target}${options}`

@@ -15,7 +15,7 @@ import { identify, nameOf } from './identity.ts'
 import type { ReleaseImage } from './image.ts'
 import { keepLog } from './kept-logs.ts'
 import { Lives } from './lives.ts'
-import { checkMounts } from './mounts.ts'
+import { checkMounts, type SpecSource } from './mounts.ts'
 import { startTimeOf } from './patience.ts'
 import { checkPatienceMs, describe, fallbackAlias, type Step, type Target, targetsOf } from './plan.ts'
 import { awaitReady, awaitUptime } from './ready.ts'
@@ -34,6 +34,8 @@ export type ReleaseFacts = Readonly<{
   environment: () => readonly string[]
   /** Its mounts are not those of a release that runs already: they are looked at in every way before its start. */
   newMounts?: boolean
+  /** Where its spec was read just now, so that a refusal names its lines. */
+  dockerfile?: SpecSource | undefined
 }>
 
 /** What steps act on besides their targets. */
@@ -154,8 +156,8 @@ function unlessGoesOn(error: unknown): void {
 
 async function create(target: Target, run: Execution): Promise<void> {
   const { host } = run
-  const { spec, image, environment, newMounts } = await run.releases(target.release)
-  await prepareVolumes(host, spec, { strict: newMounts === true })
+  const { spec, image, environment, newMounts, dockerfile } = await run.releases(target.release)
+  await prepareVolumes(host, spec, { strict: newMounts === true, from: dockerfile })
   const config = containerConfig({
     spec,
     release: target.release,
@@ -197,14 +199,14 @@ async function create(target: Target, run: Execution): Promise<void> {
 /** A build takes its time, and so does what a release needs to get ready: others go on meanwhile. */
 async function lookAtMounts(targets: readonly Readonly<{ release: number }>[], run: Execution): Promise<void> {
   for (const number of new Set(targets.map(({ release }) => release))) {
-    const { spec, release, newMounts } = await run.releases(number)
-    if (newMounts) await checkMounts(run.host, spec, { release })
+    const { spec, release, newMounts, dockerfile } = await run.releases(number)
+    if (newMounts) await checkMounts(run.host, spec, { release, from: dockerfile })
   }
 }
 
 async function start({ name, release }: Target, run: Execution): Promise<void> {
-  const { spec, image, newMounts } = await run.releases(release)
-  await prepareMounts(run.host, spec, name, image.user, { strict: newMounts === true })
+  const { spec, image, newMounts, dockerfile } = await run.releases(release)
+  await prepareMounts(run.host, spec, name, image.user, { strict: newMounts === true, from: dockerfile })
   try {
     await run.host.docker.containers.start(name, { signal: run.signal })
   } catch (error) {
@@ -238,6 +240,16 @@ async function startFailure(name: string, run: Execution, cause: unknown): Promi
       `${name} can't start: ${missing[1]}: ${missing[2]?.startsWith('perm') ? 'not executable' : 'not found'} in the image.`,
       {
         hint: 'Check the CMD or ENTRYPOINT of the Dockerfile.',
+        cause,
+      },
+    )
+  }
+  const unshared = /path (\S+) is mounted on (\S+) but it is not a shared(?: or slave)? mount/.exec(text)
+  if (unshared) {
+    return new DeployError(
+      `${name} can't start: ${unshared[1]} lies on a mount of this machine (${unshared[2]}) that is not shared, so nothing can be passed on from it.`,
+      {
+        hint: `Leave shared and slave out of its mypaas.volume, or share it: mount --make-rshared ${unshared[2]}`,
         cause,
       },
     )

@@ -42,6 +42,8 @@ export type Host = Readonly<{
   trustedContainers: readonly string[]
   /** The volumes that a service may mount although mypaas did not make them for it. */
   foreignVolumes: (service: string) => readonly string[]
+  /** Whether what a service mounts inside its directories may be seen on the machine, too (`shared`). */
+  maySharePropagation: (service: string) => boolean
   /** Ports and the host that no service gets. */
   reserved: Reserved
   /**

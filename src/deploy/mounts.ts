@@ -1,10 +1,11 @@
 import { dirname } from 'node:path'
 import type { Volume } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import { readDirectives } from '../service/directives.ts'
+import { directiveLines } from '../service/directive-lines.ts'
 import { anyHome, exampleInHome, homeProblem, pathInHome } from '../service/home.ts'
 import { DirectiveError } from '../service/problems.ts'
 import type { Mount, ServiceSpec } from '../service/spec.ts'
+import { replicaCount } from './container.ts'
 import type { Host } from './host.ts'
 import { follow, type Place, strictlyBelow } from './mount-path.ts'
 import { boundDirectory, type Holder, type Mounted, placesOfMount, readMounted, type Source } from './mounted.ts'
@@ -28,24 +29,37 @@ export async function checkMounts(
   host: Host,
   spec: ServiceSpec,
   options: {
-    from?: Readonly<{ dockerfile: string; dockerfileText: string }> | undefined
+    from?: SpecSource | undefined
     release?: number | undefined
     isCommand?: boolean
   } = {},
 ): Promise<void> {
   const problems = await mountProblems(host, spec, options)
   if (problems.length === 0) return
-  if (options.from === undefined) throw refusal(problems)
-  const { dockerfile, dockerfileText } = options.from
-  const { directives } = readDirectives(dockerfileText)
-  const lines = directives.filter(({ key }) => key === 'volume').map(({ line }) => line)
-  throw new DirectiveError(
+  throw refusal(spec, problems, options.from)
+}
+
+/** The Dockerfile that a spec was read from, so that a refusal names its lines. */
+export type SpecSource = Readonly<{ dockerfile: string; dockerfileText: string }>
+
+/** @param from Of a release that is run again there is none. */
+export function refusal(
+  spec: ServiceSpec,
+  problems: readonly MountProblem[],
+  from: SpecSource | undefined,
+): MypaasError {
+  if (from === undefined) {
+    const lines = problems.map(({ message, hint }) => `${message}. ${hint}.`)
+    return new MypaasError(lines.join('\n'), { code: 'directives' })
+  }
+  const lines = directiveLines(from.dockerfileText).volumes
+  return new DirectiveError(
     problems.map(({ mount, message, hint }) => ({
       line: lines[spec.volumes.indexOf(mount)] ?? 1,
       message: `mypaas.volume: ${message}`,
       hint,
     })),
-    { file: dockerfile },
+    { file: from.dockerfile },
   )
 }
 
@@ -73,7 +87,9 @@ export async function mountProblems(
     if (!problems.has(mount)) problems.set(mount, problem)
   for (const source of all) {
     if (problems.has(source.mount)) continue
-    const problem = await problemWithOthers(host, spec.service, source, mounted, options)
+    const problem =
+      (await problemOfPrivateLabel(host, spec, source, mounted)) ??
+      (await problemWithOthers(host, spec.service, source, mounted, options))
     if (problem) problems.set(source.mount, problem)
   }
   return spec.volumes.flatMap((mount) => {
@@ -108,7 +124,11 @@ export async function problemsForEverybody(host: Host, spec: ServiceSpec): Promi
  * @param options.strict No link at all.
  * @throws {MypaasError} `directives`
  */
-export async function checkLinks(host: Host, spec: ServiceSpec, options: { strict?: boolean } = {}): Promise<void> {
+export async function checkLinks(
+  host: Host,
+  spec: ServiceSpec,
+  options: { strict?: boolean; from?: SpecSource | undefined } = {},
+): Promise<void> {
   const problems: MountProblem[] = []
   let mounted: Mounted | undefined
   for (const mount of spec.volumes) {
@@ -125,7 +145,7 @@ export async function checkLinks(host: Host, spec: ServiceSpec, options: { stric
     const problem = unseenProblem(host, mount, [place]) ?? linkProblem(host, mount, place)
     problems.push({ mount, ...problem })
   }
-  if (problems.length > 0) throw refusal(problems)
+  if (problems.length > 0) throw refusal(spec, problems, options.from)
 }
 
 /** Whether mypaas made a volume for this service. */
@@ -136,17 +156,18 @@ export function isOwnVolume(host: Host, service: string, { Labels }: Pick<Volume
 /** @throws {MypaasError} `directives` when a volume is another's and the config does not say that the service may */
 export function refuseForeignVolume(
   host: Host,
-  service: string,
-  mount: Mount & { kind: 'named' },
-  volume: Volume,
+  spec: ServiceSpec,
+  volume: Readonly<{ mount: Mount & { kind: 'named' }; found: Volume; from: SpecSource | undefined }>,
 ): void {
-  const problem = volumeProblem(host, service, mount.name, volume)
-  if (problem) throw refusal([{ mount, ...problem }])
+  const { mount, found, from } = volume
+  const problem = volumeProblem(host, spec.service, mount.name, found)
+  if (problem) throw refusal(spec, [{ mount, ...problem }], from)
 }
 
-/** What a mount is of, for people: `~/data`, `/srv/data`, `the volume data`. */
 /** A volume of the engine, wherever it is mounted. */
 export type Named = Readonly<{ kind: 'named'; name: string }>
+
+/** What a mount is of, for people: `~/data`, `/srv/data`, `the volume data`. */
 
 export function titleOf(host: Host, mount: Mount | Named): string {
   return mount.kind === 'named' ? `the volume ${mount.name}` : shown(host, pathOf(host, mount))
@@ -154,10 +175,6 @@ export function titleOf(host: Host, mount: Mount | Named): string {
 
 type MountSource = Readonly<{ mount: Mount; place: Place }>
 type Problem = Omit<MountProblem, 'mount'>
-
-function refusal(problems: readonly MountProblem[]): MypaasError {
-  return new MypaasError(problems.map(({ message, hint }) => `${message}. ${hint}.`).join('\n'), { code: 'directives' })
-}
 
 /** Where on this machine a mount leads, as it is written. */
 export function pathOf(host: Host, mount: Exclude<Mount, { kind: 'named' }>): string {
@@ -214,8 +231,47 @@ function problemByRule(
     (below !== undefined ? homeProblem(below, { ...host.homeRules, service }) : undefined) ??
     (isPlain || below === undefined ? oursProblem(host, titleOf(host, mount), places, mounted) : undefined) ??
     (below === undefined ? rootProblem(host, mount.path, host.volumeRoots) : undefined) ??
-    unseenProblem(host, mount, places)
+    unseenProblem(host, mount, places) ??
+    sharedProblem(host, service, mount)
   )
+}
+
+/** What a container mounts is the server's to say, where the server gets to see it. */
+function sharedProblem(host: Host, service: string, mount: Mount): Problem | undefined {
+  const option = mount.options?.find((one) => one === 'shared' || one === 'rshared')
+  if (option === undefined || host.maySharePropagation(service)) return undefined
+  return {
+    message: `with ${option}, what ${service} mounts below ${titleOf(host, mount)} is mounted on the machine, too`,
+    hint: `Leave ${option} out. Or, if ${service} may do that, set in ${sectionOf(service)} of ${host.directory}/config.toml: shared_mounts = true`,
+  }
+}
+
+function sectionOf(service: string): string {
+  return `[services.${/^[a-z0-9_-]+$/.test(service) ? service : `"${service}"`}]`
+}
+
+/** `Z` takes a place from every container but the one that is started last. */
+async function problemOfPrivateLabel(
+  host: Host,
+  spec: ServiceSpec,
+  { mount, place }: MountSource,
+  { table, sources }: Mounted,
+): Promise<Problem | undefined> {
+  if (!mount.options?.includes('Z')) return undefined
+  const title = titleOf(host, mount)
+  const hint = 'Write z, which labels it for all of them'
+  if (spec.rollout === 'roll' || replicaCount(spec) > 1) {
+    const message = `with Z, ${title} is for one container alone, and of ${spec.service} there are several at a time`
+    return { message, hint }
+  }
+  for (const { by, place: other } of sources) {
+    if (by.service === spec.service && (by.kind === 'service' || by.ours)) continue
+    if (!table.same(place, other) && relation(table, place, other) === undefined) continue
+    if (by.kind === 'container' && !(await by.lives())) continue
+    const who = by.kind === 'container' && !by.ours ? `the container ${by.name}` : `the service ${by.service}`
+    return { message: `with Z, ${title} is for one container alone, and ${who} mounts it, too`, hint }
+  }
+  return undefined
 }
 
 /** What can't be looked into may have a link in it, or be what another one mounts. */
@@ -268,7 +324,6 @@ function volumeProblem(host: Host, service: string, name: string, volume: Volume
   if (isOwnVolume(host, service, volume) || host.foreignVolumes(service).includes(name)) return undefined
   const owner = volume.Labels?.['mypaas.volume.service']
   const list = JSON.stringify([...host.foreignVolumes(service), name])
-  const section = `[services.${/^[a-z0-9_-]+$/.test(service) ? service : `"${service}"`}]`
   const whose =
     owner === undefined
       ? 'was not made by mypaas'
@@ -277,7 +332,7 @@ function volumeProblem(host: Host, service: string, name: string, volume: Volume
         : 'is one of another mypaas server'
   return {
     message: `the volume ${name} ${whose}`,
-    hint: `Give another name. Or, if ${service} may have it, set in ${section} of ${host.directory}/config.toml: volumes = ${list}`,
+    hint: `Give another name. Or, if ${service} may have it, set in ${sectionOf(service)} of ${host.directory}/config.toml: volumes = ${list}`,
   }
 }
 

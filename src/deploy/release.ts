@@ -13,7 +13,7 @@ import { type ReleaseImage, removeImage } from './image.ts'
 import { lossWarnings } from './image-volumes.ts'
 import { type Journal, type JournalRelease, readJournal, writeJournal } from './journal.ts'
 import { pruneLogs } from './kept-logs.ts'
-import { checkLinks, checkMounts } from './mounts.ts'
+import { checkLinks, checkMounts, type SpecSource } from './mounts.ts'
 import { observe } from './observe.ts'
 import { execution, forgetNext, nextRelease, refuseUnlessCurrent, settlement } from './operate.ts'
 import { isEngineTrouble, persistently } from './persist.ts'
@@ -50,7 +50,7 @@ export type ReleaseRequest = Readonly<{
   /** Whose secrets it may have, as far as whoever asks may give them: as the release that it comes of, or as a new one. */
   rights: SecretRights
   /** The Dockerfile that `spec` was read from just now, so that a refusal names its lines. */
-  dockerfile?: Readonly<{ dockerfile: string; dockerfileText: string }>
+  dockerfile?: SpecSource
   /** Makes the image `NAME:rN`. */
   provide: (
     release: number,
@@ -113,7 +113,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
   try {
     const { signal } = options
     const image = await request.provide(release, (event) => emit({ type: 'build', event }), signal)
-    facts = { release, spec, image, environment: () => environment, newMounts }
+    facts = { release, spec, image, environment: () => environment, newMounts, dockerfile: request.dockerfile }
     const notes = shellFormNotes(shellForm(image.command, [...image.environment, ...environment]))
     track.plan = { ...(await makePlan(host, spec, release, journal, options.ifPlan)), notes }
     emit({ type: 'planned', plan: track.plan })

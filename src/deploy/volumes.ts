@@ -5,7 +5,7 @@ import { NotFoundError } from '../docker/index.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { readForeignFile } from './foreign-file.ts'
 import type { Host } from './host.ts'
-import { checkLinks, refuseForeignVolume } from './mounts.ts'
+import { checkLinks, refusal, refuseForeignVolume, type SpecSource, titleOf } from './mounts.ts'
 
 /**
  * Makes the directories that a container needs and that are missing, for the user that its image runs as. Called just
@@ -17,7 +17,7 @@ export async function prepareMounts(
   spec: ServiceSpec,
   container: string,
   user: string,
-  options: { strict?: boolean } = {},
+  options: { strict?: boolean; from?: SpecSource | undefined } = {},
 ): Promise<void> {
   await checkLinks(host, spec, options)
   const made: string[] = []
@@ -29,7 +29,9 @@ export async function prepareMounts(
       if (missing === undefined) continue
       for (let at = path; at.length >= missing.length; at = dirname(at)) made.push(at)
       made.sort((a, b) => b.length - a.length)
-      await mkdir(path, { recursive: true })
+      await mkdir(path, { recursive: true }).catch((error: NodeJS.ErrnoException) => {
+        throw refusal(spec, [{ mount, ...notMade(titleOf(host, mount), missing, error) }], options.from)
+      })
     }
     // All are there before the engine is asked for a file of the container: it would make them itself, as root.
     if (made.length > 0) await give(made, await userOf(host, container, user))
@@ -37,6 +39,19 @@ export async function prepareMounts(
     // The next try is to find them missing again, not as root's.
     for (const directory of made) await rmdir(directory).catch(() => {})
     throw error
+  }
+}
+
+function notMade(title: string, missing: string, error: NodeJS.ErrnoException): { message: string; hint: string } {
+  const why: Readonly<Record<string, string>> = {
+    ENOTDIR: `${dirname(missing)} is no directory`,
+    EACCES: `the user that runs mypaas may not write to ${dirname(missing)}`,
+    EROFS: 'its file system is read-only',
+    ENOSPC: 'its disk is full',
+  }
+  return {
+    message: `${title} is not there and can't be made: ${why[error.code ?? ''] ?? error.message}`,
+    hint: 'Give another place, or make it by hand',
   }
 }
 
@@ -58,7 +73,11 @@ async function give(made: readonly string[], owner: Readonly<{ uid: number; gid:
  * Makes the named volumes that are missing, labelled as the service's, so that it is known whose they are.
  * @param options.strict Refuses one that mypaas did not make for the service, unless the config allows it.
  */
-export async function prepareVolumes(host: Host, spec: ServiceSpec, options: { strict?: boolean } = {}): Promise<void> {
+export async function prepareVolumes(
+  host: Host,
+  spec: ServiceSpec,
+  options: { strict?: boolean; from?: SpecSource | undefined } = {},
+): Promise<void> {
   for (const mount of spec.volumes) {
     if (mount.kind !== 'named') continue
     // The engine makes it, or gives back one of that name that is there, also if it came a moment ago.
@@ -70,7 +89,7 @@ export async function prepareVolumes(host: Host, spec: ServiceSpec, options: { s
         Name: mount.name,
         Labels: { 'mypaas.server': host.server, 'mypaas.volume.service': spec.service },
       }))
-    if (options.strict === true) refuseForeignVolume(host, spec.service, mount, volume)
+    if (options.strict === true) refuseForeignVolume(host, spec, { mount, found: volume, from: options.from })
   }
 }
 

@@ -80,6 +80,8 @@ export type ServiceConfig = Readonly<{
   env: Readonly<Record<string, string>>
   /** Volumes that mypaas did not make for the service and that it may mount. */
   volumes: readonly string[]
+  /** What it mounts inside its directories may be seen on the machine, too: `shared` and `rshared`. */
+  sharedMounts: boolean
   /** Registries whose images a limited key may pull for the service with the credentials that the server has for them. */
   registries: readonly string[]
   hardening: Partial<Hardening>
@@ -302,6 +304,7 @@ function servicesSection(services: Section): ServerConfig['services'] {
     found[name] = {
       env: service.section('env').variables(),
       volumes: service.list('volumes', isVolumeName, 'no name of a volume', '["shared-data"]'),
+      sharedMounts: service.flag('shared_mounts', false),
       registries: service
         .list('registries', isRegistry, 'no host of a registry', '["registry.example.com"]')
         .map(registryNamed),

@@ -53,6 +53,7 @@ export async function openServer(home: string = homedir()): Promise<OpenServer> 
     volumeRoots: server.volumeRoots,
     trustedContainers: server.trustedContainers,
     foreignVolumes: (service) => config.services[service]?.volumes ?? [],
+    maySharePropagation: (service) => config.services[service]?.sharedMounts ?? false,
     reserved: await reservedOf(config),
     startTimeoutMs: server.startTimeoutMs,
     drainMs: server.drainMs,

@@ -1,7 +1,7 @@
 import type { Host } from '../deploy/host.ts'
 import { isOwnVolume } from '../deploy/mounts.ts'
 import { NotFoundError } from '../docker/index.ts'
-import type { Mount, ServiceSpec } from '../service/spec.ts'
+import type { Mount, MountOption, ServiceSpec } from '../service/spec.ts'
 
 /** Why a mount is not a limited key's, and what would be. `deployable`: somebody with an unlimited key can deploy it. */
 export type ForeignMount = Readonly<{ why: string; remedy: string; deployable: boolean }>
@@ -23,8 +23,17 @@ export async function foreignMount(
   const had = current?.volumes.some(
     (other) => placeOf(other) === placeOf(mount) && other.kind === mount.kind && (!other.readOnly || mount.readOnly),
   )
-  if (had) return undefined
   const place = placeOf(mount)
+  const foreign = mount.options?.find((option) => !limitedOptions.has(option))
+  const hasIt = (other: Mount): boolean =>
+    other.kind === mount.kind && placeOf(other) === place && other.options?.includes(foreign as MountOption) === true
+  if (foreign !== undefined && !current?.volumes.some(hasIt))
+    return {
+      why: `the option ${foreign} of the volume ${place}`,
+      remedy: 'Its own are ro, rw, nocopy and z',
+      deployable: true,
+    }
+  if (had) return undefined
   const owner = others.find((other) =>
     other.volumes.some((taken) => taken.kind === mount.kind && overlaps(placeOf(taken), place)),
   )
@@ -64,6 +73,9 @@ export async function foreignMount(
       return mount satisfies never
   }
 }
+
+/** They change nothing for anybody else. */
+const limitedOptions: ReadonlySet<MountOption> = new Set(['nocopy', 'z'])
 
 function isCalledAfter(volume: string, service: string): boolean {
   return volume === service || volume.startsWith(`${service}-`) || volume.startsWith(`${service}_`)

@@ -1,6 +1,35 @@
 /** One address of a service. `host` is lower case; `path` is `/` or `/a/b` without a slash at its end. */
 export type ServiceUrl = Readonly<{ scheme: 'http' | 'https'; host: string; path: string }>
 
+/** An option of docker's `--volume` besides `ro` and `rw`, with which a mount is passed on to the engine. */
+export type MountOption = (typeof mountOptions)[number]
+
+export const mountOptions = [
+  /** SELinux labels: for all containers that mount it, or for one container alone. */
+  'z',
+  'Z',
+  /** A new volume stays empty, and does not begin with what the image has there. */
+  'nocopy',
+  /** They have a meaning on a Mac only. */
+  'cached',
+  'delegated',
+  'consistent',
+  /** Whether what is mounted below it later is seen on the other side, too. */
+  'private',
+  'rprivate',
+  'slave',
+  'rslave',
+  'shared',
+  'rshared',
+] as const
+
+type Mounted = Readonly<{
+  target: string
+  readOnly: boolean
+  /** As written, of each kind one at most; absent if there are none. */
+  options?: readonly MountOption[]
+}>
+
 /**
  * What is mounted at `target` in each container.
  *
@@ -9,10 +38,9 @@ export type ServiceUrl = Readonly<{ scheme: 'http' | 'https'; host: string; path
  * - `named`: a Docker volume
  */
 export type Mount = Readonly<
-  | { kind: 'home'; path: string; target: string; readOnly: boolean }
-  | { kind: 'host'; path: string; target: string; readOnly: boolean }
-  | { kind: 'named'; name: string; target: string; readOnly: boolean }
->
+  { kind: 'home'; path: string } | { kind: 'host'; path: string } | { kind: 'named'; name: string }
+> &
+  Mounted
 
 /** One environment variable. Without `value` it is a secret: the server samples it from its config at deploy. */
 export type EnvVariable = Readonly<{ key: string; value?: string }>

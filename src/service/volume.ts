@@ -1,6 +1,7 @@
+import { nearest } from '../nearest.ts'
 import { exampleInHome, type HomeRules, homeProblem, pathInHome, usualHome } from './home.ts'
 import { quote, type Report, unseen } from './problems.ts'
-import type { Mount } from './spec.ts'
+import { type Mount, type MountOption, mountOptions } from './spec.ts'
 
 /**
  * `~/data/pg:/var/lib/postgresql/data`, `pg-data:/data:ro`, `/srv/media:/media` → what is mounted where. All paths come
@@ -25,14 +26,14 @@ export function parseVolume(text: string, report: Report, home: HomeRules = usua
     return undefined
   }
   if (more.length > 0) {
-    report(`${quote(text)} has more than SOURCE:TARGET:ro`, 'A path with a colon in it can not be mounted')
+    report(`${quote(text)} has more than SOURCE:TARGET:OPTIONS`, 'A path with a colon in it can not be mounted')
     return undefined
   }
   const from = parseSource(source, report, home)
   const to = parseTarget(target, report)
-  const readOnly = options === undefined ? false : parseOptions(options, report)
-  if (from === undefined || to === undefined || readOnly === undefined) return undefined
-  return { ...from, target: to, readOnly }
+  const how = options === undefined ? { readOnly: false } : parseOptions(options, report, from?.kind)
+  if (from === undefined || to === undefined || how === undefined) return undefined
+  return { ...from, target: to, ...how }
 }
 
 /** Each part of a path is asked for, one after the other, whenever the service starts. */
@@ -41,7 +42,13 @@ const maxVolumeLength = 1024
 /** As it is written in a Dockerfile. The inverse of `parseVolume`. */
 export function formatVolume(mount: Mount): string {
   const source = mount.kind === 'home' ? `~/${mount.path}` : mount.kind === 'host' ? mount.path : mount.name
-  return `${source}:${mount.target}${mount.readOnly ? ':ro' : ''}`
+  return `${source}:${mount.target}${formatOptions(mount)}`
+}
+
+/** `:ro,z`, as it stands behind the target; empty if there are none. */
+export function formatOptions({ readOnly, options = [] }: Pick<Mount, 'readOnly' | 'options'>): string {
+  const all = [...(readOnly ? ['ro'] : []), ...options]
+  return all.length > 0 ? `:${all.join(',')}` : ''
 }
 
 /** What Docker takes for the name of a volume. */
@@ -112,14 +119,60 @@ function parseTarget(target: string, report: Report): string | undefined {
   return path
 }
 
-function parseOptions(text: string, report: Report): boolean | undefined {
-  if (text === 'ro' || text === 'rw') return text === 'ro'
-  const why = text
-    .split(',')
-    .map((option) => refusedOptions.get(option))
-    .find(Boolean)
-  report(`${quote(text)} is no option for a volume here${why ? `: ${why}` : ''}`, 'Write :ro for read-only, or nothing')
-  return undefined
+/** Docker takes one option of each kind. */
+const kinds: readonly (readonly string[])[] = [
+  ['ro', 'rw'],
+  ['z', 'Z'],
+  ['nocopy'],
+  ['cached', 'delegated', 'consistent'],
+  ['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared'],
+]
+const propagations = kinds[4] as readonly string[]
+
+function parseOptions(
+  text: string,
+  report: Report,
+  source: Mount['kind'] | undefined,
+): Pick<Mount, 'readOnly' | 'options'> | undefined {
+  const written = text.split(',')
+  const unknown = written.find((option) => !kinds.flat().includes(option))
+  if (unknown !== undefined) {
+    const meant =
+      kinds.flat().find((option) => option.toLowerCase() === unknown.toLowerCase()) ??
+      nearest(
+        unknown,
+        kinds.flat().filter(({ length }) => length > 2),
+      )
+    report(
+      `${quote(unknown)} is no option for a volume`,
+      meant === undefined
+        ? 'There are ro, rw, z, Z, nocopy, cached, delegated, consistent, and private, slave, shared with or without an r in front'
+        : `Did you mean ${meant}?`,
+    )
+    return undefined
+  }
+  for (const kind of kinds) {
+    const [one, other] = written.filter((option) => kind.includes(option))
+    if (other === undefined) continue
+    report(`${quote(text)} has ${one} and ${other}, of which there can be one`, 'Leave one of them out')
+    return undefined
+  }
+  const misplaced = written.find((option) =>
+    source === 'named' ? propagations.includes(option) : option === 'nocopy' && source !== undefined,
+  )
+  if (misplaced !== undefined) {
+    report(
+      source === 'named'
+        ? `${misplaced} is for directories of the server, and this is a volume of Docker`
+        : 'nocopy is for volumes of Docker: nothing is copied into a directory of the server',
+      'Leave it out',
+    )
+    return undefined
+  }
+  const options = written.filter((option): option is MountOption =>
+    (mountOptions as readonly string[]).includes(option),
+  )
+  return { readOnly: written.includes('ro'), ...(options.length > 0 ? { options } : {}) }
 }
 
 /** An absolute path without the slash at its end; `undefined`, and a report, if it is not clean otherwise. */
@@ -141,12 +194,3 @@ function cleanPath(path: string, report: Report, shown: string = path): string |
 function isPlainPath(text: string): boolean {
   return /^[\w-][\w.-]*(?:\/[\w-][\w.-]*)*\/?$/.test(text)
 }
-
-const refusedOptions: ReadonlyMap<string, string> = new Map([
-  ...['z', 'Z'].map((name) => [name, 'mypaas changes no SELinux labels on the server'] as const),
-  ...['shared', 'slave', 'private', 'rshared', 'rslave', 'rprivate'].map(
-    (name) => [name, 'mounts do not travel between a container and the server'] as const,
-  ),
-  ...['cached', 'delegated', 'consistent'].map((name) => [name, 'it has a meaning on a Mac only'] as const),
-  ['nocopy', 'a new named volume always begins with what the image has there'],
-])

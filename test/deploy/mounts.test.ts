@@ -69,3 +69,23 @@ test('many mounts are compared in a moment, on a machine with many', { timeout: 
   assert.deepEqual(await mountProblems(host, specOf(mounts.slice(0, 100)), { mounted }), [])
   assert.ok(performance.now() - begin < 10_000)
 })
+
+test('Z is for what one container has alone, and shared for whom the config names', async () => {
+  const of = async (options: Mount['options'], more: Partial<ServiceSpec> = {}, place = 'x/data'): Promise<string> => {
+    const spec = { ...specOf([{ ...home(place), ...(options ? { options } : {}) }]), ...more }
+    const shares = { ...host, maySharePropagation: (service: string) => service === 'may' }
+    const [problem] = await mountProblems(shares, spec, { mounted: machine(1, 2) })
+    return problem ? `${problem.message}. ${problem.hint}` : ''
+  }
+  assert.equal(await of(['Z']), '')
+  assert.equal(await of(['z'], { scale: 2, rollout: 'roll' }), '')
+  assert.match(await of(['Z'], { scale: 1, rollout: 'roll' }), /of x there are several at a time\. Write z/)
+  assert.match(await of(['Z'], { scale: 2, rollout: 'safe' }), /of x there are several at a time/)
+  assert.match(await of(['Z'], {}, 'other1/data'), /the service other1 mounts it, too\. Write z/)
+  assert.equal(await of(['z'], {}, 'other1/data'), '')
+  assert.equal(await of(['rslave']), '')
+  for (const option of ['shared', 'rshared'] as const) {
+    assert.match(await of([option]), /is mounted on the machine, too\. .*\[services\.x\] .* shared_mounts = true/)
+    assert.equal(await of([option], { service: 'may' }), '')
+  }
+})

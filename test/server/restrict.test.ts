@@ -118,6 +118,26 @@ test('whatever a limited key has run is asked for first; what its service has it
   )
 })
 
+test('of the options of a volume a limited key has those that change nothing for others, and what its service has', async (t) => {
+  const [host] = await server(t, { 4: '# mypaas.volume = ~/blog/had:/h:rslave' })
+  const volumes = { inspect: async () => Promise.reject(absent) }
+  const docker = { ...host.docker, volumes } as unknown as Host['docker']
+  const limited = restrictedHost({ host: { ...host, docker }, config: parseConfig('', 'config.toml') }, key)
+  const permit = async (volume: string): Promise<void> =>
+    limited.permit?.(parseSpec(`# mypaas.service = blog\n# mypaas.volume = ${volume}\nFROM scratch\n`))
+  for (const volume of ['~/blog/x:/x:ro', '~/blog/x:/x:rw,z', 'blog-data:/x:nocopy,z', '~/blog/had:/h:rslave'])
+    await permit(volume)
+  for (const option of ['Z', 'cached', 'rslave', 'private', 'shared'])
+    await assert.rejects(permit(`~/blog/x:/x:${option}`), (error) => {
+      assert.ok(error instanceof MypaasError && error.code === 'unauthorised')
+      assert.match(
+        error.message,
+        new RegExp(`the option ${option} of the volume blog/x. Its own are ro, rw, nocopy and z`),
+      )
+      return true
+    })
+})
+
 const absent = new NotFoundError('there is none', { status: 404 })
 
 /** What a limited key is told of a Dockerfile: the error's code, its message and its hint. */

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { parseSpec } from '../../src/service/parse.ts'
 import { DirectiveError, type Problem } from '../../src/service/problems.ts'
-import type { ServiceSpec } from '../../src/service/spec.ts'
+import type { Mount, ServiceSpec } from '../../src/service/spec.ts'
+import { formatVolume } from '../../src/service/volume.ts'
 import { wrong } from './wrong.ts'
 
 function spec(...lines: string[]): ServiceSpec {
@@ -330,6 +331,30 @@ test('a volume is a place below the home, a named one, or a path that the server
   for (const [text, mount] of table) assert.deepEqual(spec(`volume = ${text}`).volumes, [mount], text)
 })
 
+test("a volume has docker's options", () => {
+  const table: [text: string, readOnly: boolean, ...options: string[]][] = [
+    ['~/x:/y:z', false, 'z'],
+    ['/srv/x:/y:ro,Z', true, 'Z'],
+    ['data:/y:nocopy,ro', true, 'nocopy'],
+    ['data:/y:rw,z,nocopy', false, 'z', 'nocopy'],
+    ['~/x:/y:cached', false, 'cached'],
+    ['~/x:/y:delegated,ro', true, 'delegated'],
+    ['~/x:/y:consistent,z,rslave', false, 'consistent', 'z', 'rslave'],
+    ...['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared'].map((option): [string, boolean, string] => [
+      `~/x:/y:${option}`,
+      false,
+      option,
+    ]),
+  ]
+  for (const [text, readOnly, ...options] of table) {
+    const [mount] = spec(`volume = ${text}`).volumes
+    assert.deepEqual([mount?.readOnly, ...(mount?.options ?? [])], [readOnly, ...options], text)
+    assert.deepEqual(spec(`volume = ${formatVolume(mount as Mount)}`).volumes, [mount], text)
+  }
+  assert.match(problems('volume = ~/x:/y:delgated').join(), /Did you mean delegated\?/)
+  assert.match(problems('volume = ~/x:/y:nocopy').join(), /nocopy is for volumes of Docker/)
+})
+
 test('a volume can not be what gives the server away, nor be unclear', () => {
   for (const text of [
     '~:/x',
@@ -374,8 +399,14 @@ test('a volume can not be what gives the server away, nor be unclear', () => {
     '~/x:/proc',
     '~/x:/proc/1',
     '~/x:/y:',
-    '~/x:/y:z',
-    '~/x:/y:ro,z',
+    '~/x:/y:x',
+    '~/x:/y:ro,',
+    '~/x:/y:ro,rw',
+    '~/x:/y:z,Z',
+    '~/x:/y:z,z',
+    '~/x:/y:cached,delegated',
+    '~/x:/y:shared,rslave',
+    'xx:/y:shared',
     '~/x:/y:RO',
     '~/x:/y:ro:rw',
     '~/x:/y:nocopy',

@@ -100,12 +100,12 @@ export const wrong: readonly Wrong[] = [
   {
     title: 'volumes that are none',
     dockerfile:
-      '# mypaas.service = blog\n# mypaas.volume = /data\n# mypaas.volume = ./data:/data\n# mypaas.volume = ~/data:data\n# mypaas.volume = ~/data:/data:z\n# mypaas.volume = ~/a:/data\n# mypaas.volume = pgdata:/data/:ro\nFROM nginx\n',
+      '# mypaas.service = blog\n# mypaas.volume = /data\n# mypaas.volume = ./data:/data\n# mypaas.volume = ~/data:data\n# mypaas.volume = ~/data:/data:x\n# mypaas.volume = ~/a:/data\n# mypaas.volume = pgdata:/data/:ro\nFROM nginx\n',
     errors: [
       'Dockerfile:2: mypaas.volume: "/data" does not say what to mount where. Write SOURCE:TARGET, for example mypaas.volume = ~/NAME:/data (what is not in a named place is lost with the next release)',
       'Dockerfile:3: mypaas.volume: "./data" is neither a path that begins with ~/ or / nor the name of a volume. For a directory below the server\'s home: ~/data',
       'Dockerfile:4: mypaas.volume: "data", where to mount it in the container, is not an absolute path. Write /data',
-      'Dockerfile:5: mypaas.volume: "z" is no option for a volume here: mypaas changes no SELinux labels on the server. Write :ro for read-only, or nothing',
+      'Dockerfile:5: mypaas.volume: "x" is no option for a volume. There are ro, rw, z, Z, nocopy, cached, delegated, consistent, and private, slave, shared with or without an r in front',
       'Dockerfile:7: mypaas.volume: /data is in line 6 already. Keep one of them',
     ],
   },
