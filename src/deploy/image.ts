@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Context } from '../context/index.ts'
 import {
+  BuildError,
   type BuildEvent,
   type BuildOptions,
   type Docker,
@@ -9,11 +10,12 @@ import {
   NotFoundError,
 } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
-import type { ImageCommand } from '../service/dockerfile.ts'
+import { type ImageCommand, Steps } from '../service/dockerfile.ts'
 import { specFromLabels, specToLabels } from '../service/labels.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { provideBases } from './bases.ts'
 import { cacheNamespace } from './build-cache.ts'
+import { type BuildSource, buildFailure } from './build-failure.ts'
 import { limitBuild } from './build-limits.ts'
 import { watchBuild, withoutAnswer, withoutAnswers } from './builders-word.ts'
 import { bringsInit, imageName } from './container.ts'
@@ -112,11 +114,17 @@ export async function buildImage(
       ...(terms?.images ? { watch: watchBuild(terms.images, terms.downloadHosts), registryAuth: {} } : {}),
     })
     for await (const event of build) onEvent(event)
-    return await checkedImage(host, tag, labels)
+    return await checkedImage(host, tag, labels, context)
   } catch (error) {
     await host.docker.images.cancelBuild(buildId).catch(() => {})
-    throw limited.excess() ?? (terms?.images ? withoutAnswer(error) : error)
+    const told = terms?.images ? withoutAnswer(error) : error
+    throw limited.excess() ?? (told instanceof BuildError ? buildFailure(told, sourceOf(context)) : told)
   }
+}
+
+function sourceOf(context: Context): BuildSource {
+  const { dockerfile, dockerfileText } = context
+  return { dockerfile, dockerfileText, paths: () => context.entries.map(({ path }) => path) }
 }
 
 /** What keeps a service's builds apart from those of others. */
@@ -147,8 +155,24 @@ function classicRefused(): MypaasError {
 }
 
 /** @throws {MypaasError} `directives` when the image sets labels that are for mypaas to set */
-async function checkedImage(host: Host, tag: string, labels: Readonly<Record<string, string>>): Promise<ReleaseImage> {
+async function checkedImage(
+  host: Host,
+  tag: string,
+  labels: Readonly<Record<string, string>>,
+  { dockerfile, dockerfileText }: Context,
+): Promise<ReleaseImage> {
   const { image, carried } = await inspectImage(host.docker, tag)
+  const { entrypoint, cmd } = image.command
+  if (entrypoint.length + cmd.length === 0) {
+    const line = new Steps(dockerfileText).all.findLast(({ keyword }) => keyword === 'FROM')?.line ?? 1
+    throw new MypaasError(
+      `${dockerfile}:${line}: the image of this stage has no CMD and no ENTRYPOINT, so nothing would run in it.`,
+      {
+        code: 'failed',
+        hint: 'Say at its end what to run: CMD ["PROGRAM", "ARGUMENT"]',
+      },
+    )
+  }
   const wanted: Readonly<Record<string, string>> = labels
   const foreign = Object.keys(carried).filter((key) => key.startsWith('mypaas.') && carried[key] !== wanted[key])
   if (foreign.length > 0) {

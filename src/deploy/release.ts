@@ -1,4 +1,4 @@
-import { BuildError, type BuildEvent } from '../docker/index.ts'
+import type { BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import { pruneReleases, releaseToGoBackTo } from './builds.ts'
@@ -338,7 +338,6 @@ async function takeBack(
   if (options.signal?.aborted) {
     return new DeployError(`The deploy of ${service} was stopped on request.`, { code: 'aborted', now, cause: error })
   }
-  if (error instanceof BuildError) return buildFailure(error, now)
   if (!(error instanceof MypaasError)) return new DeployError(messageOf(error), { now, cause: error })
   const hadTraffic =
     track.plan?.order === 'start-first' && (track.step?.kind === 'request' || track.step?.kind === 'commit')
@@ -392,14 +391,6 @@ async function goBack(
     report: failure.report,
     cause: error,
   })
-}
-
-function buildFailure(error: BuildError, now: string): DeployError {
-  const { step, exitCode, lastLines } = error
-  const where = step ? `The build failed at ${step}` : 'The build failed'
-  const message = exitCode === undefined ? `${where}: ${error.message}` : `${where}, with exit code ${exitCode}.`
-  const report = { container: 'the build', lastLines, ...(exitCode === undefined ? {} : { exitCode }) }
-  return new DeployError(message, { now, hint: error.hint, report, cause: error })
 }
 
 function notServing(host: Host, service: string, release: number, error: unknown): DeployError {
