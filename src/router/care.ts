@@ -68,12 +68,13 @@ async function troubleOf(
   return !hangs && (await isStarting(docker, router.id)) ? undefined : { kind: 'silent' }
 }
 
+/** One of its addresses that answers is enough: not each that is published is one that this machine itself reaches. */
 async function answerOf({ ports }: OwnRouter, inside: number, path: string): Promise<Answer> {
-  const end = ports.find((port) => port.inside === inside)
-  if (!end) return { error: `port ${inside} is not published` }
   const url = { scheme: 'http', host: 'localhost', path } as const
-  const { address, port } = end
-  return ask({ address, port, secure: false, url, headers: {}, signal: undefined, timeoutMs: askTimeoutMs })
+  const call = { secure: false, url, headers: {}, signal: undefined, timeoutMs: askTimeoutMs }
+  const ends = ports.filter((port) => port.inside === inside)
+  const answers = await Promise.all(ends.map(({ address, port }) => ask({ ...call, address, port })))
+  return answers.find((answer) => 'status' in answer) ?? answers[0] ?? { error: `port ${inside} is not published` }
 }
 
 /**
