@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { CommandDef } from 'citty'
+import { commitOf } from '../../src/context/commit.ts'
 import type { DeployEvent } from '../../src/deploy/events.ts'
 import { MypaasError } from '../../src/errors.ts'
 import { push as pushContext } from '../../src/push/client.ts'
@@ -8,7 +8,7 @@ import { cacheFolder } from '../../src/push/hash-cache.ts'
 import { anyHome } from '../../src/service/home.ts'
 import { parseSpec } from '../../src/service/parse.ts'
 import { command } from '../command.ts'
-import { openContext } from '../context.ts'
+import { openContext, rootOf } from '../context.ts'
 import { interruptible } from '../interrupt.ts'
 import { releaseNumber } from '../operate.ts'
 import { pushProgress } from '../push-progress.ts'
@@ -42,9 +42,10 @@ export const push: CommandDef = command({
             remote.greet().catch(() => {})
             const context = await openContext(args.dir, signal)
             const { service } = parseSpec(context.dockerfileText, { file: context.dockerfile, home: anyHome })
-            const isFile = await stat(args.dir).then((found) => found.isFile())
+            const root = resolve(await rootOf(args.dir))
             return pushContext(remote, context, {
-              root: resolve(isFile ? dirname(args.dir) : args.dir),
+              root,
+              commit: commitOf(root, signal),
               service,
               ...(expect === undefined ? {} : { expect }),
               emit: pushProgress(status, { json }),

@@ -1,3 +1,4 @@
+import type { Commit } from '../context/commit.ts'
 import type { Context } from '../context/index.ts'
 import { dockerfileWarnings } from '../service/warnings.ts'
 import type { Host } from './host.ts'
@@ -12,6 +13,7 @@ import { environmentOf } from './secret-rights.ts'
  * Builds a context and makes it the current release of its service. Done when the release answers on each of its URLs
  * and the one before it is gone.
  * @param options.from What the context is, for the history: a directory.
+ * @param options.commit The commit that it is of, for the history, too.
  * @throws {DirectiveError} when the Dockerfile's `# mypaas.` lines are wrong: nothing was touched
  * @throws {MypaasError} `locked` when a deploy of the service is on · `failed` when the old release serves as before ·
  *   `rolled-back` when the new one had traffic already · `degraded` when a person is needed
@@ -19,7 +21,7 @@ import { environmentOf } from './secret-rights.ts'
 export async function deploy(
   host: Host,
   context: Context,
-  options: ReleaseOptions & { from?: string },
+  options: ReleaseOptions & { from?: string; commit?: Commit | undefined },
 ): Promise<Released> {
   const spec = await specForHere(host, context.dockerfileText, context.dockerfile)
   // What somebody deploys anew may have what they may give.
@@ -37,6 +39,7 @@ export async function deploy(
       action: 'deploy',
       spec,
       from: options.from ?? 'a directory',
+      commit: options.commit,
       rights,
       dockerfile: context,
       provide: (release, onEvent, signal) => buildImage(host, { context, spec, release, onEvent, signal }),

@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path'
+import type { Commit } from '../context/commit.ts'
 import { type ErrorCode, MypaasError } from '../errors.ts'
 import { appendPrivately, privateFolder, readIfThere } from '../files.ts'
 import { placesOf } from './places.ts'
@@ -28,6 +29,8 @@ export type HistoryEntry = Readonly<{
   action: ReleaseAction
   /** What it was made from: `./blog`, `r5`. */
   from: string
+  /** Of a deploy: which commit of git that was, as whoever deployed it said. */
+  commit?: Commit
   who: string
   at: string
   outcome: 'live' | ErrorCode

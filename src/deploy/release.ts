@@ -1,3 +1,4 @@
+import type { Commit } from '../context/commit.ts'
 import type { BuildEvent } from '../docker/index.ts'
 import { MypaasError } from '../errors.ts'
 import type { ServiceSpec } from '../service/spec.ts'
@@ -47,6 +48,8 @@ export type ReleaseRequest = Readonly<{
   spec: ServiceSpec
   /** What it is made from, for the history. */
   from: string
+  /** Which commit that is, for the history alone. */
+  commit?: Commit | undefined
   /** Whose secrets it may have, as far as whoever asks may give them: as the release that it comes of, or as a new one. */
   rights: SecretRights
   /** The Dockerfile that `spec` was read from just now, so that a refusal names its lines. */
@@ -93,6 +96,7 @@ export async function rollOut(host: Host, request: ReleaseRequest, options: Rele
     release,
     action: request.action,
     from: request.from,
+    ...(request.commit ? { commit: request.commit } : {}),
     who: options.who ?? 'somebody',
     at: begun,
   } as const

@@ -25,7 +25,12 @@ export type Challenge = Readonly<{
   limits: PushLimits
   /** What is not for others on the way is sealed to this key. */
   seal: string
+  /** What statements may say besides, as the server says without a signature: {@link commitField}. */
+  takes?: readonly string[]
 }>
+
+/** A push may say which commit it is of. Servers before know no such line in a statement. */
+export const commitField = 'commit'
 
 /** A challenge, and the key that signed it. */
 export type SignedChallenge = Readonly<{ challenge: Challenge; key: string; earlier: readonly EarlierKey[] }>
@@ -72,7 +77,7 @@ export function formatChallenge(challenge: Challenge): string {
  * @throws {MypaasError} `unreachable` when that is no server of mypaas, `unauthorised` when it does not sign as it should
  */
 export function readChallenge(answer: Record<string, unknown>, asked: Asked, name: string): SignedChallenge {
-  const { challenge: text, key, signature, earlier } = answer
+  const { challenge: text, key, signature, earlier, takes } = answer
   if (text === undefined && signature === undefined) {
     if (typeof answer['protocol'] === 'number' && typeof answer['nonce'] === 'string') throw unsigned(name)
     throw new MypaasError(`${name} is no mypaas server, or one of another version.`, {
@@ -88,7 +93,11 @@ export function readChallenge(answer: Record<string, unknown>, asked: Asked, nam
   }
   if (challenge.asked !== asked.nonce) throw notSo(name, 'for somebody else, or from an earlier time')
   if (challenge.host !== asked.host) throw notSo(name, `for ${challenge.host}, not for ${asked.host}`)
-  return { challenge, key, earlier: Array.isArray(earlier) ? earlier.flatMap(earlierKey) : [] }
+  return {
+    challenge: { ...challenge, ...(Array.isArray(takes) ? { takes } : {}) },
+    key,
+    earlier: Array.isArray(earlier) ? earlier.flatMap(earlierKey) : [],
+  }
 }
 
 /** What no error leaves open. */

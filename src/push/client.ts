@@ -1,3 +1,4 @@
+import type { Commit } from '../context/commit.ts'
 import { type Context, tableOf } from '../context/index.ts'
 import { MypaasError } from '../errors.ts'
 import { Asked } from './asked.ts'
@@ -18,6 +19,8 @@ export type PushOptions = Readonly<{
   service: string
   /** The release that must be the current one; 0 for none, `undefined` for any. */
   expect?: number | undefined
+  /** What it is of. Looked up while the files are. */
+  commit?: Promise<Commit | undefined> | undefined
   emit: PushEmit
   /** Told the server's events of the deploy. */
   onEvent: (event: unknown) => void
@@ -190,12 +193,13 @@ async function send(
   options: PushOptions & { all: { files: number; bytes: number }; meanwhile: () => void; asked: Asked },
 ): Promise<Sent> {
   const { asked } = options
+  const commit = await options.commit
   const link = new Link(remote.transport.address.kind === 'unix' || /^(localhost|127\.|\[::1)/.test(hostName(remote)))
   for (let tries = 0; ; tries += 1) {
     const begun = await remote.json(
       await remote.signed(
         '/v1/push',
-        { purpose: 'push', service: options.service, manifest: manifest.digest, expect: options.expect },
+        { purpose: 'push', service: options.service, manifest: manifest.digest, expect: options.expect, commit },
         { index: manifest.index.toString('latin1') },
         { retry: true, meanwhile: options.meanwhile },
       ),

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
 import type { Asked } from './asked.ts'
-import { ask, type Challenge, readChallenge } from './challenge.ts'
+import { ask, type Challenge, commitField, readChallenge } from './challenge.ts'
 import { environmentSource, type UserKey } from './keys.ts'
 import { identify, type PinOptions } from './pins.ts'
 import { parseErrorReport, RemoteError } from './remote-error.ts'
@@ -20,7 +20,7 @@ export type RemoteOptions = PinOptions &
 
 /** What is to be signed, without what the server's challenge brings. What comes with a call is sealed on the way. */
 export type Wanted =
-  | Pick<PushStatement, 'purpose' | 'service' | 'manifest' | 'expect'>
+  | Pick<PushStatement, 'purpose' | 'service' | 'manifest' | 'expect' | 'commit'>
   | (Pick<CallStatement, 'purpose' | 'action' | 'args'> & Readonly<{ body?: string | undefined }>)
 
 /** A server over there, as a client talks to it: challenge, signed statement, answer. */
@@ -255,7 +255,10 @@ function stated(
 ): { statement: string; sealed: { sealed?: string } } {
   const { server, host, nonce, timeMs } = challenge
   const common = { server, host, nonce, timeMs }
-  if (wanted.purpose === 'push') return { statement: formatStatement({ ...wanted, ...common }), sealed: {} }
+  if (wanted.purpose === 'push') {
+    const commit = challenge.takes?.includes(commitField) ? wanted.commit : undefined
+    return { statement: formatStatement({ ...wanted, ...common, commit }), sealed: {} }
+  }
   const { body, ...call } = wanted
   const unsealed: CallStatement = { ...call, ...common, body: undefined }
   if (body === undefined) return { statement: formatStatement(unsealed), sealed: {} }

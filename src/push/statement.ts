@@ -1,3 +1,4 @@
+import type { Commit } from '../context/commit.ts'
 import { MypaasError } from '../errors.ts'
 
 /** What a user signs to let a server do one thing, once. The signature covers the text's exact bytes. */
@@ -22,6 +23,8 @@ export type PushStatement = Common &
     manifest: string
     /** The release that must be the current one when the deploy begins; 0 for none, `undefined` for any. */
     expect: number | undefined
+    /** What it is of, as the client says: shown, and nothing else. */
+    commit?: Commit | undefined
   }>
 
 /** An action of the server by its name, as `status` or `rollback`. */
@@ -59,6 +62,7 @@ export function formatStatement(statement: Statement): string {
           `service ${statement.service}`,
           `manifest sha256:${statement.manifest}`,
           `expect ${statement.expect === undefined ? 'any' : statement.expect === 0 ? 'none' : `r${statement.expect}`}`,
+          ...(statement.commit ? [`commit ${statement.commit.id}${statement.commit.changed ? ' changed' : ''}`] : []),
         ]
       : [
           `action ${statement.action}`,
@@ -105,12 +109,14 @@ function read(text: string): Statement | undefined {
       const service = line(/^service ([a-z0-9][a-z0-9._-]{0,39})$/)
       const manifest = line(/^manifest sha256:([0-9a-f]{64})$/)
       const expect = line(/^expect (any|none|r[1-9]\d{0,8})$/)
+      const commit = /^commit ([0-9a-f]{40}|[0-9a-f]{64})( changed)?$/.exec(lines[at] ?? '')
       return {
         purpose,
         ...common,
         service,
         manifest,
         expect: expect === 'any' ? undefined : expect === 'none' ? 0 : Number(expect.slice(1)),
+        ...(commit ? { commit: { id: commit[1] as string, changed: commit[2] !== undefined } } : {}),
       }
     }
     const action = line(/^action ([a-z][a-z-]{0,39})$/)

@@ -195,7 +195,8 @@ export class Api {
     const { service, statement } = push
     const who = nameOf(key)
     const { info, done } = jobs.start({ what: 'push', service, who }, async (emit, signal) => {
-      const deployment = { service, expect: statement.expect, who, emit: emit as Emit, signal }
+      const { expect, commit } = statement
+      const deployment = { service, expect, commit, who, emit: emit as Emit, signal }
       return await deployPushed(home, key, file, {
         ...deployment,
         slots: this.#builds,

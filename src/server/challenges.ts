@@ -1,5 +1,5 @@
 import { MypaasError } from '../errors.ts'
-import { formatChallenge, parseAsked } from '../push/challenge.ts'
+import { commitField, formatChallenge, parseAsked } from '../push/challenge.ts'
 import type { PushLimits } from '../push/manifest.ts'
 import { makeSealKey, type SealKey, sealedFor, unseal } from '../push/seal.ts'
 import type { CallStatement } from '../push/statement.ts'
@@ -55,7 +55,7 @@ export class Challenges {
       seal: this.#seal.public,
     })
     const signature = key.sign(challenge)
-    return { ...plain, challenge, key: key.public, signature, earlier: key.earlier }
+    return { ...plain, challenge, key: key.public, signature, earlier: key.earlier, takes: [commitField] }
   }
 
   /** What came with a call. @throws {MypaasError} `locked` when it was sealed for a daemon that has ended, or not for this call */

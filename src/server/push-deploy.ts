@@ -1,3 +1,4 @@
+import type { Commit } from '../context/commit.ts'
 import type { Context } from '../context/index.ts'
 import { limitBuild } from '../deploy/build-limits.ts'
 import { deploy } from '../deploy/deploy.ts'
@@ -22,6 +23,8 @@ export type PushDeploy = Readonly<{
   service: string
   /** The release that was expected; 0 for none, `undefined` for any. */
   expect: number | undefined
+  /** As the client says. */
+  commit?: Commit | undefined
   who: string
   emit: Emit
   signal: AbortSignal
@@ -48,7 +51,7 @@ export async function deployPushed(
   home: string,
   asked: AuthorizedKey,
   file: PushedFile,
-  { service, expect, who, emit, signal, slots, context: find, waits, keyNow, read }: PushDeploy,
+  { service, expect, commit, who, emit, signal, slots, context: find, waits, keyNow, read }: PushDeploy,
 ): Promise<Released> {
   const limits = await limitsNow(home, file, { service, expect })
   const told = (before: number): void => {
@@ -67,6 +70,7 @@ export async function deployPushed(
       signal,
       who,
       from: `a push from ${who}`,
+      commit,
       waitMs: 30_000,
       ifRelease: expect,
     })

@@ -35,6 +35,8 @@ test('a statement is lines that a person can read, and comes back as it was', ()
     call,
     { ...push, expect: undefined },
     { ...push, expect: 0 },
+    { ...push, commit: { id: 'c'.repeat(40), changed: false } },
+    { ...push, commit: { id: 'c'.repeat(64), changed: true } },
     { ...call, args: {}, body: undefined },
     { ...call, sealed: true },
   ]) {
@@ -57,6 +59,14 @@ test('what is not written exactly so is no statement', () => {
     text.replace('service blog', 'service Blog'),
     text.replace('service blog', 'service ../blog'),
     text.replace('expect r7', 'expect r07'),
+    ...[
+      `commit ${'c'.repeat(39)}`,
+      `commit ${'C'.repeat(40)}`,
+      `commit ${'c'.repeat(40)} new`,
+      'commit main',
+      'commit',
+    ].map((line) => `${text}${line}\n`),
+    `${text}${`commit ${'c'.repeat(40)}\n`.repeat(2)}`,
     text.replace('expect r7', 'expect 7'),
     text.replace('.000Z', 'Z'),
     text.replace('2026-11-23', '2026-11-31'),

@@ -1,7 +1,8 @@
 import type { CommandDef } from 'citty'
+import { commitOf } from '../../../src/context/commit.ts'
 import type { Preview } from '../../../src/deploy/preview.ts'
 import { command } from '../../command.ts'
-import { openContext } from '../../context.ts'
+import { openContext, rootOf } from '../../context.ts'
 import { operate, operateArgs } from '../../operate.ts'
 import { planLines, print, printJson } from '../../render.ts'
 
@@ -25,7 +26,8 @@ export const deploy: CommandDef = command({
       }
       for (const message of context.warnings) emit({ type: 'warning', message })
       const { deploy } = await import('../../../src/deploy/deploy.ts')
-      await deploy(server.host, context, { emit, signal, waitMs, who, from: args.dir, ifPlan: args['if-plan'] })
+      const commit = await commitOf(await rootOf(args.dir), signal)
+      await deploy(server.host, context, { emit, signal, waitMs, who, from: args.dir, commit, ifPlan: args['if-plan'] })
     })
   },
 })

@@ -28,10 +28,11 @@ export function showReleases(
     return
   }
   if (found.problem !== undefined) progress(`! ${found.problem}`)
-  const rows = found.releases.map(({ release, current, entry, kept }) => [
+  const rows = found.releases.map(({ release, current, entry, kept, commit }) => [
     `r${release}`,
     current ? 'current' : kept ? 'kept' : '-',
     entry ? `${entry.action} of ${entry.from}` : '-',
+    commit ? `${commit.id.slice(0, 12)}${commit.changed ? ' (changed)' : ''}` : '-',
     entry?.who ?? '-',
     (entry?.at ?? kept?.createdAt ?? '').replace('T', ' ').replace(/\.\d+Z$/, 'Z'),
     entry
@@ -41,6 +42,6 @@ export function showReleases(
       : '-',
     kept ? formatBytes(kept.sizeBytes) : '',
   ])
-  for (const line of table([['release', '', 'from', 'who', 'when', 'outcome', 'image'], ...rows])) print(line)
+  for (const line of table([['release', '', 'from', 'commit', 'who', 'when', 'outcome', 'image'], ...rows])) print(line)
   print(`${formatBytes(found.diskBytes)} of images are kept. Go back: ${options.back}`)
 }
