@@ -79,7 +79,7 @@ test('anonymous volumes go with their container, and named ones stay', async (t)
       [2, 'restart', 'web'],
       [4, 'scale', 'web=2'],
       [2, 'scale', 'web=1'],
-      [2, 'rollback', 'web', 'r1'],
+      [2, 'rollback', 'web', 'r2'],
       [2, 'run', 'web', '--', 'true'],
     ]
     for (const [count, ...command] of commands) {

@@ -126,7 +126,7 @@ test('kill -9 in a deploy: what serves goes on serving, and the next deploy clea
       if (!stopped) assert.equal((await w.request('http://web.test/')).json()['release'], `r${old}`)
       assert.equal((await w.journal('web'))?.current?.release, old)
 
-      await w.deploy(await w.service('web', { directives: [url] }))
+      await w.deploy(await w.service('web', { directives: [url, `env=TURN=${nonce}`] }))
       const next = old + 2
       assert.equal((await w.request('http://web.test/')).json()['release'], `r${next}`)
       const { containers, images } = await onEngine(w)
@@ -138,7 +138,7 @@ test('kill -9 in a deploy: what serves goes on serving, and the next deploy clea
       assert.deepEqual(
         images.map((image) => image.split(' ')[0]).sort(),
         releases.map((release) => `web:r${release}`).sort(),
-        'those of releases that were live',
+        'those of builds that were live',
       )
       await until(async () => (await pidOf(nonce)) === 0, { what: 'the end of the build on the engine' })
     })
