@@ -18,7 +18,7 @@ import { readConfig, serverDirectory } from './config.ts'
 import { daemonLock } from './daemon-age.ts'
 import { daemonSocket } from './daemon-socket.ts'
 import { type OpenServer, openServer, routerContainer, routerToken } from './host.ts'
-import { httpServer } from './http-server.ts'
+import { httpServer, maxWaiting } from './http-server.ts'
 import { type JobInfo, Jobs } from './jobs.ts'
 import { Keeper } from './keeper.ts'
 import { AuthorizedKeys } from './keys.ts'
@@ -44,8 +44,6 @@ export type DaemonOptions = Readonly<{
 }>
 
 const retryMs = 5_000
-/** A crowd that comes at once waits for its turn; where there is no room, clients see errors or wait for a second. */
-const maxWaiting = 1024
 
 /**
  * Takes pushes and commands: on a unix socket, and on the machine's own address of the router's network, as soon as that
@@ -287,7 +285,7 @@ function listen(server: http.Server, where: { path: string } | { host: string; p
       const hint = cause.code === 'EADDRINUSE' ? 'Choose another port: [server] daemon_port in the config.' : undefined
       reject(new MypaasError(`The daemon can't listen on ${at} (${cause.code}).`, { code: 'failed', hint, cause }))
     })
-    server.listen({ ...where, backlog: maxWaiting }, resolve)
+    server.listen({ ...where, backlog: maxWaiting['path' in where ? 'socket' : 'router'] }, resolve)
   })
 }
 

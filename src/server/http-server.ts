@@ -7,6 +7,12 @@ import { destroySoon } from './reply.ts'
 import type { Via } from './request.ts'
 
 /**
+ * How many may wait to be accepted. Where there is no room, who comes by TCP tries again after a second, and who comes by
+ * the socket at once: the shorter its queue, the sooner they have a place.
+ */
+export const maxWaiting: Readonly<Record<Via, number>> = { socket: 512, router: 4096 }
+
+/**
  * A server whose clients may be strangers: small headers, no dawdling, and neither silence nor noise costs it much.
  * @param routerToken By which the router is known. What anybody else says of where a request comes from counts for
  *   nothing: containers reach that address, too.

@@ -5,7 +5,7 @@ import { defaultLimits } from '../../../src/push/manifest.ts'
 import { Api } from '../../../src/server/api.ts'
 import { Audit } from '../../../src/server/audit.ts'
 import { Challenges } from '../../../src/server/challenges.ts'
-import { httpServer } from '../../../src/server/http-server.ts'
+import { httpServer, maxWaiting } from '../../../src/server/http-server.ts'
 import { Jobs } from '../../../src/server/jobs.ts'
 import { AuthorizedKeys } from '../../../src/server/keys.ts'
 import { LiveSettings } from '../../../src/server/live-settings.ts'
@@ -48,8 +48,8 @@ const api = new Api({
   log,
 })
 const path = join(home, 'd.sock')
-const local = httpServer(api, 'socket').listen({ path, backlog: 1024 })
-const router = httpServer(api, 'router', routerWord).listen({ port: 0, host: '127.0.0.1', backlog: 1024 })
+const local = httpServer(api, 'socket').listen({ path, backlog: maxWaiting.socket })
+const router = httpServer(api, 'router', routerWord).listen({ port: 0, host: '127.0.0.1', backlog: maxWaiting.router })
 await Promise.all([local, router].map((server) => new Promise<void>((resolve) => server.once('listening', resolve))))
 const { port } = router.address() as { port: number }
 console.log(JSON.stringify({ path, port }))
