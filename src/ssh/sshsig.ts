@@ -33,16 +33,18 @@ export function keyOfSignature(signature: string): string | undefined {
 export function makeSignature(text: string, namespace: string, key: Buffer, sign: (data: Buffer) => Buffer): string {
   const signature = sign(signedBytes(text, namespace, 'sha512'))
   const fields = [key, namespace, '', 'sha512', signature].map(string)
-  const lines =
-    Buffer.concat([magic, uint32(1), ...fields])
-      .toString('base64')
-      .match(/.{1,70}/g) ?? []
-  return `${[begin, ...lines, end].join('\n')}\n`
+  return armored(Buffer.concat([magic, uint32(1), ...fields]))
 }
 
 const begin = '-----BEGIN SSH SIGNATURE-----'
 const end = '-----END SSH SIGNATURE-----'
-const armor = new RegExp(`^${begin}\n([A-Za-z0-9+/=\n]{100,16000})\n${end}\n?$`)
+const armor = new RegExp(`^${begin}\n([A-Za-z0-9+/=\n]{100,16000})\n${end}\n$`)
+
+/** As ssh-keygen writes it. */
+function armored(blob: Buffer): string {
+  const lines = blob.toString('base64').match(/.{1,70}/g) ?? []
+  return `${[begin, ...lines, end].join('\n')}\n`
+}
 
 type Fields = Readonly<{ key: string; namespace: Buffer; hash: 'sha256' | 'sha512'; signature: Buffer }>
 
@@ -50,7 +52,9 @@ type Fields = Readonly<{ key: string; namespace: Buffer; hash: 'sha256' | 'sha51
 function parse(signature: string): Fields {
   const match = armor.exec(signature)
   if (!match) throw new MalformedError('it has no armor')
-  const reader = new Reader(fromBase64((match[1] as string).replaceAll('\n', '')))
+  const blob = fromBase64((match[1] as string).replaceAll('\n', ''))
+  if (armored(blob) !== signature) throw new MalformedError('its lines are not those of ssh-keygen')
+  const reader = new Reader(blob)
   if (!reader.bytes(magic.length).equals(magic) || reader.uint32() !== 1) throw new MalformedError('it is no SSHSIG')
   const key = reader.string().toString('base64')
   const namespace = reader.string()

@@ -74,6 +74,12 @@ suite('signatures', () => {
         signature: plain.signature.replace(lines[2] as string, ` ${lines[2]}`),
         there: true,
       },
+      'lines of another length': {
+        from: plain,
+        signature: plain.signature.replace(`${lines[1]}\n`, lines[1] as string),
+        there: true,
+      },
+      'no end of its last line': { from: plain, signature: plain.signature.trimEnd(), there: true },
       'a number with zeros before it': {
         from: ecdsa,
         signature: numbers(ecdsa.signature, (number) => string(Buffer.concat([Buffer.alloc(3), number]))),
