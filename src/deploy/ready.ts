@@ -43,7 +43,7 @@ export async function awaitReady(container: string, wait: Wait): Promise<void> {
   for (let found = first; ; found = await docker.containers.inspect(container, { signal: wait.signal })) {
     const end = await endOf(found, begin, wait)
     if (end) throw end
-    const state = await look(found, wait, { elapsedMs: patience.elapsedMs, check })
+    const state = await look(found, wait, { patience, check })
     if (state === 'ready') return
     const verdict = state === 'settling' ? 'wait' : patience.see(wrongWith(state))
     const isSlow = !toldSlow && patience.elapsedMs > slowMs
@@ -81,7 +81,7 @@ export async function awaitUptime(
 async function look(
   found: ContainerInspect,
   wait: Wait,
-  { elapsedMs, check }: { elapsedMs: number; check: ImageCheck | undefined },
+  { patience, check }: { patience: Patience; check: ImageCheck | undefined },
 ): Promise<WaitingState | 'ready' | 'settling'> {
   const { spec } = wait
   if (check) {
@@ -90,10 +90,12 @@ async function look(
     return { kind: 'checking', last: check.last, unhealthy: said === 'unhealthy' }
   }
   const { healthcheck } = spec
-  if (!healthcheck && spec.urls.length === 0) return elapsedMs >= settledMs ? 'ready' : 'settling'
+  if (!healthcheck && spec.urls.length === 0) return patience.elapsedMs >= settledMs ? 'ready' : 'settling'
   const address = found.NetworkSettings.Networks[wait.network]?.IPAddress ?? ''
   if (!(await accepts(address, spec.port))) return { kind: 'closed', listening: await listeningIn(found.State.Pid) }
-  return healthcheck ? checkedBy(healthcheck, address, wait) : 'ready'
+  if (!healthcheck) return 'ready'
+  const timeoutMs = Math.min(healthcheck.timeoutMs, Math.max(1_000, patience.leftMs))
+  return checkedBy({ ...healthcheck, timeoutMs }, address, wait)
 }
 
 /** Asks as the router asks for ever after. */

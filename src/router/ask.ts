@@ -24,7 +24,6 @@ export function ask(call: {
     port: call.port,
     path: call.url.path,
     agent: false,
-    timeout: timeoutMs,
     // Before the first certificate is there the router serves its own; what is asked here is whether it routes.
     rejectUnauthorized: false,
     headers: { host, 'user-agent': 'mypaas', connection: 'close', ...call.headers },
@@ -40,8 +39,14 @@ export function ask(call: {
       resolve({ status: statusCode, ...redirect })
       response.destroy()
     })
-    request.on('timeout', () => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)))
+    // For the whole answer: one that comes byte by byte, or is announced again and again (103), would never be late.
+    const late = setTimeout(() => request.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs)
     request.on('error', (error) => resolve({ error: error.message }))
+    // An answer that changes the protocol (101) is neither a response nor an error to Node.
+    request.on('close', () => {
+      clearTimeout(late)
+      resolve({ error: 'it closed the connection without an answer' })
+    })
   })
 }
 

@@ -312,7 +312,8 @@ export class TraefikRouter implements Router {
     if (!address || !healthcheck) return { error: "it is not on the router's network" }
     const asked = healthRequest(urls)
     const url = { scheme: 'http', host: asked?.host ?? address, path: healthcheck.path } as const
-    const { timeoutMs } = healthcheck
+    // Whoever asks for the state of all waits for it; a check may be allowed to take hours.
+    const timeoutMs = Math.min(healthcheck.timeoutMs, 5_000)
     const headers = asked?.headers ?? {}
     return ask({ address, port: active.port, secure: false, url, headers, signal: undefined, timeoutMs })
   }
