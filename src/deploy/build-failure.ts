@@ -19,7 +19,8 @@ type Explained = Readonly<{ message: string; hint?: string | undefined }>
 
 /** An error of a build in our words, with the line of the Dockerfile; what the builder said follows. */
 export function buildFailure(error: BuildError, from: BuildSource): DeployError {
-  const own = syntaxProblem(error, from) ?? imageProblem(error, from) ?? fileProblem(error, from)
+  const said = { message: ends(error.message), step: error.step && ends(error.step), hint: error.hint }
+  const own = syntaxProblem(said, from) ?? imageProblem(said, from) ?? fileProblem(said, from)
   const { message, hint } = own ?? fallback(error, from)
   const raw = message.includes(error.message) ? [] : error.message.split('\n').slice(-maxRawLines)
   return new DeployError(message, {
@@ -34,6 +35,15 @@ export function buildFailure(error: BuildError, from: BuildSource): DeployError 
 }
 
 const maxRawLines = 20
+
+type Said = Readonly<{ message: string; step: string | undefined; hint: string | undefined }>
+
+/** Builders repeat the command that failed, which may be of any length; what they say of it stands around it. */
+function ends(text: string): string {
+  return text.length <= 2 * maxSaid ? text : `${text.slice(0, maxSaid)}\n${text.slice(-maxSaid)}`
+}
+
+const maxSaid = 2_048
 
 function fallback({ step, exitCode, message }: BuildError, { dockerfile, dockerfileText }: BuildSource): Explained {
   const line = step === undefined ? undefined : new Steps(dockerfileText).find(step)?.line
@@ -51,10 +61,7 @@ function withoutWay(message: string): string {
   )
 }
 
-function syntaxProblem(
-  { message, hint }: BuildError,
-  { dockerfile, dockerfileText }: BuildSource,
-): Explained | undefined {
+function syntaxProblem({ message, hint }: Said, { dockerfile, dockerfileText }: BuildSource): Explained | undefined {
   if (/no build stage in current context|file with no instructions|Dockerfile.* cannot be empty/i.test(message)) {
     const [first] = new Steps(dockerfileText).all
     return {
@@ -78,7 +85,7 @@ function syntaxProblem(
 const fetches =
   /(?:load metadata for |resolve image config for |docker-image:\/\/|\] FROM |^Step \d+\/\d+ ?: FROM (?:--\S+ )*)(\S+)/
 
-function imageProblem({ step = '', message }: BuildError, from: BuildSource): Explained | undefined {
+function imageProblem({ step = '', message }: Said, from: BuildSource): Explained | undefined {
   const image = fetches.exec(step)?.[1] ?? /([^\s"]+): failed to resolve source metadata/.exec(message)?.[1]
   if (image === undefined) return undefined
   const at = `${from.dockerfile}${lineOfImage(image, from.dockerfileText)}`
@@ -132,7 +139,7 @@ function lineOfImage(image: string, dockerfile: string): string {
   return line > 0 ? `:${line}` : ''
 }
 
-function fileProblem({ step = '', message }: BuildError, from: BuildSource): Explained | undefined {
+function fileProblem({ step = '', message }: Said, from: BuildSource): Explained | undefined {
   const steps = new Steps(from.dockerfileText)
   const path =
     /"\/?([^"\n]+)":? not found/.exec(message)?.[1] ??
