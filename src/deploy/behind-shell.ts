@@ -16,29 +16,35 @@ export async function endBehindShell(
   id: string,
   options: { stopSignal: string | undefined; graceMs: number },
 ): Promise<void> {
+  const { graceMs } = options
   const signal = numberOf(options.stopSignal)
   if (signal === undefined) return
-  const top = await docker.containers.top(id).catch(() => undefined)
+  const top = await docker.containers.top(id, { psArgs, timeoutMs: graceMs }).catch(() => undefined)
   if (top && !hasShell(top)) return
-  const { Id } = await docker.exec.create(id, {
-    Cmd: ['/bin/sh', '-c', script, 'sh', `${signal}`],
-    AttachStdin: true,
-    AttachStdout: true,
-  })
-  const stream = await docker.exec.start(Id, { tty: false })
+  const { Id } = await docker.exec.create(
+    id,
+    {
+      Cmd: ['/bin/sh', '-c', script, 'sh', `${signal}`],
+      AttachStdin: true,
+      AttachStdout: true,
+    },
+    { timeoutMs: graceMs },
+  )
+  const stream = await docker.exec.start(Id, { tty: false, timeoutMs: graceMs })
   // An image need not have `sleep`: the script looks once for each line that it is given.
   const ticks = setInterval(() => stream.stdin.write('\n'), tickMs)
-  const end = setTimeout(() => stream.close(), options.graceMs)
   try {
     for await (const _ of stream);
   } finally {
     clearInterval(ticks)
-    clearTimeout(end)
     stream.close()
   }
 }
 
 const tickMs = 50
+
+/** Without an end to its columns `ps` shows up to 128 KiB of each process, which is for the container to choose. */
+const psArgs = '-eo pid,args --columns 200'
 
 /** What `ps` shows of a container tells only that there is a shell, not whether anything waits behind it. */
 function hasShell({ Titles, Processes }: ContainerTop): boolean {

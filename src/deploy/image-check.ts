@@ -40,6 +40,7 @@ export class ImageCheck implements AsyncDisposable {
     const mask = secretMask(container.Config)
     const timeoutMs = (container.Config.Healthcheck?.Timeout ?? 0) / 1e6 || usualTimeoutMs
     const { signal } = this.#stop
+    let late = 0
     while (!signal.aborted && !this.passed) {
       const begin = performance.now()
       try {
@@ -53,10 +54,12 @@ export class ImageCheck implements AsyncDisposable {
         this.last = `exit code ${exitCode}${output === '' ? '' : `: ${output}`}`
       } catch (error) {
         if (signal.aborted) return
+        late += error instanceof TimeoutError ? 1 : 0
         this.last = error instanceof TimeoutError ? `no end within ${timeoutMs / 1000} s` : String(error)
       }
-      // A check that costs much does not come more often than it takes.
-      const tookMs = performance.now() - begin
+      // A check that costs much does not come more often than it takes. The engine ends none that is late: there are ever
+      // fewer new ones, then.
+      const tookMs = (performance.now() - begin) * 2 ** late
       if (!this.passed) await sleep(Math.max(shortestPauseMs, tookMs), undefined, { signal }).catch(() => {})
     }
   }

@@ -16,13 +16,17 @@ export async function stopContainer(
   container: string,
 ): Promise<void> {
   const { docker, engineTimeoutMs } = host
-  const { Id, Config, State } = await docker.containers.inspect(container)
+  const { Id, Config, State, HostConfig } = await docker.containers.inspect(container)
   const startedAt = Date.parse(State.StartedAt)
   const age = Math.max(0, Date.now() - startedAt)
   if (State.Running && age < deafMs) await sleep(deafMs - age)
   const graceMs = Config.StopTimeout ? Config.StopTimeout * 1000 : host.graceMs
+  // What ends by itself when it is asked to is not to be started again before the engine is told to stop it.
+  const policy = HostConfig.RestartPolicy?.Name ?? 'no'
+  if (State.Running && policy !== 'no')
+    await docker.containers.update(Id, { RestartPolicy: { Name: 'no' } }).catch(() => {})
   const deadline = performance.now() + graceMs
-  // Whatever came in the way there, the engine's own way comes next, and says what is wrong.
+  // Whatever came in the way there or before, the engine's own way comes next, and says what is wrong.
   if (State.Running && !State.Paused)
     await endBehindShell(docker, Id, { stopSignal: Config.StopSignal, graceMs }).catch(() => {})
   // The engine may be about to start one that never ran, for a deploy that was killed: it has nothing to finish.
