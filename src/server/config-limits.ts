@@ -1,6 +1,7 @@
 import { journalledServices } from '../deploy/journal.ts'
 import { MypaasError } from '../errors.ts'
 import type { ServerConfig } from './config.ts'
+import { tomlText } from './config-text.ts'
 import { type AuthorizedKey, coversService } from './keys.ts'
 
 /** What `env set` lets the config grow to, in bytes. The values of one container have to fit into one call of the kernel. */
@@ -83,8 +84,12 @@ async function refuseAwaited(
   )
 }
 
+/** As they are written: some letters take six there. */
 function bytesOf(env: Readonly<Record<string, string>>): number {
-  return Object.entries(env).reduce((sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(value), 0)
+  return Object.entries(env).reduce(
+    (sum, [name, value]) => sum + Buffer.byteLength(name) + Buffer.byteLength(tomlText(value)),
+    0,
+  )
 }
 
 function tooMuch(what: string, bytes: number, max: number, hint: string): MypaasError {

@@ -71,6 +71,7 @@ export class Jobs {
       } finally {
         // Who asked for something that is not kept gets the end of it all the same: it follows by now.
         this.#live.delete(info.job)
+        live.release()
         // What can't be removed now is tried again after the next one.
         if (options.isKept !== false) await this.#forgetOld().catch(() => {})
       }
@@ -149,6 +150,8 @@ const maxKept = 100
 const maxKeptBytes = 512 * 1024 ** 2
 /** Of one job: a build that never stops talking fills no disk. */
 const maxBytes = 64 * 1024 ** 2
+/** Of all that are on, which are in memory: what builds say beyond that is dropped. */
+const maxLiveBytes = 256 * 1024 ** 2
 
 class Live {
   readonly info: JobInfo
@@ -157,6 +160,8 @@ class Live {
   readonly #lines: string[] = []
   readonly #file: WriteStream | undefined
   readonly #news = new EventEmitter().setMaxListeners(0)
+  /** Of all that are on. */
+  static #allBytes = 0
   #bytes = 0
   #ended = false
 
@@ -169,8 +174,8 @@ class Live {
 
   add(event: unknown): void {
     const line = JSON.stringify({ seq: this.#lines.length, event })
-    this.#bytes += line.length
-    if (this.#bytes > maxBytes && (event as { type?: unknown }).type === 'build') return
+    const isTooMuch = this.#bytes + line.length > maxBytes || Live.#allBytes + line.length > maxLiveBytes
+    if (isTooMuch && (event as { type?: unknown }).type === 'build') return
     this.#push(line)
   }
 
@@ -198,7 +203,15 @@ class Live {
     }
   }
 
+  /** It is in memory no longer. */
+  release(): void {
+    Live.#allBytes -= this.#bytes
+    this.#bytes = 0
+  }
+
   #push(line: string): void {
+    this.#bytes += line.length
+    Live.#allBytes += line.length
     this.#lines.push(line)
     this.#file?.write(`${line}\n`)
     this.#news.emit('line')

@@ -6,6 +6,10 @@ import type { Mount, MountOption, ServiceSpec } from '../service/spec.ts'
 /** Why a mount is not a limited key's, and what would be. `deployable`: somebody with an unlimited key can deploy it. */
 export type ForeignMount = Readonly<{ why: string; remedy: string; deployable: boolean }>
 
+function isBelow(place: string, service: string): boolean {
+  return place === service || place.startsWith(`${service}/`)
+}
+
 /**
  * A limited key's mounts: what its service has already, and not with more rights; or what is called like it. Never what
  * another one mounts, nor a volume whose name is one of a service that has a longer name.
@@ -24,10 +28,15 @@ export async function foreignMount(
     (other) => placeOf(other) === placeOf(mount) && other.kind === mount.kind && (!other.readOnly || mount.readOnly),
   )
   const place = placeOf(mount)
-  const foreign = mount.options?.find((option) => !limitedOptions.has(option))
-  const hasIt = (other: Mount): boolean =>
-    other.kind === mount.kind && placeOf(other) === place && other.options?.includes(foreign as MountOption) === true
-  if (foreign !== undefined && !current?.volumes.some(hasIt))
+  const isThere = (option: MountOption): boolean =>
+    current?.volumes.some(
+      (other) => other.kind === mount.kind && placeOf(other) === place && other.options?.includes(option) === true,
+    ) === true
+  // With `z` the engine marks every file that is there anew: of the machine's own ones that is not for the key to do.
+  const isItsOwn = mount.kind === 'named' || (mount.kind === 'home' && isBelow(place, service))
+  const isLimited = (option: MountOption): boolean => limitedOptions.has(option) && (option !== 'z' || isItsOwn)
+  const foreign = mount.options?.find((option) => !isLimited(option) && !isThere(option))
+  if (foreign !== undefined)
     return {
       why: `the option ${foreign} of the volume ${place}`,
       remedy: 'Its own are ro, rw, nocopy and z',
@@ -48,9 +57,7 @@ export async function foreignMount(
   }
   switch (mount.kind) {
     case 'home':
-      return place === service || place.startsWith(`${service}/`)
-        ? undefined
-        : problem(`the volume ~/${place}: it is not below ~/${service}`)
+      return isBelow(place, service) ? undefined : problem(`the volume ~/${place}: it is not below ~/${service}`)
     case 'host':
       return problem(`the path ${place}: it is outside of ~/${service}`)
     case 'named': {
