@@ -44,6 +44,8 @@ export type DaemonOptions = Readonly<{
 }>
 
 const retryMs = 5_000
+/** How long the daemon brings things in order before it takes pushes, at most. */
+const settleMs = 30_000
 
 /**
  * Takes pushes and commands: on a unix socket, and on the machine's own address of the router's network, as soon as that
@@ -72,7 +74,10 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const pushes = await Pushes.open(join(folder, 'blobs'), quota, (service) => isKnown(directory, service))
   await privateFolder(join(folder, 'blobs'))
   const keeper = new Keeper({ home, log, signal: options.signal })
-  await keeper.settle()
+  // A service that waits for what it needs keeps nobody from pushing what it needs.
+  const settling = keeper.settle()
+  settling.catch(() => {})
+  await Promise.race([settling, sleep(settleMs, undefined, { signal: options.signal, ref: false }).catch(() => {})])
   const jobs = await Jobs.open(join(folder, 'jobs'), (info) => whatServes(home, info))
   const audit = new Audit(directory)
   const nonces = new Nonces()
@@ -135,7 +140,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await api.idle()
   local.closeAllConnections()
   await Promise.all(closed)
-  await Promise.all([sweeping, keeping, certifying])
+  await Promise.all([settling, sweeping, keeping, certifying])
   await pushes.close()
   await audit.close()
   await rm(socket, { force: true })
