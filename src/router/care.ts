@@ -59,10 +59,13 @@ async function troubleOf(
   const cut = [networks.edge, networks.gate].filter((network) => !router.networks.includes(network))
   if (cut.length > 0) return { kind: 'cut', networks: cut }
   const path = reachPath(settings)
+  const begin = performance.now()
   const answers = await Promise.all(
     [routerPorts.web, routerPorts.admin].map((inside) => answerOf(router, inside, path)),
   )
   if (answers.every((answer) => 'status' in answer)) return undefined
+  // So late are only the timers of a process that stood still itself: what came meanwhile it did not read.
+  if (performance.now() - begin > askTimeoutMs + 500) return undefined
   // One that has opened its ports already accepts in any case.
   const hangs = answers.some((answer) => 'error' in answer && answer.error.startsWith('no answer'))
   return !hangs && (await isStarting(docker, router.id)) ? undefined : { kind: 'silent' }
@@ -91,7 +94,9 @@ export async function mendRouter(
   options: { hangs?: boolean; waitMs?: number } = {},
 ): Promise<readonly string[]> {
   await using _ = await lockRouter(wanted, 'whoever mends the router', options.waitMs ?? 0)
-  const seen = options.hangs ? ({ kind: 'silent' } as const) : await routerTrouble(docker, wanted)
+  // Whoever had the lock may have brought it back a moment ago.
+  const isFresh = options.hangs && (await isStarting(docker, wanted.name).catch(() => true))
+  const seen = options.hangs && !isFresh ? ({ kind: 'silent' } as const) : await routerTrouble(docker, wanted)
   if (!seen) return []
   const done = seen.kind === 'leftovers' ? [...(await settleOnOne(docker, wanted))] : []
   const trouble = seen.kind === 'leftovers' ? await routerTrouble(docker, wanted) : seen

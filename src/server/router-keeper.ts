@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { MypaasError } from '../errors.ts'
 import { mendRouter, type RouterTrouble, routerTrouble } from '../router/care.ts'
 import { type OpenServer, openServer, routerContainer } from './host.ts'
+import { RouterPatience } from './router-patience.ts'
 
 export type RouterKeeperOptions = Readonly<{
   home: string
@@ -17,32 +18,13 @@ const lookMs = 1_000
 const lookAgainMs = 150
 /** What takes so long for next to nothing has stood still itself: that the router was slow then says nothing. */
 const standstillMs = 1_000
-/** A router that was restarted because it hung, and hangs again before that long, is not helped by the next restart. */
-const helpedMs = 10_000
-const longestPauseMs = 5 * 60_000
-
-/** How long a trouble has to last: the engine, or a person, may be at ending it. */
-const patienceMs: Readonly<Record<RouterTrouble['kind'], number>> = {
-  missing: 1_000,
-  down: 1_000,
-  paused: 2_000,
-  cut: 1_000,
-  silent: 2_600,
-  leftovers: 2_000,
-}
-/** The engine starts one that crashes again and again by itself, ever more rarely. */
-const restartingPatienceMs = 8_000
-
 /**
  * Looks after the router as the {@link Keeper} does after services: one that was stopped, killed, removed, paused, renamed
  * or cut from its networks, or that accepts and does not answer, serves again within 10 s.
  */
 export class RouterKeeper {
   readonly #options: RouterKeeperOptions
-  #trouble: { kind: string; since: number } | undefined
-  #failures = 0
-  #notBefore = 0
-  #restartedAt = Number.NEGATIVE_INFINITY
+  readonly #patience = new RouterPatience()
   #said = ''
 
   constructor(options: RouterKeeperOptions) {
@@ -54,14 +36,14 @@ export class RouterKeeper {
     const { home, signal } = this.#options
     let expectedAt = performance.now()
     while (!signal.aborted) {
-      if (performance.now() > expectedAt + standstillMs) this.#trouble = undefined
+      if (performance.now() > expectedAt + standstillMs) this.#patience.forget()
       try {
         await using server = await openServer(home)
         await this.#look(server)
       } catch {
-        this.#trouble = undefined
+        this.#patience.forget()
       }
-      const pauseMs = this.#trouble ? lookAgainMs : lookMs
+      const pauseMs = this.#patience.isTroubled ? lookAgainMs : lookMs
       expectedAt = performance.now() + pauseMs
       await sleep(pauseMs, undefined, { signal }).catch(() => {})
     }
@@ -81,14 +63,8 @@ export class RouterKeeper {
     await host.docker.system.ping({ timeoutMs: standstillMs })
     const begin = performance.now()
     const trouble = await routerTrouble(host.docker, wanted)
-    if (!trouble) {
-      this.#trouble = undefined
-      return
-    }
-    if (this.#trouble?.kind !== trouble.kind) this.#trouble = { kind: trouble.kind, since: begin }
-    const now = performance.now()
-    if (now - this.#trouble.since < patienceOf(trouble) || now < this.#notBefore) return
-    await this.#mend(server, trouble)
+    const toMend = this.#patience.see(trouble, { begin, end: performance.now() })
+    if (trouble && toMend) await this.#mend(server, trouble)
   }
 
   async #mend({ host, config, identity }: OpenServer, trouble: RouterTrouble): Promise<void> {
@@ -97,39 +73,19 @@ export class RouterKeeper {
       const wanted = routerContainer(host.directory, config, identity)
       const done = await mendRouter(host.docker, wanted, { hangs: trouble.kind === 'silent' })
       for (const line of done) log(`the router: ${line}`)
-      this.#trouble = undefined
+      this.#patience.mended(trouble.kind, performance.now())
       this.#said = ''
-      if (trouble.kind === 'silent') this.#restarted()
-      else this.#failures = 0
       if (done.length > 0) onMended()
     } catch (error) {
       // Whoever is at it has it back in a moment, or dies, which frees the lock.
       if (signal.aborted || (error instanceof MypaasError && error.code === 'locked')) return
-      this.#pause()
+      this.#patience.failed(performance.now())
       this.#say(`the router can't be brought back: ${error instanceof Error ? error.message : String(error)}`)
     }
-  }
-
-  /** A restart costs everybody their open connections: it must not become a habit. */
-  #restarted(): void {
-    const now = performance.now()
-    if (now - this.#restartedAt < helpedMs) this.#pause()
-    else this.#failures = 0
-    this.#restartedAt = now
-  }
-
-  #pause(): void {
-    this.#failures += 1
-    this.#notBefore = performance.now() + Math.min(longestPauseMs, 2_000 * 2 ** this.#failures)
   }
 
   #say(line: string): void {
     if (line !== this.#said) this.#options.log(line)
     this.#said = line
   }
-}
-
-function patienceOf(trouble: RouterTrouble): number {
-  const isRestarting = trouble.kind === 'down' && trouble.state === 'restarting'
-  return isRestarting ? restartingPatienceMs : patienceMs[trouble.kind]
 }
