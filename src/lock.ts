@@ -52,7 +52,8 @@ export async function takeLock(
       .catch(() => handle.truncate(0))
     return {
       async [Symbol.asyncDispose](): Promise<void> {
-        await handle.truncate(0)
+        // Only its closing opens the lock.
+        await handle.truncate(0).catch(() => {})
         await handle.close()
       },
     }
