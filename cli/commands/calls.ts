@@ -95,7 +95,11 @@ export const rollback: CommandDef = command({
   args: {
     server,
     name,
-    release: { type: 'positional', required: false, description: 'The release to go back to (the one before)' },
+    release: {
+      type: 'positional',
+      required: false,
+      description: 'The release to go back to (the last that is another build)',
+    },
     ...changeArgs,
   },
   async run({ args }) {

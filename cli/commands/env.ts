@@ -13,6 +13,7 @@ const service: StringArgDef = { type: 'string', valueHint: 'NAME', description: 
 export const set: CommandDef = command({
   args: { server, name, service, ...remoteArgs },
   async run({ args }) {
+    const again = `mypaas env set ${args.server} ${args.name}${args.service === undefined ? '' : ` --service ${args.service}`}`
     if (process.stdin.isTTY) progress(`The value of ${args.name}, then Ctrl-D:`)
     const bytes = await buffer(process.stdin)
     const strange = lineNotUtf8(bytes)
@@ -21,7 +22,7 @@ export const set: CommandDef = command({
         `The value is not text: line ${strange} has bytes that are no UTF-8, and nothing was set.`,
         {
           code: 'usage',
-          hint: `Give it in base64, for the app to decode: base64 -w0 FILE | mypaas env set ${args.server} ${args.name}`,
+          hint: `Give it in base64, for the app to decode: base64 -w0 FILE | ${again}`,
         },
       )
     }
@@ -29,7 +30,7 @@ export const set: CommandDef = command({
     if (value === '') {
       throw new MypaasError('There is no value on stdin.', {
         code: 'usage',
-        hint: `For example: printf %s "$VALUE" | mypaas env set ${args.server} ${args.name}`,
+        hint: `For example: printf %s "$VALUE" | ${again}`,
       })
     }
     const services = await change(args, 'env-set', value)

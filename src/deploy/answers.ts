@@ -66,7 +66,7 @@ async function awaitAnswer(url: ServiceUrl, container: string, lives: Lives, wai
       const got = `${facts.container} ${inWords(answer)} on ${formatUrl(url)}`
       if (verdict === 'end') {
         const message = `${got} after ${patience.waited}.`
-        throw new DeployError(message, { hint: `${answerHint} ${patience.longer}`, report: facts })
+        throw new DeployError(message, { hint: `${answerHint} ${patience.longer}`.trimEnd(), report: facts })
       }
       wait.onSlow?.(`${got}; ${patience.limit(wrongWith(answer))}.`, answerHint)
     }

@@ -277,8 +277,15 @@ async function check({ name, release }: Target, run: Execution): Promise<void> {
   const { docker, network, router } = run.host
   const wait = { docker, network, ...(await startingOf(release, run)) }
   await awaitAnswers(name, wait)
-  await using _ = await visitGate(name, run)
-  await awaitAnswers(name, { ...wait, routerNetwork: router.gate })
+  const leave = await visitGate(name, run)
+  try {
+    await awaitAnswers(name, { ...wait, routerNetwork: router.gate })
+  } catch (error) {
+    // What keeps it there is nothing beside why it fails.
+    await leave().catch(() => {})
+    throw error
+  }
+  await leave()
 }
 
 async function startingOf(release: number, run: Execution) {
@@ -294,15 +301,15 @@ async function startingOf(release: number, run: Execution) {
 /**
  * Puts a container on the router's network for as long as it is asked there. It has no name there that the router looks
  * for: requests that wait get to a release when it is committed, and not before.
+ * @returns what takes it from there again
  */
-async function visitGate(name: string, { host }: Execution): Promise<AsyncDisposable> {
+async function visitGate(name: string, { host }: Execution): Promise<() => Promise<void>> {
   const { docker, router } = host
   const { NetworkSettings } = await docker.containers.inspect(name)
-  if (router.gate in NetworkSettings.Networks) return { async [Symbol.asyncDispose]() {} }
+  if (router.gate in NetworkSettings.Networks) return async () => {}
   await docker.networks.connect(router.gate, { Container: name })
-  return {
-    [Symbol.asyncDispose]: async () =>
-      docker.networks.disconnect(router.gate, { Container: name, Force: true }).catch(unlessGone),
+  return async () => {
+    await docker.networks.disconnect(router.gate, { Container: name, Force: true }).catch(unlessGone)
   }
 }
 

@@ -14,8 +14,15 @@ export function lossWarnings(paths: readonly string[], spec: ServiceSpec): reado
     .filter((path) => !mounted.has(path))
     .map(
       (path) =>
-        `${path} is a VOLUME of the image, and no mypaas.volume is mounted there: what is written there is lost with each release. To keep it: # mypaas.volume = ~/${spec.service}${path}:${path}`,
+        `${path} is a VOLUME of the image, and no mypaas.volume is mounted there: what is written there is lost with each release. To keep it: # mypaas.volume = ${placeFor(path, spec)}:${path}`,
     )
+}
+
+/** A directory of the home; a volume where the home would not have it: names with a dot in front, below another mount. */
+function placeFor(path: string, { service, volumes }: ServiceSpec): string {
+  const isBelow = volumes.some(({ target }) => path.startsWith(`${target.replace(/\/$/, '')}/`))
+  if (!isBelow && !/\/\./.test(path)) return `~/${service}${path}`
+  return `${service}${path.replace(/[^A-Za-z0-9_-]+/g, '-')}`
 }
 
 /** The `VOLUME`s that the image of a Dockerfile will have, as far as that can be told without a build. */

@@ -1,3 +1,4 @@
+import { longestStartMs } from '../service/settings.ts'
 import type { ServiceSpec } from '../service/spec.ts'
 import type { Host } from './host.ts'
 
@@ -72,7 +73,8 @@ export class Patience {
 
   /** What to do when it only needs longer. */
   get longer(): string {
-    const minutes = Math.max(2, Math.ceil((2 * this.#time.timeoutMs) / 60_000))
+    if (this.#time.timeoutMs >= longestStartMs) return ''
+    const minutes = Math.ceil(Math.min(longestStartMs, Math.max(120_000, 2 * this.#time.timeoutMs)) / 60_000)
     return `If it only needs longer, raise start_timeout: # mypaas.start_timeout = ${minutes}m, or for all services in [server] of config.toml.`
   }
 

@@ -278,7 +278,7 @@ async function ensureNetwork(docker: Docker, name: string, server: string, inter
     if (found.Labels?.['mypaas.server'] === server) return
     throw new MypaasError(`The Docker network ${name} is there already and not of this mypaas.`, {
       code: 'failed',
-      hint: `Remove it (docker network rm ${name}), or give this mypaas a name of its own: mypaas server init --instance NAME`,
+      hint: `Give this mypaas a name of its own: mypaas server init --instance NAME. Or, if nobody needs it: docker network rm ${name}`,
     })
   }
   try {
@@ -346,9 +346,9 @@ async function find(
   if (!found) return undefined
   const labels = found.Config.Labels ?? {}
   if (labels['mypaas.server'] !== wanted.server || labels['mypaas.role'] !== 'router') {
-    throw new MypaasError(`There is a container ${wanted.name} already that is not the router of this mypaas.`, {
+    throw new MypaasError(`The container ${wanted.name} is there already and not of this mypaas.`, {
       code: 'failed',
-      hint: `Remove it (docker rm -f ${wanted.name}), or give this mypaas a name of its own: mypaas server init --instance NAME`,
+      hint: `Give this mypaas a name of its own: mypaas server init --instance NAME. Or, if nobody needs it: docker rm -f ${wanted.name}`,
     })
   }
   const fingerprint = labels['mypaas.router.config']

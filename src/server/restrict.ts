@@ -186,7 +186,8 @@ async function foreignSettings(
   if (startTimeoutMs !== undefined && startTimeoutMs > longestMs && startTimeoutMs !== current?.startTimeoutMs) {
     problems.push({
       line: lines?.startTimeout[0],
-      why: `a start_timeout of ${formatDuration(startTimeoutMs)}: the server's max_start_timeout is ${formatDuration(config.server.maxStartTimeoutMs)}`,
+      why: `a start_timeout of ${formatDuration(startTimeoutMs)}: the config of the server allows ${formatDuration(longestMs)} (max_start_timeout)`,
+      remedy: `Write # mypaas.start_timeout = ${formatDuration(longestMs)}`,
       deployable: true,
     })
   }

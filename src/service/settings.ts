@@ -131,6 +131,9 @@ function parseTime(text: string, what: string, report: Report): number | undefin
   return undefined
 }
 
+/** The most that a start_timeout can be. */
+export const longestStartMs: number = 3_600_000
+
 /** `2m`: from 1 s to an hour. */
 export function parseStartTimeout(text: string, report: Report): number | undefined {
   const ms = parseDuration(text)
@@ -140,7 +143,7 @@ export function parseStartTimeout(text: string, report: Report): number | undefi
       `${quote(text)} is no duration`,
       `A number and its unit, s, m or h, for example: mypaas.start_timeout = ${number}`,
     )
-  } else if (ms < 1_000 || ms > 3_600_000) {
+  } else if (ms < 1_000 || ms > longestStartMs) {
     report(`${quote(text)} is out of bounds`, 'It has to be between 1s and 1h')
   } else return ms
   return undefined

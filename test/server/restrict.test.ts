@@ -197,7 +197,11 @@ test('what is not the key is told with its line, and what would help', async (t)
     ['# mypaas.volume = pgdata:/x', /line 3: .*not called blog-…\. Its own are such as blog-data/, true],
     ['# mypaas.url = http://shop.test', /line 3: the URL http:\/\/shop.test.*host of its own/, false],
     ['# mypaas.url = http://shop.test/login', /line 3: the URL .*shop is at home on that host/, true],
-    ['# mypaas.start_timeout = 1h', /line 3: a start_timeout of 1h: the server's max_start_timeout is 10m/, true],
+    [
+      '# mypaas.start_timeout = 1h',
+      /line 3: a start_timeout of 1h: the config of the server allows 10m \(max_start_timeout\)/,
+      true,
+    ],
     ['FROM shop:r1', /line 3: the image shop:r1: it is one of shop/, true],
   ] as const) {
     const [code, message, hint] = await told(t, '# mypaas.env = A=1', line, 'FROM scratch')

@@ -8,7 +8,11 @@ import { print, progress, renderError } from '../../render.ts'
 export const rollback: CommandDef = command({
   args: {
     name: { type: 'positional', required: true, description: 'The service' },
-    release: { type: 'positional', required: false, description: 'The release to go back to (the one before)' },
+    release: {
+      type: 'positional',
+      required: false,
+      description: 'The release to go back to (the last that is another build)',
+    },
     ...operateArgs,
   },
   async run({ args }) {
