@@ -146,7 +146,7 @@ suite('races', { concurrency: 3 }, () => {
         ] as const) {
           const env = { NODE_OPTIONS: `--import=${setClock}`, SET_CLOCK_MS: `${byMs}`, SET_CLOCK_AT_STEP: `${atStep}` }
           const { ms } = await w.ok(['server', 'deploy', directories[name], '--json'], { env })
-          assert.ok(ms < 20_000, `took ${Math.round(ms)} ms`)
+          assert.ok(ms < 60_000, `took ${Math.round(ms)} ms`)
           release += 1
           await assertTidy(w, name, release)
         }

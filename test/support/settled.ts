@@ -62,9 +62,9 @@ export async function assertSettled(w: World, service: string, among: readonly n
   // One that a killed deploy has replaced goes when the next deploy is done; one that never came must be gone.
   const check = async () => {
     const images = await imagesOf(w, service)
-    const missing = kept.filter((one) => !images.includes(`r${one}`))
-    const extra = images.filter((image) => !once.has(Number(image.slice(1))))
-    assert.deepEqual({ missing, extra }, { missing: [], extra: [] }, `images: ${images.join(', ')}`)
+    const missing = kept.filter((one) => !images.has(`r${one}`))
+    const extra = othersThan(kept, images).filter((name) => !once.has(Number(name.slice(1))))
+    assert.deepEqual({ missing, extra }, { missing: [], extra: [] }, `images: ${[...images.keys()].join(', ')}`)
     return true
   }
   // The engine may be at removing one for somebody who was killed: it has no name then, and goes.
@@ -76,8 +76,14 @@ export async function assertSettled(w: World, service: string, among: readonly n
 export async function assertTidy(w: World, service: string, release: number): Promise<void> {
   await assertSettled(w, service, [release])
   const journal = await w.journal(service)
-  const kept = [journal?.current, ...(journal?.previous ?? [])].map((one) => `r${one?.release}`)
-  assert.deepEqual(await imagesOf(w, service), kept.sort())
+  const kept = [journal?.current, ...(journal?.previous ?? [])].map((one) => one?.release ?? 0)
+  assert.deepEqual(othersThan(kept, await imagesOf(w, service)), [])
+}
+
+/** Names of images that are none of kept releases, nor further names of theirs: as what one was built, it has another. */
+function othersThan(kept: readonly number[], images: ReadonlyMap<string, string>): string[] {
+  const ids = new Set(kept.map((release) => images.get(`r${release}`)))
+  return [...images].filter(([, id]) => !ids.has(id)).map(([name]) => name)
 }
 
 const seen = new Map<string, Set<number>>()
@@ -94,12 +100,12 @@ export function assertOneWriter(w: World): void {
   assert.equal(existsSync(join(w.home, 'data', 'violations')), false, 'never two writers')
 }
 
-/** `r1`, `r2`, …; an image without a name by its id. */
-async function imagesOf(w: World, service: string): Promise<string[]> {
+/** `r1`, `r2`, …, each with the id of its image; an image without a name by its id. */
+async function imagesOf(w: World, service: string): Promise<ReadonlyMap<string, string>> {
   const label = [`mypaas.image.server=${await w.serverId()}`, `mypaas.image.service=${service}`]
   const images = await w.docker.images.list({ all: true, filters: { label } })
-  const names = images.flatMap(({ Id, RepoTags }) => (RepoTags?.length ? RepoTags : [Id]))
-  return names.map((name) => name.replace(`${w.instance}-${service}:`, '')).sort()
+  const names = images.flatMap(({ Id, RepoTags }) => (RepoTags?.length ? RepoTags : [Id]).map((name) => [name, Id]))
+  return new Map(names.map(([name = '', id = '']) => [name.replace(`${w.instance}-${service}:`, ''), id]))
 }
 
 async function filesOf(w: World, service: string): Promise<string[]> {
