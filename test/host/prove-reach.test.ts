@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -118,6 +118,8 @@ test('a container that makes links of all that it can write sees only its own, h
   await t.test('and by restart, deploy, run and a rollback', async () => {
     await w.ok(['server', 'restart', 'reach'])
     starts = await swapped(w, starts + 1)
+    // Another build, so that there is one to go back to.
+    await appendFile(join(service, 'Dockerfile'), 'LABEL turn=2\n')
     await w.deploy(service)
     starts = await swapped(w, starts + 1)
     const found = await w.cli(['server', 'run', 'reach', '--', 'sh', '-c', 'cat /*/own && cat /*/treasure'])
