@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Docker } from '../docker/index.ts'
 import { ask } from './ask.ts'
 import { reachPath, routerPorts } from './config.ts'
@@ -12,6 +13,7 @@ import {
   settleOnOne,
 } from './container.ts'
 import type { Answer } from './router.ts'
+import { runDelay, wasStarved } from './run-delay.ts'
 
 /** Why the router does not serve, or not everybody. */
 export type RouterTrouble = Readonly<
@@ -21,8 +23,8 @@ export type RouterTrouble = Readonly<
   | { kind: 'paused' }
   /** It is not on these networks any more. */
   | { kind: 'cut'; networks: readonly string[] }
-  /** Its ports accept, and nobody answers. */
-  | { kind: 'silent' }
+  /** Its ports accept, and nobody answers. `delayMs` as {@link runDelay} tells it. */
+  | { kind: 'silent'; delayMs: number | undefined }
   /** It serves, and there are containers of a replacement that was killed, or it is called otherwise. */
   | { kind: 'leftovers'; names: readonly string[] }
 >
@@ -68,7 +70,8 @@ async function troubleOf(
   if (performance.now() - begin > askTimeoutMs + 500) return undefined
   // One that has opened its ports already accepts in any case.
   const hangs = answers.some((answer) => 'error' in answer && answer.error.startsWith('no answer'))
-  return !hangs && (await isStarting(docker, router.id)) ? undefined : { kind: 'silent' }
+  const { State } = await docker.containers.inspect(router.id)
+  return !hangs && isFresh(State) ? undefined : { kind: 'silent', delayMs: await runDelay(State.Pid) }
 }
 
 /** One of its addresses that answers is enough: not each that is published is one that this machine itself reaches. */
@@ -95,8 +98,7 @@ export async function mendRouter(
 ): Promise<readonly string[]> {
   await using _ = await lockRouter(wanted, 'whoever mends the router', options.waitMs ?? 0)
   // Whoever had the lock may have brought it back a moment ago.
-  const isFresh = options.hangs && (await isStarting(docker, wanted.name).catch(() => true))
-  const seen = options.hangs && !isFresh ? ({ kind: 'silent' } as const) : await routerTrouble(docker, wanted)
+  const seen = options.hangs && !(await isStarting(docker, wanted.name)) ? silent : await sureTrouble(docker, wanted)
   if (!seen) return []
   const done = seen.kind === 'leftovers' ? [...(await settleOnOne(docker, wanted))] : []
   const trouble = seen.kind === 'leftovers' ? await routerTrouble(docker, wanted) : seen
@@ -133,9 +135,28 @@ function isDown(state: string): boolean {
   return state === 'created' || state === 'exited' || state === 'dead'
 }
 
+const silent = { kind: 'silent', delayMs: undefined } as const
+
+/** As {@link routerTrouble}, but that it hangs is not seen by one look, nor where others have the processors. */
+async function sureTrouble(docker: Docker, wanted: RouterContainer): Promise<RouterTrouble | undefined> {
+  const first = await routerTrouble(docker, wanted)
+  const begin = performance.now()
+  let last = first
+  for (let look = 1; look < 3 && last?.kind === 'silent'; look += 1) {
+    await sleep(150)
+    last = await routerTrouble(docker, wanted)
+  }
+  if (first?.kind !== 'silent' || last?.kind !== 'silent') return last
+  return wasStarved(first.delayMs, last.delayMs, performance.now() - begin) ? undefined : last
+}
+
 async function isStarting(docker: Docker, id: string): Promise<boolean> {
-  const { State } = await docker.containers.inspect(id)
-  return Date.now() - Date.parse(State.StartedAt) < startingMs
+  const found = await docker.containers.inspect(id).catch(() => undefined)
+  return found === undefined || isFresh(found.State)
+}
+
+function isFresh({ StartedAt }: { StartedAt: string }): boolean {
+  return Date.now() - Date.parse(StartedAt) < startingMs
 }
 
 async function hasNetworks(docker: Docker, { networks, server }: RouterContainer): Promise<boolean> {

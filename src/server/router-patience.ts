@@ -1,10 +1,13 @@
 import type { RouterTrouble } from '../router/care.ts'
+import { wasStarved } from '../router/run-delay.ts'
 
 /** A router that answered for so long since it was restarted was helped by that. */
 const helpedMs = 8_000
 /** So many looks in a row at least find it silent, whatever the clock says: the daemon may have stood still itself. */
 const silentLooks = 3
 const longestPauseMs = 5 * 60_000
+/** A router that is slow because others have the processors is helped by no restart; but what waits for so long, hangs. */
+const starvedPatienceMs = 30_000
 
 /** How long a trouble has to last: the engine, or a person, may be at ending it. */
 const patienceMs: Readonly<Record<RouterTrouble['kind'], number>> = {
@@ -23,7 +26,7 @@ const restartingPatienceMs = 8_000
  * does not help waits ever longer for the next. Times are milliseconds of one clock.
  */
 export class RouterPatience {
-  #trouble: { kind: string; since: number; looks: number } | undefined
+  #trouble: { first: RouterTrouble; since: number; seen: number; looks: number } | undefined
   #wellSince: number | undefined
   #failures = 0
   #notBefore = 0
@@ -51,10 +54,17 @@ export class RouterPatience {
       return false
     }
     this.#wellSince = undefined
-    if (this.#trouble?.kind !== trouble.kind) this.#trouble = { kind: trouble.kind, since: look.begin, looks: 0 }
+    if (this.#trouble?.first.kind !== trouble.kind)
+      this.#trouble = { first: trouble, since: look.begin, seen: look.end, looks: 0 }
     this.#trouble.looks += 1
     if (trouble.kind === 'silent' && this.#trouble.looks < silentLooks) return false
-    return look.end - this.#trouble.since >= patienceOf(trouble) && look.end >= this.#notBefore
+    const patience = this.#isStarved(trouble, look.end) ? starvedPatienceMs : patienceOf(trouble)
+    return look.end - this.#trouble.since >= patience && look.end >= this.#notBefore
+  }
+
+  #isStarved(now: RouterTrouble, at: number): boolean {
+    const { first, seen } = this.#trouble ?? { first: now, seen: at }
+    return first.kind === 'silent' && now.kind === 'silent' && wasStarved(first.delayMs, now.delayMs, at - seen)
   }
 
   /** It was brought back. */
