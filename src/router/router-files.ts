@@ -77,15 +77,29 @@ export async function writeRouterFiles(
   await writeBase(wanted, files, gateway)
   await put(wanted, 'dynamic/entry.yml', entryFile(settings))
   await put(wanted, 'traefik.yml', staticFile(settings, files.authorities))
+  await removeOthers(wanted, files, isAuthority)
 }
 
 async function writeBase(wanted: RouterContainer, files: Copies, gateway: string | undefined): Promise<void> {
-  const { directory } = wanted
   await makeFolders(wanted)
   for (const [name, text] of Object.entries(files.contents)) await put(wanted, join(certificateFolder, name), text)
   await put(wanted, 'dynamic/base.yml', baseFile(wanted.settings, { gateway, certificates: files.own }))
-  for (const name of await readdir(join(directory, certificateFolder)))
-    if (!(name in files.contents)) await rm(join(directory, certificateFolder, name), { force: true })
+  // The router that runs names authorities in what it reads at its start.
+  await removeOthers(wanted, files, (name) => !isAuthority(name))
+}
+
+async function removeOthers(
+  { directory }: RouterContainer,
+  { contents }: Copies,
+  isMeant: (name: string) => boolean,
+): Promise<void> {
+  const folder = join(directory, certificateFolder)
+  for (const name of await readdir(folder))
+    if (!(name in contents) && isMeant(name)) await rm(join(folder, name), { force: true })
+}
+
+function isAuthority(name: string): boolean {
+  return name.endsWith('.ca')
 }
 
 async function makeFolders({ directory, user }: RouterContainer): Promise<void> {
