@@ -23,10 +23,8 @@ suite('races', { concurrency: 3 }, () => {
     const program = await compiledProgram(t)
     const w = await world(t, { program })
     await w.init()
-    const one = await w.service('one', {
-      directives: ['url=http://one.test', 'volume=~/data:/data'],
-      app: { VOLUME: '/data' },
-    })
+    const directives = ['url=http://one.test', 'volume=~/data:/data']
+    const one = await w.service('one', { directives, app: { VOLUME: '/data' } })
     await w.deploy(one)
 
     await t.test('four deploys of one service, each told to wait, come one after the other', async () => {
@@ -46,12 +44,14 @@ suite('races', { concurrency: 3 }, () => {
     )
 
     await t.test('a deploy and a rollback: one after the other', async () => {
+      // Another build, so that there is one to go back to, whichever comes first.
+      await w.deploy(await w.service('one', { directives: [...directives, 'env=TURN=2'], app: { VOLUME: '/data' } }))
       const results = await Promise.all([
         w.cli(['server', 'deploy', one, ...wait]),
         w.cli(['server', 'rollback', 'one', ...wait]),
       ])
       assert.deepEqual(codes(results), [0, 0], outputs(results))
-      await assertTidy(w, 'one', 8)
+      await assertTidy(w, 'one', 9)
     })
 
     await t.test('a deploy, a restart and a reconcile: one after the other', async () => {
@@ -61,7 +61,7 @@ suite('races', { concurrency: 3 }, () => {
         w.cli(['server', 'reconcile', 'one', ...wait]),
       ])
       assert.deepEqual(codes(results), [0, 0, 0], outputs(results))
-      await assertTidy(w, 'one', 10)
+      await assertTidy(w, 'one', 11)
     })
 
     await t.test('a deploy and a removal: the service is there whole, or gone whole', async () => {
