@@ -123,6 +123,18 @@ test('a command that fails is told with its exit code, its line and its last lin
   )
 })
 
+test('a command of any length is no work', () => {
+  for (const word of ['x'.repeat(900_000), 'stat '.repeat(180_000), '"'.repeat(900_000)]) {
+    const begin = performance.now()
+    const own = told(
+      `process "/bin/sh -c ${word}" did not complete successfully: exit code: 1`,
+      `[more 1/1] RUN ${word}`,
+    )
+    assert.match(own, /^The build failed at \[more 1\/1\] RUN /)
+    assert.ok(performance.now() - begin < 2_000)
+  }
+})
+
 test('steps are found as builders number them', () => {
   const steps = new Steps(dockerfile)
   const lines = (...names: string[]) => names.map((name) => steps.find(name)?.line)

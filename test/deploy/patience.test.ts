@@ -63,3 +63,11 @@ test('a time is set by the Dockerfile, or by a config that says another than usu
     isSet: true,
   })
 })
+
+test('the hint for more time names one that can be set', () => {
+  const longer = (timeoutMs: number): string => new Patience({ timeoutMs, isSet: true }).longer
+  assert.match(longer(10_000), /# mypaas\.start_timeout = 2m,/)
+  assert.match(longer(10 * 60_000), /= 20m,/)
+  assert.match(longer(40 * 60_000), /= 60m,/)
+  assert.equal(longer(3_600_000), '')
+})

@@ -119,7 +119,8 @@ test('whatever a limited key has run is asked for first; what its service has it
 })
 
 test('of the options of a volume a limited key has those that change nothing for others, and what its service has', async (t) => {
-  const [host] = await server(t, { 4: '# mypaas.volume = ~/blog/had:/h:rslave' })
+  const had = ['~/blog/had:/h:rslave', '/srv/lent:/l:ro,cached'].map((volume) => `# mypaas.volume = ${volume}`)
+  const [host] = await server(t, { 4: had.join('\n') })
   const volumes = { inspect: async () => Promise.reject(absent) }
   const docker = { ...host.docker, volumes } as unknown as Host['docker']
   const limited = restrictedHost({ host: { ...host, docker }, config: parseConfig('', 'config.toml') }, key)
@@ -136,6 +137,17 @@ test('of the options of a volume a limited key has those that change nothing for
       )
       return true
     })
+  await permit('/srv/lent:/l:ro,cached')
+  // One that is had brings no other with it; and what was lent is not marked anew.
+  for (const [options, option] of [
+    ['cached,Z', 'Z'],
+    ['cached,rslave', 'rslave'],
+    ['z', 'z'],
+  ])
+    await assert.rejects(
+      permit(`/srv/lent:/l:ro,${options}`),
+      (error) => error instanceof MypaasError && error.message.includes(`the option ${option} of the volume /srv/lent`),
+    )
 })
 
 const absent = new NotFoundError('there is none', { status: 404 })
